@@ -1,0 +1,16 @@
+//! Names that more than one crate must spell alike.
+
+/// The group of our own kinds, and the prefix of our labels and annotations.
+pub const GROUP: &str = "ferroflow.dev";
+
+/// The Kubernetes version whose schemas, defaults and messages are served.
+pub const KUBERNETES_VERSION: &str = "v1.34.4+ferroflow";
+
+/// Addresses of pods as objects show them.
+pub const POD_NETWORK: &str = "10.244.0.0/16";
+
+/// Addresses of services as objects show them.
+pub const SERVICE_NETWORK: &str = "10.96.0.0/16";
+
+/// The node's label that says how well its pods are isolated.
+pub const ISOLATION_LABEL: &str = "ferroflow.dev/isolation";

@@ -1,0 +1,131 @@
+//! An object as the store keeps it, and a change of one.
+
+use std::{
+    cmp::Ordering,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+
+/// Namespace and name; cluster-scoped objects have an empty namespace.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ObjectKey {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    /// A key from its parts.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl Ord for ObjectKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&*self.namespace, &*self.name).cmp(&(&*other.namespace, &*other.name))
+    }
+}
+
+impl PartialOrd for ObjectKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One object at one revision.
+#[derive(Debug)]
+pub struct Entry {
+    pub key: ObjectKey,
+    pub revision: u64,
+    /// The object's JSON, its resourceVersion included.
+    pub json: Bytes,
+    /// Sorted by name.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+}
+
+#[derive(Deserialize)]
+struct Partial<'a> {
+    #[serde(borrow)]
+    metadata: Option<PartialMeta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct PartialMeta<'a> {
+    #[serde(borrow, default)]
+    labels: Option<std::collections::BTreeMap<std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>>>,
+}
+
+impl Entry {
+    /// An entry; its labels are read from `json`.
+    pub fn new(key: ObjectKey, revision: u64, json: Bytes) -> Self {
+        let partial: Option<Partial<'_>> = serde_json::from_slice(&json).ok();
+        let labels = partial.and_then(|partial| partial.metadata).and_then(|metadata| metadata.labels);
+        let labels = labels.unwrap_or_default().into_iter();
+        let labels = labels.map(|(name, value)| (name.as_ref().into(), value.as_ref().into())).collect();
+        Self { key, revision, json, labels }
+    }
+
+    /// The value of a label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        let found = self.labels.binary_search_by(|(own, _)| own.as_ref().cmp(name)).ok()?;
+        self.labels.get(found).map(|(_, value)| value.as_ref())
+    }
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    Put,
+    Delete,
+}
+
+/// A change as watchers see it.
+#[derive(Debug)]
+pub struct Change {
+    pub kind: ChangeKind,
+    /// The new state, or the last one with the revision of the deletion.
+    pub entry: Arc<Entry>,
+    pub previous: Option<Arc<Entry>>,
+    frame: OnceLock<Bytes>,
+}
+
+impl Change {
+    /// A change that has just become visible.
+    pub fn new(kind: ChangeKind, entry: Arc<Entry>, previous: Option<Arc<Entry>>) -> Self {
+        Self { kind, entry, previous, frame: OnceLock::new() }
+    }
+
+    /// The type that a watcher who selects nothing is told.
+    pub fn event_type(&self) -> &'static str {
+        match (self.kind, &self.previous) {
+            (ChangeKind::Delete, _) => "DELETED",
+            (ChangeKind::Put, None) => "ADDED",
+            (ChangeKind::Put, Some(_)) => "MODIFIED",
+        }
+    }
+
+    /// The line of a watch for this change in its stored form, made once for all watchers.
+    pub fn frame(&self) -> Bytes {
+        self.frame.get_or_init(|| frame(self.event_type(), &self.entry.json)).clone()
+    }
+}
+
+/// A line of a watch: `{"type":…,"object":…}`.
+pub fn frame(event_type: &str, object: &[u8]) -> Bytes {
+    let mut line = BytesMut::with_capacity(object.len() + event_type.len() + 24);
+    line.put_slice(b"{\"type\":\"");
+    line.put_slice(event_type.as_bytes());
+    line.put_slice(b"\",\"object\":");
+    line.put_slice(object);
+    line.put_slice(b"}\n");
+    line.freeze()
+}

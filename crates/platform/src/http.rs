@@ -1,0 +1,111 @@
+//! Serving HTTP/1.1 and HTTP/2 on a listener, with TLS where a configuration is given.
+//!
+//! It moves bytes and knows no routes. Connections are bounded; each is a transient task of the
+//! group that serves, so that stopping the group ends them.
+
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+};
+
+use crate::task::{Group, Kind};
+
+/// Connections served at once; a thousand watchers on connections of their own, and room beside them.
+const CONNECTIONS: usize = 16_384;
+/// A client that has not sent its request's head by then is gone.
+const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Turns an accepted TCP stream into the stream that carries HTTP: itself, or TLS over it.
+pub trait Handshake: Send + Sync + 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Completes with the inner stream.
+    fn accept(&self, stream: tokio::net::TcpStream) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+}
+
+/// No TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Handshake for Plain {
+    type Stream = tokio::net::TcpStream;
+
+    async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<Self::Stream> {
+        Ok(stream)
+    }
+}
+
+/// Accepts connections until the group stops.
+///
+/// # Errors
+/// Never by itself; accept errors (no more file descriptors) are logged and tried again.
+pub async fn serve<H, S, F, B>(
+    group: Group,
+    name: &'static str,
+    listener: TcpListener,
+    handshake: H,
+    service: S,
+) -> Result<(), Infallible>
+where
+    H: Handshake,
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let handshake = Arc::new(handshake);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::task::yield_now().await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let handshake = handshake.clone();
+        let service = service.clone();
+        group.spawn(name, Kind::Transient, async move {
+            let _place = place;
+            if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_PATIENCE, handshake.accept(stream)).await {
+                connection(stream, service).await;
+            }
+            Ok::<(), Infallible>(())
+        });
+    }
+}
+
+/// Serves one connection to its end; upgrades are allowed.
+pub async fn connection<I, S, F, B>(stream: I, service: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let service = hyper::service::service_fn(move |request| {
+        let answer = service(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE).half_close(true);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(1000).adaptive_window(true);
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}

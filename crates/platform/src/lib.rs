@@ -1,0 +1,21 @@
+//! What every capability stands on, and nothing of machine learning.
+//!
+//! * [`clock`]: the one place that reads the system's time.
+//! * [`task`]: loops that have a name, an owner and a last result.
+//! * [`controller`]: caches of objects, a work queue, the loop that runs a reconciler.
+//! * [`http`]: serving a `tower`-like service on sockets, with and without TLS.
+//! * [`sql`]: SQLite behind one writer that commits in groups.
+//! * [`blob`]: files by name below one root, written whole or not at all.
+//! * [`identity`]: who sends a request.
+//! * [`kubelet`]: what an API server asks of the node that runs a pod.
+//! * [`telemetry`]: logs.
+
+pub mod blob;
+pub mod clock;
+pub mod controller;
+pub mod http;
+pub mod identity;
+pub mod kubelet;
+pub mod sql;
+pub mod task;
+pub mod telemetry;
