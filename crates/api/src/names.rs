@@ -14,3 +14,7 @@ pub const SERVICE_NETWORK: &str = "10.96.0.0/16";
 
 /// The node's label that says how well its pods are isolated.
 pub const ISOLATION_LABEL: &str = "ferroflow.dev/isolation";
+
+/// The address of the embedded node as objects show it: one of a network that is never routed, since
+/// no loopback address may stand in an object.
+pub const NODE_ADDRESS: &str = "10.200.0.1";

@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -51,8 +52,20 @@ impl Directory {
     /// # Errors
     /// [`Error::Name`], or [`Error::Io`] when the file system refuses.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.write(name, bytes, 0o644)
+    }
+
+    /// Writes a blob that only its owner may read.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_private(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.write(name, bytes, 0o600)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), Error> {
         let path = self.path(name)?;
-        write_whole(&path, bytes).map_err(|source| Error::Io { name: name.to_owned(), act: "written", source })
+        write_whole(&path, bytes, mode).map_err(|source| Error::Io { name: name.to_owned(), act: "written", source })
     }
 
     /// Reads a blob; `None` when there is none.
@@ -68,12 +81,12 @@ impl Directory {
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    let mut file = fs::File::create(&partial)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&partial, path)?;

@@ -74,6 +74,19 @@ impl Entry {
         Self { key, revision, json, labels }
     }
 
+    /// The same object with another resourceVersion: the last state of one that leaves a selection.
+    #[must_use]
+    pub fn at_revision(&self, revision: u64) -> Self {
+        let json = match serde_json::from_slice::<serde_json::Value>(&self.json) {
+            Ok(mut object) => {
+                object["metadata"]["resourceVersion"] = revision.to_string().into();
+                object.to_string().into()
+            }
+            Err(_) => self.json.clone(),
+        };
+        Self::new(self.key.clone(), revision, json)
+    }
+
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
         let found = self.labels.binary_search_by(|(own, _)| own.as_ref().cmp(name)).ok()?;

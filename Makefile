@@ -1,0 +1,11 @@
+.PHONY: build demo test lint fmt bench oracle conformance reference
+
+build:       ; cargo build --release --package ferroflow
+demo:        ; scripts/demo.sh
+test:        ; scripts/test.sh
+lint:        ; cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings && cargo xtask tidy
+fmt:         ; cargo fmt
+bench:       ; benches/run.sh
+oracle:      ; conformance/oracle.sh 100000
+conformance: ; conformance/official.sh all
+reference:   ; conformance/kubernetes/reference.sh

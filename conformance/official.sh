@@ -1,0 +1,90 @@
+#!/bin/sh
+# Runs conformance specs of the official Kubernetes suite against the embedded cluster.
+#
+#   official.sh all                 every spec of official/specs.txt; writes official/results.md
+#   official.sh shard               the specs of official/shard.txt
+#   official.sh FILE                the specs of a file, one name a line
+#
+# Two passes: in parallel what is not [Serial], then [Serial] alone. It ends with `N passed, N failed, N skipped` and
+# fails when a spec fails that official/results.md calls passing. FERROFLOW_CONFORMANCE_KUBECONFIG points the run at
+# another cluster, FERROFLOW_CONFORMANCE_PROCESSES sets how many specs run at a time.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+out=${FERROFLOW_CONFORMANCE_OUT:-$root/target/conformance}
+
+fail() { echo "official.sh: $1" >&2; exit 1; }
+
+case ${1:-} in
+all) list=$here/official/specs.txt ;;
+shard) list=$here/official/shard.txt ;;
+"") fail "say all, shard, or a file with names of specs" ;;
+*) list=$1; [ -r "$list" ] || fail "cannot read $list" ;;
+esac
+
+programs=$("$here/kubernetes/build.sh" ginkgo e2e.test agnhost kubectl)
+work=$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-official-XXXXXX")
+cluster=
+stop() {
+    status=$?
+    trap - EXIT HUP INT TERM
+    [ -z "$cluster" ] || "$here/embedded.sh" stop "$work/cluster"
+    rm -rf "$work"
+    exit "$status"
+}
+trap stop EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [ -n "${FERROFLOW_CONFORMANCE_KUBECONFIG:-}" ]; then
+    KUBECONFIG=$FERROFLOW_CONFORMANCE_KUBECONFIG
+else
+    # Pods of the suite only have to run; the two images that serve pages stand for a process that waits.
+    cat >"$work/images.toml" <<END
+[[image]]
+match = "registry.k8s.io/e2e-test-images/agnhost:*"
+entrypoint = ["$programs/agnhost"]
+cmd = ["pause"]
+
+[[image]]
+match = "registry.k8s.io/e2e-test-images/httpd:*"
+cmd = ["$programs/agnhost", "pause"]
+
+[[image]]
+match = "registry.k8s.io/e2e-test-images/nginx:*"
+cmd = ["$programs/agnhost", "pause"]
+
+[[image]]
+match = "registry.k8s.io/pause:*"
+cmd = ["$programs/agnhost", "pause"]
+END
+    cluster=started
+    "$here/embedded.sh" start "$work/cluster" --images "$work/images.toml"
+    KUBECONFIG=$work/cluster/kubeconfig
+fi
+export KUBECONFIG
+
+rm -rf "$out"
+mkdir -p "$out"
+processes=${FERROFLOW_CONFORMANCE_PROCESSES:-$(($(nproc) * 3))}
+
+run_pass() { # NAME PROCESSES
+    python3 "$here/official/results.py" focus "$1" "$list" >"$work/focus"
+    [ -s "$work/focus" ] || return 0
+    echo "== $1 ==" >&2
+    # ginkgo's exit status says no more than the report does.
+    PATH=$programs:$PATH "$programs/ginkgo" --procs="$2" --no-color --silence-skips --timeout=90m \
+        --focus="$(cat "$work/focus")" --output-dir="$out" --junit-report="$1.xml" "$programs/e2e.test" -- \
+        --kubeconfig "$KUBECONFIG" --provider local --kubectl-path "$programs/kubectl" \
+        --disable-log-dump >"$out/$1.log" 2>&1 </dev/null || true
+    [ -s "$out/$1.xml" ] || { tail -40 "$out/$1.log" >&2; fail "the $1 pass gave no report"; }
+}
+
+run_pass parallel "$processes"
+run_pass serial 1
+case $1 in
+all) python3 "$here/official/results.py" report "$list" "$here/official" --write "$out"/*.xml ;;
+*) python3 "$here/official/results.py" report "$list" "$here/official" "$out"/*.xml ;;
+esac

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Plants each fault of this folder in a copy of the tree. The oracle's test must fail on every one.
+#
+# A patch is named TEST.WHAT.patch; TEST is the beginning of the name of the test that must catch it.
+# A patch that does not apply, or does not compile, fails the run: bring it up to date.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+CGO_ENABLED=0 go build -C "$here/.." -o "$work/oracle" .
+export FERROFLOW_ORACLE="$work/oracle"
+export FERROFLOW_ORACLE_CASES="${FERROFLOW_ORACLE_CASES:-2000}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target/mutants}"
+
+caught=0
+missed=0
+for fault in "$here"/*.patch; do
+	name=$(basename "$fault" .patch)
+	test=${name%%.*}
+	rm -rf "$work/tree"
+	mkdir "$work/tree"
+	(cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - 2>/dev/null) |
+		tar -C "$work/tree" -xf -
+	patch -d "$work/tree" -p1 --quiet <"$fault"
+	cd "$work/tree"
+	cargo test --quiet -p ferroflow-cluster --test oracle --no-run
+	if cargo test --quiet -p ferroflow-cluster --test oracle "$test" >"$work/log" 2>&1; then
+		echo "missed: $name"
+		missed=$((missed + 1))
+	else
+		echo "caught: $name"
+		caught=$((caught + 1))
+	fi
+done
+echo "$caught passed, $missed failed, 0 skipped"
+[ "$missed" -eq 0 ]

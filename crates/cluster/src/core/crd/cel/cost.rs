@@ -1,0 +1,645 @@
+//! What an expression can cost at most, by the declared sizes of what it reads.
+//!
+//! The estimate decides which definitions are accepted, so it follows cel-go's and upstream's numbers
+//! exactly. It never runs anything; what a run did cost is counted in `eval`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::ast::{Comprehension, Element, Entry, Expr, Kind, Literal, ACCUMULATOR};
+use super::check::Checked;
+use super::decl::DeclType;
+use super::types::Type;
+
+/// The most that one rule of a definition may be estimated at.
+pub const RULE_COST_LIMIT: u64 = 10_000_000;
+/// The most that all rules of a definition together may be estimated at.
+pub const CRD_COST_LIMIT: u64 = 100_000_000;
+
+const TRAVERSAL: f64 = 0.1;
+const REGEX: f64 = 0.25;
+const MAX_NAME_PATTERN: f64 = 128.0;
+
+/// The message of an estimate over its limit.
+pub fn excess(what: &str, cost: u64, limit: u64) -> String {
+    let factor = cost as f64 / limit as f64;
+    let factor = if factor > 100.0 {
+        "more than 100x".to_owned()
+    } else if factor < 1.5 {
+        format!("{factor:.6}x")
+    } else {
+        format!("{factor:.1}x")
+    };
+    format!(
+        "{what} exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, maxProperties, and \
+         maxLength where arrays, maps, and strings are declared)"
+    )
+}
+
+/// Bounds of a size or a cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bounds {
+    min: u64,
+    max: u64,
+}
+
+impl Bounds {
+    const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
+
+    fn fixed(value: u64) -> Self {
+        Self { min: value, max: value }
+    }
+
+    fn add(self, other: Self) -> Self {
+        Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
+    }
+
+    fn multiply(self, other: Self) -> Self {
+        Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
+    }
+
+    fn scale(self, factor: f64) -> Self {
+        Self { min: scale(self.min, factor), max: scale(self.max, factor) }
+    }
+
+    fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+}
+
+fn scale(value: u64, factor: f64) -> u64 {
+    let product = (value as f64 * factor).ceil();
+    if product >= 18_446_744_073_709_551_616.0 { u64::MAX } else { product as u64 }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Container {
+    List,
+    Map,
+}
+
+/// Sizes of what a container holds.
+#[derive(Clone, Copy, Debug)]
+struct EntrySize {
+    container: Container,
+    key: Bounds,
+    value: Bounds,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Local {
+    path: Vec<String>,
+    size: Option<Bounds>,
+    entry: Option<EntrySize>,
+}
+
+/// The most that a checked expression can cost on data of a declaration.
+pub fn estimate(checked: &Checked, root: &DeclType) -> u64 {
+    let mut coster = Coster {
+        checked,
+        root,
+        paths: HashMap::new(),
+        locals: BTreeMap::new(),
+        sizes: HashMap::new(),
+        entries: HashMap::new(),
+    };
+    coster.cost(&checked.root).max
+}
+
+struct Coster<'a> {
+    checked: &'a Checked,
+    root: &'a DeclType,
+    paths: HashMap<usize, Vec<String>>,
+    locals: BTreeMap<String, Vec<Local>>,
+    sizes: HashMap<usize, Bounds>,
+    entries: HashMap<usize, EntrySize>,
+}
+
+/// The argument of a call as estimates see it.
+struct Node<'e> {
+    expr: &'e Expr,
+    path: Vec<String>,
+    size: Option<Bounds>,
+}
+
+/// An estimate of a call, with the size of its result where that is known.
+struct Estimate {
+    cost: Bounds,
+    size: Option<Bounds>,
+}
+
+impl Coster<'_> {
+    fn local(&self, name: &str) -> Option<&Local> {
+        self.locals.get(name).and_then(|stack| stack.last())
+    }
+
+    fn push(&mut self, name: &str, local: Local) {
+        self.locals.entry(name.to_owned()).or_default().push(local);
+    }
+
+    fn pop(&mut self, name: &str) {
+        if let Some(stack) = self.locals.get_mut(name) {
+            stack.pop();
+        }
+    }
+
+    fn cost(&mut self, expr: &Expr) -> Bounds {
+        match &expr.kind {
+            Kind::Literal(_) => Bounds::default(),
+            Kind::Ident(name) => {
+                let path = self.local(name).map_or_else(|| vec![name.clone()], |local| local.path.clone());
+                self.paths.insert(expr.id, path);
+                Bounds::fixed(1)
+            }
+            Kind::Select { operand, field, test } => self.select(expr, operand, field, *test),
+            Kind::Call { function, target, args } => self.call(expr, function, target.as_deref(), args),
+            Kind::List(elements) => self.list(expr, elements),
+            Kind::Map(entries) => self.map(expr, entries),
+            Kind::Struct { fields, .. } => {
+                fields.iter().fold(Bounds::fixed(40), |sum, field| sum.add(self.cost(&field.value)))
+            }
+            Kind::Comprehension(fold) => self.comprehension(expr, fold),
+        }
+    }
+
+    fn select(&mut self, expr: &Expr, operand: &Expr, field: &str, test: bool) -> Bounds {
+        let mut sum = self.cost(operand);
+        if test {
+            return sum;
+        }
+        if matches!(self.checked.type_of(operand), Type::Map(..) | Type::Object(_) | Type::Param(_)) {
+            sum = sum.add(Bounds::fixed(1));
+        }
+        let mut path = self.path(operand);
+        path.push(field.to_owned());
+        self.paths.insert(expr.id, path);
+        sum
+    }
+
+    fn list(&mut self, expr: &Expr, elements: &[Element]) -> Bounds {
+        let mut sum = Bounds::fixed(10);
+        let mut item = if elements.is_empty() { Bounds::default() } else { Bounds { min: u64::MAX, max: 0 } };
+        for element in elements {
+            sum = sum.add(self.cost(&element.value));
+            item = item.union(self.size_or_unknown(&element.value));
+        }
+        self.entries.insert(expr.id, EntrySize { container: Container::List, key: Bounds::fixed(1), value: item });
+        sum
+    }
+
+    fn map(&mut self, expr: &Expr, entries: &[Entry]) -> Bounds {
+        let mut sum = Bounds::fixed(30);
+        let start = if entries.is_empty() { Bounds::default() } else { Bounds { min: u64::MAX, max: 0 } };
+        let (mut key, mut value) = (start, start);
+        for entry in entries {
+            sum = sum.add(self.cost(&entry.key)).add(self.cost(&entry.value));
+            key = key.union(self.size_or_unknown(&entry.key));
+            value = value.union(self.size_or_unknown(&entry.value));
+        }
+        self.entries.insert(expr.id, EntrySize { container: Container::Map, key, value });
+        sum
+    }
+
+    fn comprehension(&mut self, expr: &Expr, fold: &Comprehension) -> Bounds {
+        let mut sum = self.cost(&fold.range).add(self.cost(&fold.init));
+        let accumulator =
+            Local { path: self.path(&fold.init), size: self.size(&fold.init), entry: self.entry(&fold.init) };
+        self.push(&fold.accumulator, accumulator);
+        if self.is_binding(fold) {
+            sum = sum.add(self.cost(&fold.result));
+            self.pop(&fold.accumulator);
+            self.copy_sizes(expr, &fold.result);
+            return sum;
+        }
+        self.push_variables(fold);
+        let looped = self.cost(&fold.condition).add(self.cost(&fold.step));
+        self.pop(&fold.variable);
+        if let Some(name) = &fold.variable2 {
+            self.pop(name);
+        }
+        sum = sum.add(self.cost(&fold.result));
+        self.pop(&fold.accumulator);
+        let count = self.size_or_unknown(&fold.range);
+        sum = sum.add(count.multiply(looped));
+        match &fold.init.kind {
+            Kind::Literal(_) => {
+                if let Some(size) = self.size(&fold.init) {
+                    self.sizes.insert(expr.id, size);
+                }
+            }
+            Kind::List(_) | Kind::Map(_) => {
+                self.sizes.insert(expr.id, count);
+                if let Some(entry) = self.entry(&fold.step) {
+                    self.entries.insert(expr.id, entry);
+                }
+            }
+            _ => {}
+        }
+        sum
+    }
+
+    fn is_binding(&self, fold: &Comprehension) -> bool {
+        let empty = matches!(&fold.range.kind, Kind::List(items) if items.is_empty());
+        let never = matches!(fold.condition.kind, Kind::Literal(Literal::Bool(false)));
+        empty && never && fold.accumulator != "__result__"
+    }
+
+    fn push_variables(&mut self, fold: &Comprehension) {
+        let entry = self.entry(&fold.range);
+        let is_list = match entry {
+            Some(entry) => entry.container == Container::List,
+            None => matches!(self.checked.type_of(&fold.range), Type::List(_)),
+        };
+        let path = |coster: &Self, step: &str| {
+            let mut path = coster.path(&fold.range);
+            path.push(step.to_owned());
+            path
+        };
+        let (keys, values) = if is_list { ("@indices", "@items") } else { ("@keys", "@values") };
+        if let Some(second) = &fold.variable2 {
+            let key = Local { path: path(self, keys), size: entry.map(|entry| entry.key), entry: None };
+            let value = Local { path: path(self, values), size: entry.map(|entry| entry.value), entry: None };
+            self.push(&fold.variable, key);
+            self.push(second, value);
+            return;
+        }
+        let (step, size) = if is_list {
+            ("@items", entry.map(|entry| entry.value))
+        } else {
+            ("@keys", entry.map(|entry| entry.key))
+        };
+        let local = Local { path: path(self, step), size, entry: None };
+        self.push(&fold.variable, local);
+    }
+
+    fn path(&self, expr: &Expr) -> Vec<String> {
+        if let Kind::Ident(name) = &expr.kind
+            && let Some(local) = self.local(name)
+        {
+            return local.path.clone();
+        }
+        self.paths.get(&expr.id).cloned().unwrap_or_default()
+    }
+
+    fn declared_size(&self, path: &[String]) -> Option<Bounds> {
+        if path.is_empty() {
+            return None;
+        }
+        self.root.size_at(path).map(|max| Bounds { min: 0, max })
+    }
+
+    fn size(&mut self, expr: &Expr) -> Option<Bounds> {
+        if let Some(size) = self.sizes.get(&expr.id) {
+            return Some(*size);
+        }
+        if let Some(size) = literal_size(expr) {
+            return Some(size);
+        }
+        let path = self.path(expr);
+        if let Some(size) = self.declared_size(&path) {
+            self.sizes.insert(expr.id, size);
+            return Some(size);
+        }
+        if self.checked.type_of(expr).is_scalar() {
+            return Some(Bounds::fixed(1));
+        }
+        let Kind::Ident(name) = &expr.kind else { return None };
+        self.local(name).and_then(|local| local.size)
+    }
+
+    fn size_or_unknown(&mut self, expr: &Expr) -> Bounds {
+        self.size(expr).unwrap_or(Bounds::UNKNOWN)
+    }
+
+    fn entry(&self, expr: &Expr) -> Option<EntrySize> {
+        if let Some(entry) = self.entries.get(&expr.id) {
+            return Some(*entry);
+        }
+        let Kind::Ident(name) = &expr.kind else { return None };
+        self.local(name).and_then(|local| local.entry)
+    }
+
+    fn copy_sizes(&mut self, to: &Expr, from: &Expr) {
+        if let Some(size) = self.size(from) {
+            self.sizes.insert(to.id, size);
+        }
+        if let Some(entry) = self.entry(from) {
+            self.entries.insert(to.id, entry);
+        }
+    }
+
+    fn node<'e>(&mut self, expr: &'e Expr) -> Node<'e> {
+        let mut path = self.path(expr);
+        if path.first().is_some_and(|first| first == ACCUMULATOR || first == "__result__") {
+            path.clear();
+        }
+        Node { expr, path, size: self.size(expr) }
+    }
+
+    fn call(&mut self, expr: &Expr, function: &str, target: Option<&Expr>, args: &[Expr]) -> Bounds {
+        if let ("dyn", [arg]) = (function, args) {
+            let cost = self.cost(arg);
+            self.copy_sizes(expr, arg);
+            return cost.add(Bounds::fixed(1));
+        }
+        let mut costs = Vec::with_capacity(args.len());
+        let mut nodes = Vec::with_capacity(args.len());
+        for arg in args {
+            costs.push(self.cost(arg));
+            nodes.push(self.node(arg));
+        }
+        let overloads = self.checked.overloads.get(&expr.id).cloned().unwrap_or_default();
+        if overloads.is_empty() {
+            return Bounds::default();
+        }
+        let mut sum = Bounds::default();
+        let mut receiver = None;
+        if let Some(target) = target {
+            sum = self.cost(target);
+            receiver = Some(self.node(target));
+        }
+        let mut cost = Bounds { min: u64::MAX, max: 0 };
+        let mut size: Option<Bounds> = None;
+        for overload in overloads {
+            let estimate = self.overload(expr, function, overload, receiver.as_ref(), &nodes, &costs);
+            cost = cost.union(estimate.cost);
+            if let Some(result) = estimate.size {
+                size = Some(size.map_or(result, |size| size.union(result)));
+            }
+            let step = match overload {
+                "index_list" => Some("@items"),
+                "index_map" => Some("@values"),
+                _ => None,
+            };
+            if let (Some(step), Some(container)) = (step, args.first()) {
+                size = self.entry(container).map(|entry| entry.value);
+                let mut path = self.path(container);
+                path.push(step.to_owned());
+                self.paths.insert(expr.id, path);
+            }
+            if size.is_none() {
+                size = self.size(expr);
+            }
+        }
+        if let Some(size) = size {
+            self.sizes.insert(expr.id, size);
+        }
+        sum.add(cost)
+    }
+
+    fn overload(
+        &mut self,
+        expr: &Expr,
+        function: &str,
+        overload: &str,
+        target: Option<&Node<'_>>,
+        args: &[Node<'_>],
+        costs: &[Bounds],
+    ) -> Estimate {
+        let total = costs.iter().fold(Bounds::default(), |sum, cost| sum.add(*cost));
+        if let Some(estimate) = self.kubernetes(function, overload, target, args) {
+            return Estimate { cost: estimate.cost.add(total), size: estimate.size };
+        }
+        self.standard(expr, overload, target, args, costs).unwrap_or(Estimate {
+            cost: Bounds::fixed(1).add(total),
+            size: None,
+        })
+    }
+
+    fn standard(
+        &mut self,
+        expr: &Expr,
+        overload: &str,
+        target: Option<&Node<'_>>,
+        args: &[Node<'_>],
+        costs: &[Bounds],
+    ) -> Option<Estimate> {
+        let total = costs.iter().fold(Bounds::default(), |sum, cost| sum.add(*cost));
+        let size = |node: &Node<'_>| node.size.unwrap_or(Bounds::UNKNOWN);
+        let plain = |cost: Bounds| Some(Estimate { cost: cost.add(total), size: None });
+        match (overload, target, args) {
+            ("string_format", Some(target), _) => plain(size(target).scale(TRAVERSAL)),
+            ("string_to_bytes", _, [arg]) => {
+                let bounds = size(arg);
+                let result = Bounds { min: bounds.min, max: bounds.max.wrapping_mul(4) };
+                Some(Estimate { cost: bounds.scale(TRAVERSAL).add(total), size: Some(result) })
+            }
+            ("bytes_to_string", _, [arg]) => {
+                let bounds = size(arg);
+                let result = Bounds { min: bounds.min / 4, max: bounds.max };
+                Some(Estimate { cost: bounds.scale(TRAVERSAL).add(total), size: Some(result) })
+            }
+            ("strings_quote", _, [arg]) => {
+                let bounds = size(arg);
+                let result = Bounds { min: bounds.min.wrapping_add(2), max: bounds.max.wrapping_mul(2).wrapping_add(2) };
+                Some(Estimate { cost: bounds.scale(TRAVERSAL).add(total), size: Some(result) })
+            }
+            ("starts_with_string" | "ends_with_string", _, [arg]) => plain(size(arg).scale(TRAVERSAL)),
+            ("in_list", _, [_, list]) => plain(size(list).scale(1.0)),
+            ("matches_string", Some(target), [arg]) => {
+                let text = size(target).add(Bounds::fixed(1)).scale(TRAVERSAL);
+                plain(text.multiply(size(arg).scale(REGEX)))
+            }
+            ("contains_string", Some(target), [arg]) => {
+                plain(size(target).scale(TRAVERSAL).multiply(size(arg).scale(TRAVERSAL)))
+            }
+            ("logical_or" | "logical_and", _, [_, _]) => {
+                let cost = Bounds { min: costs[0].min, max: costs[0].add(costs[1]).max };
+                Some(Estimate { cost, size: None })
+            }
+            ("conditional", _, [_, truthy, falsy]) => {
+                let result = size(truthy).union(size(falsy));
+                if let (Some(left), Some(right)) = (self.entry(truthy.expr), self.entry(falsy.expr)) {
+                    self.entries.insert(expr.id, union_entries(left, right));
+                }
+                Some(Estimate { cost: costs[0].add(costs[1].union(costs[2])), size: Some(result) })
+            }
+            ("add_string" | "add_bytes" | "add_list", _, [left, right]) => {
+                let result = size(left).add(size(right));
+                if let (Some(left), Some(right)) = (self.entry(left.expr), self.entry(right.expr)) {
+                    self.entries.insert(expr.id, union_entries(left, right));
+                }
+                let cost = if overload == "add_list" { Bounds::fixed(1) } else { result.scale(TRAVERSAL) };
+                Some(Estimate { cost: cost.add(total), size: Some(result) })
+            }
+            (name, _, [left, right]) if is_traversing_comparison(name) => {
+                let max = size(left).max.min(size(right).max);
+                plain(Bounds { min: u64::from(max > 0), max }.scale(TRAVERSAL))
+            }
+            _ => None,
+        }
+    }
+
+    /// The size of an argument as upstream's estimator sees it, which looks at the schema once more.
+    fn argument_size(&self, node: &Node<'_>) -> Bounds {
+        node.size.or_else(|| self.declared_size(&node.path)).unwrap_or(Bounds::UNKNOWN)
+    }
+
+    fn kubernetes(
+        &mut self,
+        function: &str,
+        overload: &str,
+        target: Option<&Node<'_>>,
+        args: &[Node<'_>],
+    ) -> Option<Estimate> {
+        let plain = |cost: Bounds| Some(Estimate { cost, size: None });
+        let sized = |cost: Bounds, size: Bounds| Some(Estimate { cost, size: Some(size) });
+        let first = args.first().map(|arg| self.argument_size(arg));
+        let receiver = target.map(|target| self.argument_size(target));
+        match function {
+            "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
+                let target = target?;
+                plain(self.list_traversal(target, receiver?))
+            }
+            "url" => sized(first?.scale(TRAVERSAL), first?),
+            "lowerAscii" | "upperAscii" | "substring" | "trim" => sized(receiver?.scale(TRAVERSAL), receiver?),
+            "replace" => {
+                let with = args.get(1).map(|arg| self.argument_size(arg))?;
+                sized(receiver?.scale(2.0 * TRAVERSAL), replaced_size(receiver?, first?, with))
+            }
+            "split" => {
+                let mut max = receiver?.max;
+                if let Some(Kind::Literal(Literal::Int(limit))) = args.get(1).map(|arg| &arg.expr.kind) {
+                    max = *limit as u64;
+                }
+                sized(receiver?.scale(2.0 * TRAVERSAL), Bounds { min: 0, max })
+            }
+            "join" => {
+                let size = self.joined_size(target?, receiver?, first);
+                sized(size.scale(TRAVERSAL), size)
+            }
+            "find" | "findAll" => {
+                let text = receiver?.add(Bounds::fixed(1)).scale(TRAVERSAL);
+                sized(text.multiply(first?.scale(REGEX)), Bounds { min: 0, max: receiver?.max })
+            }
+            "ip" if overload == "cidr_ip" => plain(Bounds::fixed(1)),
+            "cidr" | "isIP" | "isCIDR" | "ip" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
+                plain(first?.scale(TRAVERSAL))
+            }
+            "ip.isCanonical" => plain(first?.scale(2.0 * TRAVERSAL)),
+            "containsIP" | "containsCIDR" => plain(contained_cost(function, overload, first?)),
+            "validate" => plain(first?.scale(TRAVERSAL).scale(MAX_NAME_PATTERN * REGEX)),
+            "masked" | "prefixLength" | "family" | "isUnspecified" | "isLoopback" | "isLinkLocalMulticast"
+            | "isLinkLocalUnicast" | "isGlobalUnicast" | "format.named" | "sign" | "asInteger" | "isInteger"
+            | "asApproximateFloat" | "isGreaterThan" | "isLessThan" | "compareTo" | "add" | "sub" | "major" | "minor"
+            | "patch" | "getScheme" | "getHostname" | "getHost" | "getPort" | "getEscapedPath" | "getQuery" => {
+                plain(Bounds::fixed(1))
+            }
+            "_==_" => self.opaque_equality(args),
+            _ => None,
+        }
+    }
+
+    fn opaque_equality(&self, args: &[Node<'_>]) -> Option<Estimate> {
+        let [left, right] = args else { return None };
+        let kind = self.checked.type_of(left.expr);
+        if kind != self.checked.type_of(right.expr) {
+            return None;
+        }
+        let cost = match kind.name() {
+            "net.IP" | "net.CIDR" | "kubernetes.Quantity" | "kubernetes.Semver" => Bounds::fixed(1),
+            "kubernetes.NamedFormat" => Bounds { min: 1, max: 64 }.scale(TRAVERSAL),
+            "kubernetes.URL" => {
+                let max = right.size.map_or(1, |size| size.max);
+                Bounds { min: 1, max }.scale(TRAVERSAL)
+            }
+            _ => return None,
+        };
+        Some(Estimate { cost, size: None })
+    }
+
+    /// The items of a list argument: their type, and their declared size where the path is known.
+    fn item_size(&self, list: &Node<'_>) -> Option<(Type, Bounds)> {
+        let Type::List(items) = self.checked.type_of(list.expr) else { return None };
+        let size = if list.path.is_empty() {
+            None
+        } else {
+            let mut path = list.path.clone();
+            path.push("@items".to_owned());
+            self.declared_size(&path)
+        };
+        Some(((**items).clone(), size.unwrap_or(Bounds::UNKNOWN)))
+    }
+
+    fn list_traversal(&self, target: &Node<'_>, size: Bounds) -> Bounds {
+        match self.item_size(target) {
+            Some((Type::Text | Type::Bytes, item)) => {
+                size.multiply(Bounds::fixed(1).add(item.scale(TRAVERSAL)))
+            }
+            Some(_) => size.multiply(Bounds::fixed(1)),
+            None => size.scale(TRAVERSAL),
+        }
+    }
+
+    fn joined_size(&self, target: &Node<'_>, list: Bounds, separator: Option<Bounds>) -> Bounds {
+        let mut size = self.item_size(target).map_or(Bounds::default(), |(_, item)| list.multiply(item));
+        if let Some(separator) = separator {
+            let count = Bounds { min: list.min.saturating_sub(1), max: list.max.saturating_sub(1) };
+            size = size.add(separator.multiply(count));
+        }
+        size
+    }
+}
+
+fn union_entries(left: EntrySize, right: EntrySize) -> EntrySize {
+    EntrySize { container: left.container, key: left.key.union(right.key), value: left.value.union(right.value) }
+}
+
+fn is_traversing_comparison(overload: &str) -> bool {
+    matches!(overload, "equals" | "not_equals")
+        || matches!(
+            overload,
+            "less_string"
+                | "greater_string"
+                | "less_equals_string"
+                | "greater_equals_string"
+                | "less_bytes"
+                | "greater_bytes"
+                | "less_equals_bytes"
+                | "greater_equals_bytes"
+        )
+}
+
+fn literal_size(expr: &Expr) -> Option<Bounds> {
+    let size = match &expr.kind {
+        Kind::Literal(Literal::Text(text)) => text.chars().count(),
+        Kind::Literal(Literal::Bytes(bytes)) => bytes.len(),
+        Kind::Literal(_) => 1,
+        Kind::List(elements) => elements.len(),
+        Kind::Map(entries) => entries.len(),
+        _ => return None,
+    };
+    Some(Bounds::fixed(size as u64))
+}
+
+fn contained_cost(function: &str, overload: &str, arg: Bounds) -> Bounds {
+    let address = Bounds { min: 4, max: 16 };
+    let mut cost = address.add(address).scale(TRAVERSAL);
+    if function == "containsCIDR" {
+        cost = cost.add(address.scale(TRAVERSAL)).add(Bounds::fixed(1));
+    }
+    if overload.ends_with("_string") {
+        cost = cost.add(arg.scale(TRAVERSAL));
+    }
+    cost
+}
+
+fn replaced_size(text: Bounds, from: Bounds, to: Bounds) -> Bounds {
+    let (mut count, mut kept) = (Bounds::default(), Bounds::default());
+    if from.min == 0 {
+        count.max = text.max.saturating_add(1);
+        kept.max = text.max;
+    } else if to.max <= from.min {
+        kept.max = text.max;
+    } else {
+        count.max = (text.max as f64 / from.min as f64).ceil() as u64;
+    }
+    if from.max == 0 {
+        count.min = text.min.saturating_add(1);
+        kept.min = text.min;
+    } else if from.max <= to.min {
+        kept.min = text.min;
+    } else {
+        count.min = (text.min as f64 / from.max as f64).ceil() as u64;
+    }
+    count.multiply(to).add(kept)
+}

@@ -1,0 +1,25 @@
+//! The Common Expression Language as the rules of custom resources use it: parser, type checker,
+//! cost estimate, interpreter and the Kubernetes function libraries.
+//!
+//! It follows cel-go 0.26 in what it accepts, what it answers, what it costs and how it words a fault,
+//! because all four are visible to whoever writes a rule. Expressions see `self` and `oldSelf`, never
+//! the server, the clock or another object.
+
+pub mod ast;
+pub mod check;
+pub mod cost;
+pub mod decl;
+pub mod eval;
+pub mod functions;
+pub mod lexer;
+pub mod library;
+pub mod macros;
+pub mod opaque;
+pub mod parser;
+pub mod plan;
+pub mod rules;
+pub mod types;
+pub mod value;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,794 @@
+//! A CustomResourceDefinition itself: its defaults, what create and update change, and its faults.
+//!
+//! Answers everything about `spec` that needs no other object. What the server says about a definition
+//! in its status is `status`; metadata other than the name is validated by the generic rules.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value, json};
+
+use super::field_path::{self, Arrays};
+use super::go::quote;
+use super::object_meta;
+use super::schema_rules::{self, Options};
+use super::status::{self, Approval};
+use super::structural::Schema;
+use super::structural_rules;
+use crate::core::field::{ErrorList, FieldError, Path};
+use crate::core::kinds::names;
+
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+const MAX_SELECTABLE_FIELDS: usize = 8;
+const APPROVED_ANNOTATION: &str = "api-approved.kubernetes.io";
+
+/// A version as the rules see it.
+pub(super) struct Version<'a> {
+    pub name: &'a str,
+    pub served: bool,
+    pub storage: bool,
+    pub schema: Option<Schema>,
+    pub value: &'a Value,
+}
+
+/// The versions of a definition with their schemas read.
+pub(super) fn versions(crd: &Value) -> Vec<Version<'_>> {
+    let items = crd["spec"]["versions"].as_array();
+    let read = |value| {
+        let source = schema_value(value);
+        Version {
+            name: text(value, "name"),
+            served: value["served"].as_bool().unwrap_or_default(),
+            storage: value["storage"].as_bool().unwrap_or_default(),
+            schema: source.map(Schema::from_value),
+            value,
+        }
+    };
+    items.into_iter().flatten().map(read).collect()
+}
+
+/// `schema.openAPIV3Schema` of a version, where it is given.
+pub fn schema_value(version: &Value) -> Option<&Value> {
+    version.get("schema")?.get("openAPIV3Schema").filter(|schema| schema.is_object())
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Fills in what a definition leaves out: singular and list names, the conversion strategy, webhook
+/// ports, and the stored version.
+pub fn default(crd: &mut Value) {
+    let Some(spec) = crd.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let names = spec.entry("names").or_insert_with(|| json!({}));
+    let kind = text(names, "kind").to_owned();
+    if text(names, "singular").is_empty() {
+        names["singular"] = Value::from(kind.to_lowercase());
+    }
+    if text(names, "listKind").is_empty() && !kind.is_empty() {
+        names["listKind"] = Value::from(format!("{kind}List"));
+    }
+    if spec.get("conversion").is_none_or(Value::is_null) {
+        spec.insert("conversion".to_owned(), json!({"strategy": "None"}));
+    }
+    let service = spec.get_mut("conversion").and_then(|conversion| conversion.pointer_mut("/webhook/clientConfig/service"));
+    if let Some(Value::Object(service)) = service
+        && service.get("port").is_none_or(Value::is_null)
+    {
+        service.insert("port".to_owned(), json!(443));
+    }
+    let stored = crd.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|stored| !stored.is_empty());
+    if !stored {
+        remember_storage_version(crd);
+    }
+}
+
+fn storage_version(crd: &Value) -> Option<&str> {
+    let versions = list(&crd["spec"], "versions").iter();
+    versions.filter(|version| version["storage"] == true).map(|version| text(version, "name")).next()
+}
+
+/// Adds the storage version to `status.storedVersions` unless it is there.
+fn remember_storage_version(crd: &mut Value) {
+    let Some(name) = storage_version(crd).map(str::to_owned) else { return };
+    let Some(fields) = crd.as_object_mut() else { return };
+    let status = fields.entry("status").or_insert_with(|| json!({}));
+    let Some(status) = status.as_object_mut() else { return };
+    let stored = status.entry("storedVersions").or_insert_with(|| json!([]));
+    if let Value::Array(stored) = stored
+        && stored.iter().all(|version| version != name.as_str())
+    {
+        stored.push(Value::from(name));
+    }
+}
+
+/// What a create resets: the status, and the generation.
+pub fn prepare_create(crd: &mut Value) {
+    let empty = json!({
+        "acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": [],
+    });
+    crd["status"] = empty;
+    crd["metadata"]["generation"] = json!(1);
+    remember_storage_version(crd);
+}
+
+/// What an update resets: the status stays, a changed spec gets a new generation.
+pub fn prepare_update(new: &mut Value, old: &Value) {
+    new["status"] = old.get("status").cloned().unwrap_or_else(|| json!({}));
+    if new.get("spec") != old.get("spec") {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
+        new["metadata"]["generation"] = json!(generation + 1);
+    }
+    remember_storage_version(new);
+}
+
+/// Warnings about formats that no server checks; an update warns of new ones only.
+pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let known: HashSet<String> = old.map(unrecognized_formats).unwrap_or_default().into_iter().collect();
+    let fresh = unrecognized_formats(new).into_iter().filter(|format| !known.contains(format));
+    fresh.map(|format| format!("unrecognized format {}", quote(&format))).collect()
+}
+
+fn unrecognized_formats(crd: &Value) -> Vec<String> {
+    let mut formats = Vec::new();
+    let versions = versions(crd);
+    let shared = identical(&versions, |version| version.get("schema"));
+    for version in versions.iter().take(if shared { 1 } else { usize::MAX }) {
+        let Some(schema) = &version.schema else { continue };
+        schema.any(&mut |node| {
+            if node.type_name == "string" && !node.format.is_empty() && super::formats::check(&node.format).is_none() {
+                formats.push(node.format.clone());
+            }
+            false
+        });
+    }
+    formats
+}
+
+/// Validates a new definition.
+pub fn validate(crd: &Value) -> ErrorList {
+    let mut errors = name_errors(crd);
+    errors.extend(spec_errors(crd, &Options::default(), &HashSet::new(), ConversionOptions::default()));
+    errors.extend(status_errors(crd));
+    errors.extend(stored_version_errors(crd));
+    errors.extend(approval_error(crd, None));
+    errors.extend(preserve_error(crd, None));
+    errors
+}
+
+/// Validates a changed definition against what it was.
+pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
+    let old_versions = versions(old);
+    let old_schemas: Vec<&Schema> = old_versions.iter().filter_map(|version| version.schema.as_ref()).collect();
+    let options = lenient_options(&old_schemas);
+    let unchanged: HashSet<String> = unchanged_schemas(new, old);
+    let established = status::condition_is_true(old, "Established");
+    let conversion = ConversionOptions::for_update(old, established);
+    let mut errors = spec_errors(new, &options, &unchanged, conversion);
+    let mut immutable = vec![("group", "/spec/group"), ("names.plural", "/spec/names/plural")];
+    if established {
+        immutable.splice(0..0, [("scope", "/spec/scope"), ("names.kind", "/spec/names/kind")]);
+    }
+    for (name, pointer) in immutable {
+        let value = new.pointer(pointer).cloned().unwrap_or_else(|| Value::from(""));
+        if Some(&value) != old.pointer(pointer) {
+            errors.push(FieldError::invalid(Path::root("spec").child(name), value, "field is immutable"));
+        }
+    }
+    errors.extend(status_errors(new));
+    errors.extend(stored_version_errors(new));
+    errors.extend(approval_error(new, Some(old)));
+    errors.extend(preserve_error(new, Some(old)));
+    errors
+}
+
+/// Validates a write of the status.
+pub fn validate_status_update(new: &Value) -> ErrorList {
+    status_errors(new)
+}
+
+/// Rules that the old schemas broke stay off, so that stored definitions can be changed.
+fn lenient_options(old: &[&Schema]) -> Options {
+    let nowhere = Path::root("");
+    let structural = |schema: &Schema| schema.structural_error().is_none() && structural_rules::validate(schema, &nowhere).is_empty();
+    let has = |predicate: &dyn Fn(&Schema) -> bool| old.iter().any(|schema| schema.any(&mut |node| predicate(node)));
+    let mut known = HashSet::new();
+    for schema in old {
+        schema.any(&mut |node| {
+            for rule in &node.validations {
+                known.insert(rule.rule.clone());
+                known.insert(rule.message_expression.clone());
+            }
+            false
+        });
+    }
+    let list_keys = |node: &Schema| {
+        let mut errors = Vec::new();
+        schema_rules::map_set_items(node, &nowhere, &mut errors);
+        !errors.is_empty()
+    };
+    Options {
+        require_structural: old.iter().all(|schema| structural(schema)),
+        require_valid_types: !has(&|node| {
+            !matches!(node.type_name.as_str(), "" | "string" | "number" | "integer" | "boolean" | "array" | "object")
+        }),
+        require_pruned_defaults: !old.iter().any(|schema| structural(schema) && has_unpruned_default(schema)),
+        require_atomic_sets: !has(&|node| schema_rules::non_atomic_set(node, &nowhere).is_some()),
+        require_list_keys: !has(&list_keys),
+        known_expressions: known,
+        suppress_rule_cost: false,
+    }
+}
+
+fn has_unpruned_default(schema: &Schema) -> bool {
+    schema.any(&mut |node| {
+        let Some(default) = &node.default else { return false };
+        let mut pruned = default.clone();
+        super::prune::prune_value(&mut pruned, node, node.embedded_resource);
+        pruned != *default
+    })
+}
+
+fn unchanged_schemas(new: &Value, old: &Value) -> HashSet<String> {
+    let old_schemas: HashMap<&str, Option<&Value>> =
+        list(&old["spec"], "versions").iter().map(|version| (text(version, "name"), version.get("schema"))).collect();
+    let same = |version: &&Value| old_schemas.get(text(version, "name")).is_some_and(|old| *old == version.get("schema"));
+    list(&new["spec"], "versions").iter().filter(same).map(|version| text(version, "name").to_owned()).collect()
+}
+
+/// The name's own rule; other metadata is validated by the generic rules.
+fn name_errors(crd: &Value) -> ErrorList {
+    let name = text(&crd["metadata"], "name");
+    let required = format!("{}.{}", text(&crd["spec"]["names"], "plural"), text(&crd["spec"], "group"));
+    let mut faults = names::dns_subdomain(name);
+    if name != required {
+        faults.push("must be spec.names.plural+\".\"+spec.group".to_owned());
+    }
+    let path = Path::root("metadata").child("name");
+    faults.into_iter().map(|fault| FieldError::invalid(&path, name, fault)).collect()
+}
+
+/// Whether a part of every version is the same, in which case it is reported once, at the spec.
+fn identical<'a>(versions: &[Version<'a>], part: impl Fn(&'a Value) -> Option<&'a Value>) -> bool {
+    let of = |version: &Version<'a>| part(version.value).filter(|value| !value.is_null());
+    versions.windows(2).all(|pair| of(&pair[0]) == of(&pair[1])) && versions.first().is_some_and(|first| of(first).is_some())
+}
+
+fn spec_errors(crd: &Value, options: &Options, unchanged: &HashSet<String>, conversion: ConversionOptions) -> ErrorList {
+    let spec = &crd["spec"];
+    let path = Path::root("spec");
+    let mut errors = Vec::new();
+    let group = text(spec, "group");
+    let group_path = path.child("group");
+    let faults = names::dns_subdomain(group);
+    if group.is_empty() {
+        errors.push(FieldError::required(group_path, ""));
+    } else if !faults.is_empty() {
+        errors.push(FieldError::invalid(group_path, group, faults.join(",")));
+    } else if !group.contains('.') {
+        errors.push(FieldError::invalid(group_path, group, "should be a domain with at least one dot"));
+    }
+    errors.extend(enumeration(&path.child("scope"), text(spec, "scope"), &["Cluster", "Namespaced"]));
+    let versions = versions(crd);
+    for (index, _) in versions.iter().enumerate().filter(|(_, version)| version.schema.is_none()) {
+        let field = path.child("versions").index(index).child("schema").child("openAPIV3Schema");
+        errors.push(FieldError::required(field, ""));
+    }
+    let shared = Shared::of(&versions);
+    let mut seen = HashSet::new();
+    for (index, version) in versions.iter().enumerate() {
+        let version_path = path.child("versions").index(index);
+        let faults = names::dns1035_label(version.name);
+        if !faults.is_empty() {
+            errors.push(FieldError::invalid(version_path.child("name"), version.name, faults.join(",")));
+        }
+        seen.insert(version.name);
+        let options = for_version(options, unchanged, version.name);
+        errors.extend(version_errors(version, &version_path, &shared, &options));
+    }
+    let versions_value = spec.get("versions").cloned().unwrap_or_default();
+    if seen.len() != versions.len() {
+        errors.push(FieldError::invalid(path.child("versions"), versions_value.clone(), "must contain unique version names"));
+    }
+    if versions.iter().filter(|version| version.storage).count() != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        errors.push(FieldError::invalid(path.child("versions"), versions_value, detail));
+    }
+    errors.extend(names_errors(&spec["names"], &path.child("names"), Required::Yes));
+    if let Some(first) = versions.first() {
+        errors.extend(shared_errors(&versions, first, &path, &shared, &for_version(options, unchanged, first.name)));
+    }
+    errors.extend(conversion_errors(spec, &path, conversion));
+    errors
+}
+
+fn for_version(options: &Options, unchanged: &HashSet<String>, name: &str) -> Options {
+    Options { suppress_rule_cost: unchanged.contains(name), ..options.clone() }
+}
+
+/// Which parts all versions have in common; the internal form keeps those at the spec.
+struct Shared {
+    schema: bool,
+    subresources: bool,
+    columns: bool,
+    selectable: bool,
+}
+
+impl Shared {
+    fn of(versions: &[Version<'_>]) -> Self {
+        Self {
+            schema: identical(versions, |version| version.get("schema")),
+            subresources: identical(versions, |version| version.get("subresources")),
+            columns: identical(versions, |version| version.get("additionalPrinterColumns")),
+            selectable: identical(versions, |version| version.get("selectableFields")),
+        }
+    }
+}
+
+fn has_status(version: &Value) -> bool {
+    version.pointer("/subresources/status").is_some_and(Value::is_object)
+}
+
+fn version_errors(version: &Version<'_>, path: &Path, shared: &Shared, options: &Options) -> ErrorList {
+    let value = version.value;
+    let mut errors = deprecation_errors(value, &path.child("deprecationWarning"));
+    if let Some(schema) = version.schema.as_ref().filter(|_| !shared.schema) {
+        let source = schema_value(value).cloned().unwrap_or_default();
+        errors.extend(schema_rules::validate(schema, &source, has_status(value), options, &path.child("schema")));
+    }
+    if !shared.subresources {
+        errors.extend(subresource_errors(&value["subresources"], &path.child("subresources")));
+    }
+    if !shared.columns {
+        errors.extend(column_errors(list(value, "additionalPrinterColumns"), path));
+    }
+    let fields = list(value, "selectableFields");
+    if !shared.selectable && !fields.is_empty() {
+        match version.schema.as_ref().filter(|_| !shared.schema) {
+            None => {
+                let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
+                errors.push(FieldError::invalid(path.child("selectableFields"), "", detail));
+            }
+            Some(schema) => errors.extend(selectable_errors(fields, schema, &path.child("selectableFields"))),
+        }
+    }
+    errors
+}
+
+fn shared_errors(
+    versions: &[Version<'_>],
+    first: &Version<'_>,
+    path: &Path,
+    shared: &Shared,
+    options: &Options,
+) -> ErrorList {
+    let mut errors = Vec::new();
+    if let Some(schema) = first.schema.as_ref().filter(|_| shared.schema) {
+        let source = schema_value(first.value).cloned().unwrap_or_default();
+        let status = versions.iter().any(|version| has_status(version.value));
+        errors.extend(schema_rules::validate(schema, &source, status, options, &path.child("validation")));
+    }
+    if shared.subresources {
+        errors.extend(subresource_errors(&first.value["subresources"], &path.child("subresources")));
+    }
+    if shared.columns {
+        errors.extend(column_errors(list(first.value, "additionalPrinterColumns"), path));
+    }
+    let fields = list(first.value, "selectableFields");
+    if shared.selectable && !fields.is_empty() {
+        match first.schema.as_ref().filter(|_| shared.schema) {
+            None => {
+                let detail = "may only be set when validations.schema is included";
+                errors.push(FieldError::invalid(path.child("selectableFields"), "", detail));
+            }
+            Some(schema) => errors.extend(selectable_errors(fields, schema, &path.child("selectableFields"))),
+        }
+    }
+    errors
+}
+
+fn deprecation_errors(version: &Value, path: &Path) -> ErrorList {
+    let Some(warning) = version.get("deprecationWarning").and_then(Value::as_str) else { return Vec::new() };
+    let mut details = Vec::new();
+    if version["deprecated"] != true {
+        details.push("can only be set for deprecated versions".to_owned());
+    } else {
+        if warning.len() > 256 {
+            details.push("must be <= 256 characters long".to_owned());
+        }
+        if warning.is_empty() {
+            details.push("must not be an empty string".to_owned());
+        }
+        if let Some((index, _)) = warning.char_indices().find(|(_, char)| !super::go::is_print(*char)) {
+            details.push(format!(
+                "must only contain printable UTF-8 characters; non-printable character found at index {index}"
+            ));
+        }
+    }
+    details.into_iter().map(|detail| FieldError::invalid(path, warning, detail)).collect()
+}
+
+fn enumeration(path: &Path, value: &str, accepted: &[&str]) -> Option<FieldError> {
+    match value {
+        "" => Some(FieldError::required(path, "")),
+        _ if accepted.contains(&value) => None,
+        _ => Some(FieldError::not_supported(path, value, accepted)),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Required {
+    Yes,
+    No,
+}
+
+fn names_errors(value: &Value, path: &Path, required: Required) -> ErrorList {
+    let mut errors = Vec::new();
+    if required == Required::Yes {
+        for key in ["plural", "singular", "kind", "listKind"].into_iter().filter(|key| text(value, key).is_empty()) {
+            errors.push(FieldError::required(path.child(key), ""));
+        }
+    }
+    let label = |path: Path, name: &str, prefix: &str| {
+        let faults = if name.is_empty() { Vec::new() } else { names::dns1035_label(&name.to_lowercase()) };
+        let exact = prefix.is_empty() && !name.is_empty();
+        let faults = if exact { names::dns1035_label(name) } else { faults };
+        (!faults.is_empty()).then(|| FieldError::invalid(path, name, format!("{prefix}{}", faults.join(","))))
+    };
+    let mixed = "may have mixed case, but should otherwise match: ";
+    for (key, prefix) in [("plural", ""), ("singular", ""), ("kind", mixed), ("listKind", mixed)] {
+        errors.extend(label(path.child(key), text(value, key), prefix));
+    }
+    errors.extend(label_list_errors(list(value, "shortNames"), &path.child("shortNames")));
+    let (kind, list_kind) = (text(value, "kind"), text(value, "listKind"));
+    if !kind.is_empty() && kind == list_kind {
+        errors.push(FieldError::invalid(path.child("listKind"), list_kind, "kind and listKind may not be the same"));
+    }
+    errors.extend(label_list_errors(list(value, "categories"), &path.child("categories")));
+    errors
+}
+
+fn label_list_errors(values: &[Value], path: &Path) -> ErrorList {
+    let check = |(index, value): (usize, &Value)| {
+        let name = value.as_str().unwrap_or_default();
+        let faults = names::dns1035_label(name);
+        (!faults.is_empty()).then(|| FieldError::invalid(path.index(index), name, faults.join(",")))
+    };
+    values.iter().enumerate().filter_map(check).collect()
+}
+
+fn column_errors(columns: &[Value], path: &Path) -> ErrorList {
+    let mut errors = Vec::new();
+    for (index, column) in columns.iter().enumerate() {
+        let path = path.child("additionalPrinterColumns").index(index);
+        if text(column, "name").is_empty() {
+            errors.push(FieldError::required(path.child("name"), ""));
+        }
+        let (kind, format) = (text(column, "type"), text(column, "format"));
+        let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
+        if kind.is_empty() {
+            errors.push(FieldError::required(path.child("type"), detail));
+        } else if !COLUMN_TYPES.contains(&kind) {
+            errors.push(FieldError::invalid(path.child("type"), kind, detail));
+        }
+        if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+            let detail = format!("must be one of {}", COLUMN_FORMATS.join(","));
+            errors.push(FieldError::invalid(path.child("format"), format, detail));
+        }
+        let json_path = text(column, "jsonPath");
+        let field = path.child("JSONPath");
+        if json_path.is_empty() {
+            errors.push(FieldError::required(field, ""));
+        } else {
+            errors.extend(simple_path_error(json_path, &field));
+        }
+    }
+    errors
+}
+
+fn simple_path_error(text: &str, path: &Path) -> Option<FieldError> {
+    let detail = "must be a simple json path starting with .";
+    (!text.starts_with('.')).then(|| FieldError::invalid(path, text, detail))
+}
+
+fn subresource_errors(subresources: &Value, path: &Path) -> ErrorList {
+    let mut errors = Vec::new();
+    let Some(scale) = subresources.get("scale").filter(|scale| scale.is_object()) else { return errors };
+    for (key, prefix, place) in [("specReplicasPath", ".spec.", ".spec"), ("statusReplicasPath", ".status.", ".status")] {
+        let field = path.child(&format!("scale.{key}"));
+        let value = text(scale, key);
+        if value.is_empty() {
+            errors.push(FieldError::required(field, ""));
+        } else if let Some(error) = simple_path_error(value, &field) {
+            errors.push(error);
+        } else if !value.starts_with(prefix) {
+            errors.push(FieldError::invalid(field, value, format!("should be a json path under {place}")));
+        }
+    }
+    let selector = text(scale, "labelSelectorPath");
+    if !selector.is_empty() {
+        let field = path.child("scale.labelSelectorPath");
+        if let Some(error) = simple_path_error(selector, &field) {
+            errors.push(error);
+        } else if !selector.starts_with(".spec.") && !selector.starts_with(".status.") {
+            errors.push(FieldError::invalid(field, selector, "should be a json path under either .spec or .status"));
+        }
+    }
+    errors
+}
+
+fn selectable_errors(fields: &[Value], schema: &Schema, path: &Path) -> ErrorList {
+    let mut errors = Vec::new();
+    let mut unique = HashSet::new();
+    if let Some(message) = schema.structural_error() {
+        return vec![FieldError::invalid(path, "", message)];
+    }
+    for (index, field) in fields.iter().enumerate() {
+        let here = path.index(index).child("jsonPath");
+        let json_path = text(field, "jsonPath");
+        if json_path.is_empty() {
+            errors.push(FieldError::required(here, ""));
+            continue;
+        }
+        let (found_path, found) = match field_path::resolve(json_path, schema, Arrays::Refused) {
+            Ok(found) => found,
+            Err(error) => {
+                errors.push(FieldError::invalid(here, json_path, format!("is an invalid path: {error}")));
+                continue;
+            }
+        };
+        let rendered = found_path.to_string();
+        if rendered.split(['.', '[']).next() == Some("metadata") {
+            errors.push(FieldError::invalid(&here, json_path, "must not point to fields in metadata"));
+        }
+        if !matches!(found.type_name.as_str(), "string" | "boolean" | "integer") {
+            let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
+                          formats are allowed.";
+            errors.push(FieldError::invalid(&here, json_path, detail));
+        }
+        if !unique.insert(rendered) {
+            errors.push(FieldError::duplicate(here, json_path));
+        }
+    }
+    if unique.len() > MAX_SELECTABLE_FIELDS {
+        errors.push(FieldError::too_many(path, unique.len(), MAX_SELECTABLE_FIELDS));
+    }
+    errors
+}
+
+/// What an update forgives in webhook conversions.
+#[derive(Clone, Copy)]
+struct ConversionOptions {
+    require_recognized: bool,
+    allow_invalid_ca: bool,
+}
+
+impl Default for ConversionOptions {
+    fn default() -> Self {
+        Self { require_recognized: true, allow_invalid_ca: true }
+    }
+}
+
+impl ConversionOptions {
+    fn for_update(old: &Value, established: bool) -> Self {
+        let webhook = &old["spec"]["conversion"]["webhook"];
+        let reviewed = list(webhook, "conversionReviewVersions");
+        let bundle = webhook.pointer("/clientConfig/caBundle").and_then(Value::as_str).unwrap_or_default();
+        Self {
+            require_recognized: reviewed.is_empty() || reviewed.iter().any(|version| *version == "v1" || *version == "v1beta1"),
+            allow_invalid_ca: !established || (!bundle.is_empty() && !status::is_ca_bundle(bundle)),
+        }
+    }
+}
+
+fn conversion_errors(spec: &Value, path: &Path, options: ConversionOptions) -> ErrorList {
+    let Some(conversion) = spec.get("conversion").filter(|conversion| conversion.is_object()) else { return Vec::new() };
+    let path = path.child("conversion");
+    let strategy = text(conversion, "strategy");
+    let mut errors: ErrorList =
+        enumeration(&path.child("strategy"), strategy, &["None", "Webhook"]).into_iter().collect();
+    if strategy != "None" && spec["preserveUnknownFields"] == true {
+        let detail = "must be None if spec.preserveUnknownFields is true";
+        errors.push(FieldError::invalid(path.child("strategy"), strategy, detail));
+    }
+    let webhook = conversion.get("webhook").filter(|webhook| webhook.is_object());
+    let client = webhook.and_then(|webhook| webhook.get("clientConfig")).filter(|client| client.is_object());
+    let reviewed = webhook.map(|webhook| list(webhook, "conversionReviewVersions")).unwrap_or_default();
+    let client_path = path.child("webhookClientConfig");
+    let reviewed_path = path.child("conversionReviewVersions");
+    if strategy != "Webhook" {
+        let detail = "should not be set when strategy is not set to Webhook";
+        if client.is_some() {
+            errors.push(FieldError::forbidden(client_path, detail));
+        }
+        if !reviewed.is_empty() {
+            errors.push(FieldError::forbidden(reviewed_path, detail));
+        }
+        return errors;
+    }
+    match client {
+        None => errors.push(FieldError::required(client_path, "required when strategy is set to Webhook")),
+        Some(client) => errors.extend(client_errors(client, &client_path, options)),
+    }
+    errors.extend(review_version_errors(reviewed, &reviewed_path, options));
+    errors
+}
+
+fn client_errors(client: &Value, path: &Path, options: ConversionOptions) -> ErrorList {
+    let mut errors = Vec::new();
+    let url = client.get("url").and_then(Value::as_str);
+    let service = client.get("service").filter(|service| service.is_object());
+    match (url, service) {
+        (Some(url), None) => errors.extend(webhook_url_errors(url, &path.child("url"))),
+        (None, Some(service)) => errors.extend(webhook_service_errors(service, &path.child("service"))),
+        _ => errors.push(FieldError::required(path, "exactly one of url or service is required")),
+    }
+    let bundle = text(client, "caBundle");
+    if !bundle.is_empty() && !options.allow_invalid_ca && !status::is_ca_bundle(bundle) {
+        let detail = "unable to load root certificates: unable to parse bytes as PEM block";
+        errors.push(FieldError::invalid(path.child("caBundle"), bundle, detail));
+    }
+    errors
+}
+
+fn webhook_url_errors(url: &str, path: &Path) -> ErrorList {
+    const FORM: &str = "; desired format: https://host[/path]";
+    let mut errors = Vec::new();
+    let (address, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let parsed = match super::go_url::parse(address) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let detail = format!("url must be a valid URL: parse {}: {error}{FORM}", quote(url));
+            return vec![FieldError::required(path, detail)];
+        }
+    };
+    if parsed.scheme != "https" {
+        let detail = format!("'https' is the only allowed URL scheme{FORM}");
+        errors.push(FieldError::invalid(path, parsed.scheme.as_str(), detail));
+    }
+    if parsed.host.is_empty() {
+        errors.push(FieldError::invalid(path, "", format!("host must be specified{FORM}")));
+    }
+    let authority = address.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        errors.push(FieldError::invalid(path, user, "user information is not permitted in the URL"));
+    }
+    if !fragment.is_empty() {
+        errors.push(FieldError::invalid(path, fragment, "fragments are not permitted in the URL"));
+    }
+    if !parsed.query.is_empty() {
+        errors.push(FieldError::invalid(path, parsed.query.as_str(), "query parameters are not permitted in the URL"));
+    }
+    errors
+}
+
+/// Upstream hands name and namespace over in the wrong order, so each is missed under the other's name.
+fn webhook_service_errors(service: &Value, path: &Path) -> ErrorList {
+    let mut errors = Vec::new();
+    if text(service, "namespace").is_empty() {
+        errors.push(FieldError::required(path.child("name"), ""));
+    }
+    if text(service, "name").is_empty() {
+        errors.push(FieldError::required(path.child("namespace"), ""));
+    }
+    let port = service.get("port").and_then(Value::as_i64).unwrap_or_default();
+    if !(1..=65_535).contains(&port) {
+        let detail = "port is not valid: must be between 1 and 65535, inclusive";
+        errors.push(FieldError::invalid(path.child("port"), port, detail));
+    }
+    let url_path = text(service, "path");
+    let field = path.child("path");
+    if url_path.is_empty() || url_path == "/" {
+        return errors;
+    }
+    if url_path == "//" {
+        errors.push(FieldError::invalid(field, url_path, "segment[0] may not be empty"));
+        return errors;
+    }
+    if !url_path.starts_with('/') {
+        errors.push(FieldError::invalid(&field, url_path, "must start with a '/'"));
+    }
+    let mut rest = url_path.chars();
+    rest.next();
+    let rest = rest.as_str();
+    for (index, segment) in rest.strip_suffix('/').unwrap_or(rest).split('/').enumerate() {
+        if segment.is_empty() {
+            errors.push(FieldError::invalid(&field, url_path, format!("segment[{index}] may not be empty")));
+            continue;
+        }
+        for fault in names::dns_subdomain(segment) {
+            errors.push(FieldError::invalid(&field, url_path, format!("segment[{index}]: {fault}")));
+        }
+    }
+    errors
+}
+
+fn review_version_errors(versions: &[Value], path: &Path, options: ConversionOptions) -> ErrorList {
+    if versions.is_empty() {
+        return vec![FieldError::required(path, "")];
+    }
+    let mut errors = Vec::new();
+    for (index, version) in versions.iter().enumerate() {
+        let name = version.as_str().unwrap_or_default();
+        if versions[..index].contains(version) {
+            errors.push(FieldError::invalid(path.index(index), name, "duplicate version"));
+            continue;
+        }
+        let faults = names::dns1035_label(name);
+        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(path.index(index), name, fault)));
+    }
+    let recognized = versions.iter().any(|version| *version == "v1" || *version == "v1beta1");
+    if options.require_recognized && !recognized {
+        let detail = "must include at least one of v1, v1beta1";
+        errors.push(FieldError::invalid(path, versions.to_vec(), detail));
+    }
+    errors
+}
+
+fn status_errors(crd: &Value) -> ErrorList {
+    let path = Path::root("status").child("acceptedNames");
+    names_errors(crd.pointer("/status/acceptedNames").unwrap_or(&Value::Null), &path, Required::No)
+}
+
+fn stored_version_errors(crd: &Value) -> ErrorList {
+    let path = Path::root("status").child("storedVersions");
+    let stored = crd.get("status").map(|status| list(status, "storedVersions")).unwrap_or_default();
+    if stored.is_empty() {
+        return vec![FieldError::invalid(path, Value::Array(Vec::new()), "must have at least one stored version")];
+    }
+    let versions = versions(crd);
+    let mut errors = Vec::new();
+    for version in versions.iter().filter(|version| version.storage) {
+        if !stored.iter().any(|name| name == version.name) {
+            let detail = format!("must have the storage version {}", version.name);
+            errors.push(FieldError::invalid(&path, stored.to_vec(), detail));
+        }
+    }
+    for (index, name) in stored.iter().enumerate() {
+        let name = name.as_str().unwrap_or_default();
+        if versions.iter().all(|version| version.name != name) {
+            let detail = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
+                 until a storage migration ensures no data remains persisted in {name} and removes {name} from \
+                 status.storedVersions"
+            );
+            errors.push(FieldError::invalid(path.index(index), name, detail));
+        }
+    }
+    errors
+}
+
+fn approval_error(new: &Value, old: Option<&Value>) -> Option<FieldError> {
+    let (state, reason) = status::approval(new)?;
+    if let Some((old_state, _)) = old.and_then(status::approval)
+        && old_state == state
+    {
+        return None;
+    }
+    let path = Path::root("metadata").child("annotations").key(APPROVED_ANNOTATION);
+    let annotations: Option<&Map<String, Value>> = new["metadata"]["annotations"].as_object();
+    let value = annotations.and_then(|all| all.get(APPROVED_ANNOTATION)).and_then(Value::as_str).unwrap_or_default();
+    match state {
+        Approval::Invalid => Some(FieldError::invalid(path, value, reason)),
+        Approval::Missing => Some(FieldError::required(path, reason)),
+        Approval::Approved | Approval::Bypassed => None,
+    }
+}
+
+fn preserve_error(new: &Value, old: Option<&Value>) -> Option<FieldError> {
+    let preserves = |crd: &Value| crd["spec"]["preserveUnknownFields"] == true;
+    if old.is_some_and(preserves) || !preserves(new) {
+        return None;
+    }
+    let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+    Some(FieldError::invalid(Path::root("spec").child("preserveUnknownFields"), true, detail))
+}
+
+/// Whether an approval annotation is a URL.
+pub(super) fn is_approval_url(annotation: &str) -> bool {
+    object_meta::is_absolute_url(annotation)
+}

@@ -1,0 +1,154 @@
+//! Admission in the write path: lends the store to the pure plugins and carries out what follows.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use super::write::{Request, meta};
+use crate::{
+    core::{
+        admission::{self, Denied, Lookup},
+        quota::Charge,
+        status::{Failure, Outcome},
+    },
+    registry::Registry,
+    store::{Durability, Expected, ListRange, ObjectKey, Store, Write, WriteError},
+};
+
+pub use crate::core::admission::Operation;
+
+/// How long a request waits for an object that a controller is about to make, as upstream.
+const PASSING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads objects for admission and for authorization.
+#[derive(Clone)]
+pub struct StoreLookup {
+    pub store: Store,
+    pub registry: Registry,
+}
+
+/// The key prefix of a resource that is named by its group and plural.
+pub fn storage_of(group: &str, plural: &str) -> String {
+    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+}
+
+impl Lookup for StoreLookup {
+    fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let entry = self.store.get(&storage_of(group, plural), &ObjectKey::new(namespace, name))?;
+        serde_json::from_slice(&entry.json).ok().map(Arc::new)
+    }
+
+    fn list(&self, group: &str, plural: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let range = ListRange { namespace: Some(namespace), ..ListRange::default() };
+        let Ok(snapshot) = self.store.list(&storage_of(group, plural), &range) else { return Vec::new() };
+        let objects = snapshot.entries.iter().filter_map(|entry| serde_json::from_slice(&entry.json).ok());
+        objects.map(Arc::new).collect()
+    }
+}
+
+impl From<Denied> for Box<Failure> {
+    fn from(denied: Denied) -> Self {
+        Box::new(Failure {
+            code: denied.code,
+            reason: denied.reason,
+            message: denied.message,
+            details: Some(denied.details),
+            continue_token: None,
+        })
+    }
+}
+
+impl Request<'_> {
+    fn admission<'a>(&'a self, operation: Operation, suffix: &'a str) -> admission::Request<'a> {
+        let resource = &self.served.resource;
+        admission::Request {
+            operation,
+            group: &resource.group,
+            plural: &resource.plural,
+            subresource: &self.subresource,
+            namespace: if resource.namespaced() { &self.namespace } else { "" },
+            name: &self.name,
+            suffix,
+            now: self.now,
+        }
+    }
+
+    /// Completes an object, or refuses it.
+    ///
+    /// # Errors
+    /// What the first plugin that refuses says.
+    pub async fn admit(&self, operation: Operation, object: &mut Value, old: Option<&Value>) -> Outcome<()> {
+        let suffix = meta::suffix();
+        let request = self.admission(operation, &suffix);
+        let waited = self.api.clock.sleep(PASSING_PATIENCE);
+        tokio::pin!(waited);
+        loop {
+            let seen = self.api.store.revision();
+            let denied = match admission::mutate(&request, &self.api.lookup, object, old) {
+                Ok(()) => return Ok(()),
+                Err(denied) if !denied.passing => return Err(denied.into()),
+                Err(denied) => denied,
+            };
+            tokio::select! {
+                () = self.api.store.reached(seen + 1) => {}
+                () = &mut waited => return Err(denied.into()),
+            }
+        }
+    }
+
+    /// Judges a complete object and charges quotas for it.
+    ///
+    /// # Errors
+    /// What the first plugin that refuses says.
+    pub async fn check(
+        &self,
+        operation: Operation,
+        object: &Value,
+        old: Option<&Value>,
+        warnings: &mut Vec<String>,
+    ) -> Outcome<()> {
+        let request = self.admission(operation, "");
+        if operation == Operation::Delete {
+            return Ok(admission::delete(&request, &self.api.lookup)?);
+        }
+        loop {
+            let admitted = admission::validate(&request, &self.api.lookup, object, old)?;
+            if self.options.dry_run || self.charge(admitted.charges).await? {
+                warnings.extend(admitted.warnings);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Stores new usages; whether all quotas were as admission saw them.
+    async fn charge(&self, charges: Vec<Charge>) -> Outcome<bool> {
+        for charge in charges {
+            let key = ObjectKey::new(&self.namespace, &charge.name);
+            let Some(entry) = self.api.store.get("resourcequotas", &key) else { return Ok(false) };
+            let Ok(mut quota) = serde_json::from_slice::<Value>(&entry.json) else { return Ok(false) };
+            if meta::text(&quota, "resourceVersion") != charge.resource_version {
+                return Ok(false);
+            }
+            quota["status"] = json!({"hard": quota["status"]["hard"], "used": charge.used});
+            let build = move |revision: u64| {
+                let mut quota = quota;
+                meta::set(&mut quota, "resourceVersion", revision.to_string());
+                serde_json::to_vec(&quota).unwrap_or_default().into()
+            };
+            let act = Write::Put(Box::new(build));
+            let expected = Expected::At(entry.revision);
+            match self.api.store.write("resourcequotas", key, expected, act, Durability::Synced).await {
+                Ok(_) => {}
+                Err(WriteError::Stale) => return Ok(false),
+                Err(WriteError::Disk(error)) => return Err(Failure::internal(error)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A random number for allocations.
+pub fn chance() -> u64 {
+    rand::rng().random()
+}

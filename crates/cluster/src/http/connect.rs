@@ -1,0 +1,506 @@
+//! `log`, `exec`, `attach`, `portforward` and `proxy`: between a client's connection and the node.
+//!
+//! Commands and ports travel in WebSocket messages whose first byte is a channel
+//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`).
+
+use std::future::Future;
+
+use base64::Engine;
+use bytes::Bytes;
+use ferroflow_platform::{
+    kubelet::{
+        AgentError, Connection, ContainerRef, ExecOptions, ExecSession, ExitStatus, LogOptions, SharedAgent,
+        TerminalSize,
+    },
+    task::Kind as TaskKind,
+};
+use futures::{
+    SinkExt, StreamExt, TryStreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+};
+
+use super::{
+    body::{self, Body, BodyError, BoxError},
+    server::{self, Call},
+};
+use crate::core::status::{Failure, Outcome};
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Protocols of commands, the best first.
+const COMMAND_PROTOCOLS: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"];
+/// Protocols of ports.
+const PORT_PROTOCOLS: [&str; 2] = ["v4.channel.k8s.io", "portforward.k8s.io"];
+const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
+/// Bytes of a stream in one message.
+const CHUNK_BYTES: usize = 32 << 10;
+/// Messages that wait for a slow client; then the command's pipe fills and the command waits.
+const MESSAGES: usize = 16;
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const ERROR: u8 = 3;
+const RESIZE: u8 = 4;
+/// Since v5: the byte after it names the channel that the client has closed.
+const CLOSE: u8 = 255;
+
+/// A bearer token that a browser sends as a WebSocket protocol.
+pub fn websocket_token(headers: &HeaderMap) -> Option<String> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let encoded = offered.split(',').map(str::trim).find_map(|protocol| protocol.strip_prefix(TOKEN_PREFIX))?;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+impl From<AgentError> for Box<Failure> {
+    fn from(error: AgentError) -> Self {
+        match error {
+            AgentError::BadRequest(text) => Failure::bad_request(text),
+            AgentError::NotFound(text) => Failure::missing(text),
+            AgentError::Internal(text) => Failure::internal(text),
+        }
+    }
+}
+
+fn agent(call: &Call<'_>) -> Outcome<SharedAgent> {
+    let agent = call.api.agent.get().cloned();
+    agent.ok_or_else(|| Failure::unavailable("no node runs here; start the server with one"))
+}
+
+fn pod(call: &Call<'_>) -> Outcome<Value> {
+    let request = call.request();
+    request.parse(&*request.existing()?)
+}
+
+fn names(pod: &Value) -> Vec<&str> {
+    let lists = ["initContainers", "containers", "ephemeralContainers"];
+    let all = lists.iter().flat_map(|list| pod["spec"][*list].as_array().into_iter().flatten());
+    all.filter_map(|container| container["name"].as_str()).collect()
+}
+
+/// The container that a request means.
+fn container(call: &Call<'_>, pod: &Value) -> Outcome<ContainerRef> {
+    let name = call.path.name.as_str();
+    let asked = call.options.get("container").unwrap_or_default();
+    let default = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
+    let own = pod["spec"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let chosen = match (asked, own) {
+        ("", [only]) => only["name"].as_str().unwrap_or_default(),
+        ("", _) => default.unwrap_or_default(),
+        (asked, _) => asked,
+    };
+    if chosen.is_empty() {
+        let names = names(pod).join(" ");
+        return Err(Failure::bad_request(format!(
+            "a container name must be specified for pod {name}, choose one of: [{names}]"
+        )));
+    }
+    if !names(pod).contains(&chosen) {
+        return Err(Failure::bad_request(format!("container {chosen} is not valid for pod {name}")));
+    }
+    if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+        return Err(Failure::bad_request(format!("pod {name} does not have a host assigned")));
+    }
+    Ok(reference(call, pod, chosen))
+}
+
+fn reference(call: &Call<'_>, pod: &Value, container: &str) -> ContainerRef {
+    ContainerRef {
+        namespace: call.path.namespace.clone(),
+        pod: call.path.name.clone(),
+        uid: pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+        container: container.to_owned(),
+    }
+}
+
+fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
+    let number = |name: &str| -> Outcome<Option<u64>> {
+        let Some(text) = call.options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let parsed = text.parse().map_err(|_| {
+            let error = crate::core::field::FieldError::invalid(name, text, "must be greater than or equal to 0");
+            Failure::invalid("", "PodLogOptions", &call.path.name, &vec![error])
+        });
+        parsed.map(Some)
+    };
+    let since_time = match call.options.get("sinceTime").filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|error| Failure::bad_request(format!("sinceTime: {error}")))?),
+    };
+    let since_seconds = number("sinceSeconds")?.and_then(|seconds| i64::try_from(seconds).ok());
+    let since = since_seconds.map(jiff::SignedDuration::from_secs).and_then(|ago| call.api.clock.now().checked_sub(ago).ok());
+    Ok(LogOptions {
+        follow: call.options.flag("follow"),
+        previous: call.options.flag("previous"),
+        timestamps: call.options.flag("timestamps"),
+        since: since_time.or(since),
+        tail_lines: number("tailLines")?,
+        limit_bytes: number("limitBytes")?,
+        stream: call.options.get("stream").unwrap_or_default().to_owned(),
+    })
+}
+
+/// Answers with a container's log.
+///
+/// # Errors
+/// 400 while the container waits, 404 for an earlier run that there was not.
+pub async fn log(call: Call<'_>) -> Outcome<Response<Body>> {
+    let pod = pod(&call)?;
+    let target = container(&call, &pod)?;
+    let options = log_options(&call)?;
+    let stream = agent(&call)?.logs(target, options).await?;
+    let frames = stream.map_ok(Frame::data).map_err(|error| BodyError(error.into()));
+    let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    server::set(response.headers_mut(), header::CONTENT_TYPE, "text/plain");
+    Ok(response)
+}
+
+/// Starts a command, or joins a container's own streams.
+///
+/// # Errors
+/// 400 for a pod or container that cannot take it, 400 for a request that is no WebSocket's.
+pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
+    let pod = pod(&call)?;
+    let target = container(&call, &pod)?;
+    let is_attach = call.path.subresource == "attach";
+    let options = ExecOptions {
+        command: call.options.all("command").map(str::to_owned).collect(),
+        stdin: call.options.flag("stdin"),
+        stdout: call.options.flag("stdout"),
+        stderr: call.options.flag("stderr"),
+        tty: call.options.flag("tty"),
+    };
+    if !is_attach && options.command.is_empty() {
+        return Err(Failure::bad_request("you must specify at least one command for the container"));
+    }
+    if !options.stdin && !options.stdout && !options.stderr {
+        return Err(Failure::bad_request("you must specify at least one of stdin, stdout, stderr"));
+    }
+    let upgrade = Upgrade::of(&mut call, &COMMAND_PROTOCOLS)?;
+    let agent = agent(&call)?;
+    let session = if is_attach { agent.attach(target, options).await } else { agent.exec(target, options).await }?;
+    Ok(upgrade.accept(&call, move |socket| stream_command(socket, session)))
+}
+
+/// Forwards ports of a pod.
+///
+/// # Errors
+/// 400 for a request that names no port or is no WebSocket's.
+pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
+    let pod = pod(&call)?;
+    let target = reference(&call, &pod, "");
+    let ports: Vec<u16> = call
+        .options
+        .all("ports")
+        .flat_map(|ports| ports.split(','))
+        .map(|port| port.parse().map_err(|_| Failure::bad_request(format!("port {port:?} is not a number from 1 to 65535"))))
+        .collect::<Outcome<_>>()?;
+    if ports.is_empty() || ports.len() > 100 {
+        return Err(Failure::bad_request("query parameter \"ports\" is required, with at most 100 ports"));
+    }
+    let upgrade = Upgrade::of(&mut call, &PORT_PROTOCOLS)?;
+    let agent = agent(&call)?;
+    Ok(upgrade.accept(&call, move |socket| stream_ports(socket, agent, target, ports)))
+}
+
+/// A request that can become a WebSocket.
+struct Upgrade {
+    pending: OnUpgrade,
+    protocol: Option<&'static str>,
+    accept_key: String,
+}
+
+impl Upgrade {
+    fn of(call: &mut Call<'_>, known: &'static [&'static str]) -> Outcome<Self> {
+        let text = |name: header::HeaderName| call.parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let is_websocket = text(header::UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"));
+        let Some(key) = text(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket) else {
+            return Err(Failure::bad_request(
+                "unable to upgrade: this server speaks WebSocket here (v5.channel.k8s.io); SPDY is not supported",
+            ));
+        };
+        let offered = text(header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
+        let offered: Vec<&str> = offered.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+        let protocol = known.iter().copied().find(|known| offered.contains(known));
+        if protocol.is_none() && !offered.is_empty() {
+            return Err(Failure::bad_request(format!("unable to upgrade: none of the protocols {offered:?} is known")));
+        }
+        let accept_key = derive_accept_key(key.as_bytes());
+        let pending = call.parts.extensions.remove::<OnUpgrade>();
+        let pending = pending.ok_or_else(|| Failure::bad_request("this connection cannot be upgraded; use HTTP/1.1"))?;
+        Ok(Self { pending, protocol, accept_key })
+    }
+
+    /// Answers 101 and runs `serve` on the socket, as a task of the server's.
+    fn accept<F>(self, call: &Call<'_>, serve: impl FnOnce(Socket) -> F + Send + 'static) -> Response<Body>
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let pending = self.pending;
+        call.api.tasks.spawn(format!("{} {}", call.path.subresource, call.path.name), TaskKind::Transient, async move {
+            let upgraded = pending.await?;
+            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+            if let Err(error) = serve(socket).await {
+                tracing::debug!(%error, "stream ended");
+            }
+            Ok::<(), hyper::Error>(())
+        });
+        let mut response = Response::new(body::full(Bytes::new()));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        server::set(headers, header::SEC_WEBSOCKET_ACCEPT, &self.accept_key);
+        if let Some(protocol) = self.protocol {
+            server::set(headers, header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        response
+    }
+}
+
+fn message(channel: u8, bytes: &[u8]) -> Message {
+    let mut framed = Vec::with_capacity(bytes.len() + 1);
+    framed.push(channel);
+    framed.extend_from_slice(bytes);
+    Message::Binary(framed.into())
+}
+
+/// Sends what a stream gives, until it ends or the client is gone.
+async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, to: mpsc::Sender<Message>) {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if to.send(message(channel, &buffer[..count])).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn forward(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
+    while let Some(message) = messages.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+    let _ = socket.close().await;
+}
+
+async fn stream_command(socket: Socket, session: ExecSession) -> Result<(), BoxError> {
+    let (sink, source) = socket.split();
+    let (sender, receiver) = mpsc::channel(MESSAGES);
+    let outputs = async {
+        let stdout = async {
+            if let Some(stdout) = session.stdout {
+                pump(stdout, STDOUT, sender.clone()).await;
+            }
+        };
+        let stderr = async {
+            if let Some(stderr) = session.stderr {
+                pump(stderr, STDERR, sender.clone()).await;
+            }
+        };
+        let (exit, (), ()) = tokio::join!(session.exit, stdout, stderr);
+        let _ = sender.send(message(ERROR, exit_status(&exit).to_string().as_bytes())).await;
+        drop(sender);
+    };
+    let sending = async {
+        tokio::join!(outputs, forward(receiver, sink));
+    };
+    tokio::select! {
+        () = sending => {}
+        () = receive(source, session.stdin, session.resize) => {}
+    }
+    Ok(())
+}
+
+/// Hands on what the client sends; completes when the client is gone.
+async fn receive(
+    mut source: SplitStream<Socket>,
+    mut stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>>,
+    resize: Option<mpsc::Sender<TerminalSize>>,
+) {
+    while let Some(Ok(received)) = source.next().await {
+        let bytes = match received {
+            Message::Binary(bytes) => bytes,
+            Message::Text(text) => Bytes::from(text),
+            Message::Close(_) => return,
+            _ => continue,
+        };
+        match bytes.split_first() {
+            Some((&STDIN, data)) => {
+                if let Some(open) = &mut stdin
+                    && (open.write_all(data).await.is_err() || open.flush().await.is_err())
+                {
+                    stdin = None;
+                }
+            }
+            Some((&RESIZE, data)) => {
+                if let (Some(resize), Some(size)) = (&resize, terminal_size(data)) {
+                    // A terminal that is resized faster than it is drawn misses sizes in between.
+                    let _ = resize.try_send(size);
+                }
+            }
+            Some((&CLOSE, [STDIN])) => stdin = None,
+            _ => {}
+        }
+    }
+}
+
+fn terminal_size(data: &[u8]) -> Option<TerminalSize> {
+    let value: Value = serde_json::from_slice(data).ok()?;
+    let number = |field: &str| value[field].as_u64().and_then(|number| u16::try_from(number).ok());
+    Some(TerminalSize { width: number("Width")?, height: number("Height")? })
+}
+
+fn exit_status(exit: &ExitStatus) -> Value {
+    match exit {
+        ExitStatus::Code(0) => json!({"metadata": {}, "status": "Success"}),
+        ExitStatus::Code(code) => json!({
+            "metadata": {},
+            "status": "Failure",
+            "message": format!("command terminated with non-zero exit code: exit status {code}"),
+            "reason": "NonZeroExitCode",
+            "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
+        }),
+        ExitStatus::Failed(why) => json!({
+            "metadata": {}, "status": "Failure", "message": why, "reason": "InternalError", "code": 500,
+            "details": {"causes": [{"message": why}]},
+        }),
+    }
+}
+
+/// Channels 2i and 2i+1 carry the data and the error of port i; each starts with the port's number.
+async fn stream_ports(
+    socket: Socket,
+    agent: SharedAgent,
+    target: ContainerRef,
+    ports: Vec<u16>,
+) -> Result<(), BoxError> {
+    let (sink, mut source) = socket.split();
+    let (sender, receiver) = mpsc::channel(MESSAGES);
+    let mut writers = Vec::new();
+    let mut readers = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        let channel = u8::try_from(index * 2).unwrap_or(u8::MAX - 1);
+        sender.send(message(channel, &port.to_le_bytes())).await?;
+        sender.send(message(channel + 1, &port.to_le_bytes())).await?;
+        match agent.connect(target.clone(), *port).await {
+            Ok(connection) => {
+                let (read, write) = tokio::io::split(connection);
+                readers.push(pump(read, channel, sender.clone()));
+                writers.push(Some(write));
+            }
+            Err(error) => {
+                sender.send(message(channel + 1, error.to_string().as_bytes())).await?;
+                writers.push(None);
+            }
+        }
+    }
+    drop(sender);
+    let receiving = async {
+        while let Some(Ok(received)) = source.next().await {
+            let Message::Binary(bytes) = received else { continue };
+            let Some((channel, data)) = bytes.split_first() else { continue };
+            if let Some(Some(writer)) = writers.get_mut(usize::from(*channel / 2))
+                && writer.write_all(data).await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    let sending = async {
+        tokio::join!(futures::future::join_all(readers), forward(receiver, sink));
+    };
+    tokio::select! {
+        () = sending => {}
+        () = receiving => {}
+    }
+    Ok(())
+}
+
+/// Hands a request to a pod, or to a pod behind a service.
+///
+/// # Errors
+/// 503 when nothing answers there.
+pub async fn proxy(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let (pod_name, port) = proxy_target(&call)?;
+    let served = call.api.registry.get("", "v1", "pods").ok_or_else(Failure::no_such_path)?;
+    let mut request = call.request();
+    request.served = served;
+    request.name.clone_from(&pod_name);
+    let pod = request.parse(&*request.existing()?)?;
+    let mut target = reference(&call, &pod, "");
+    target.pod = pod_name;
+    let connection = agent(&call)?.connect(target, port).await.map_err(|error| {
+        Failure::unavailable(format!("error trying to reach service: {error}"))
+    })?;
+    exchange(&call, connection, body).await.map_err(|error| {
+        Failure::unavailable(format!("error trying to reach service: {error}"))
+    })
+}
+
+async fn exchange(call: &Call<'_>, connection: Box<dyn Connection>, body: Body) -> Result<Response<Body>, BoxError> {
+    let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection)).await?;
+    call.api.tasks.spawn("proxy", TaskKind::Transient, driver);
+    let path = if call.path.rest.is_empty() { "/" } else { &call.path.rest };
+    let query = call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut request = Request::builder().method(call.parts.method.clone()).uri(format!("{path}{query}"));
+    for (name, value) in &call.parts.headers {
+        // The caller's credentials are for this server, not for the pod.
+        if name != header::AUTHORIZATION && name != header::CONNECTION && name != header::HOST {
+            request = request.header(name, value);
+        }
+    }
+    let request = request.header(header::HOST, "localhost").body(body)?;
+    let response = sender.send_request(request).await?;
+    Ok(response.map(body::boxed))
+}
+
+/// The pod and port of `pods/NAME:PORT/proxy` or `services/SCHEME:NAME:PORT/proxy`.
+fn proxy_target(call: &Call<'_>) -> Outcome<(String, u16)> {
+    let words: Vec<&str> = call.path.name.split(':').collect();
+    let (name, port) = match words[..] {
+        [name] => (name, ""),
+        [name, port] | [_, name, port] => (name, port),
+        _ => return Err(Failure::bad_request(format!("invalid proxy target {:?}", call.path.name))),
+    };
+    let lookup = |plural: &str, name: &str| crate::core::admission::Lookup::get(&call.api.lookup, "", plural, &call.path.namespace, name);
+    if call.served.resource.plural == "pods" {
+        let pod = lookup("pods", name).ok_or_else(|| Failure::not_found_in("", "pods", name))?;
+        let declared = pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_u64();
+        let port = port.parse().ok().or(declared.and_then(|port| u16::try_from(port).ok())).unwrap_or(80);
+        return Ok((name.to_owned(), port));
+    }
+    let service = lookup("services", name).ok_or_else(|| Failure::not_found_in("", "services", name))?;
+    let ports = service["spec"]["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let wanted = ports.iter().find(|row| {
+        port.is_empty() || row["name"] == port || row["port"].as_u64().is_some_and(|number| number.to_string() == port)
+    });
+    let Some(wanted) = wanted else {
+        return Err(Failure::unavailable(format!("no service port {port:?} found for service {name:?}")));
+    };
+    let endpoints = lookup("endpoints", name);
+    let subsets = endpoints.as_ref().and_then(|endpoints| endpoints["subsets"].as_array()).into_iter().flatten();
+    for subset in subsets {
+        let pod = subset["addresses"].as_array().into_iter().flatten().find_map(|one| one["targetRef"]["name"].as_str());
+        let rows = subset["ports"].as_array().into_iter().flatten();
+        let port = rows.filter(|row| row["name"] == wanted["name"] || ports.len() == 1).find_map(|row| row["port"].as_u64());
+        if let (Some(pod), Some(port)) = (pod, port.and_then(|port| u16::try_from(port).ok())) {
+            return Ok((pod.to_owned(), port));
+        }
+    }
+    Err(Failure::unavailable(format!("no endpoints available for service {name:?}")))
+}

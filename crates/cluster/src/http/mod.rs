@@ -1,0 +1,18 @@
+//! One generic REST handler over the table of resources.
+//!
+//! `server` takes a request apart, authenticates, authorizes and hands it on: to `read` (get, list,
+//! watch), `write` (create, update, patch, delete), `subresource`, `connect` (streams) or `documents`
+//! (discovery, OpenAPI). No handler is written for a kind; what kinds decide is in `core`.
+
+pub mod admission;
+pub mod body;
+pub mod connect;
+pub mod documents;
+pub mod negotiate;
+pub mod options;
+pub mod read;
+pub mod server;
+pub mod services;
+pub mod subresource;
+pub mod view;
+pub mod write;

@@ -1,0 +1,435 @@
+//! `get`, `list` and `watch`.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::Engine;
+use bytes::Bytes;
+use ferroflow_platform::clock::SharedClock;
+use futures::stream;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{
+    body::{Body, BodyError},
+    options::{self, Options, VersionMatch},
+    view::{ListMeta, View},
+};
+use crate::{
+    core::{
+        field::FieldError,
+        selector::{fields, labels},
+        status::{Failure, Outcome},
+    },
+    registry::Served,
+    store::{Change, ChangeKind, Entry, ListRange, ObjectKey, Snapshot, Store, Unavailable, Watch, frame},
+};
+
+/// How long a request waits for a revision that has not come.
+const FUTURE_PATIENCE: Duration = Duration::from_secs(3);
+/// A watch that names no timeout ends after this; clients then start it again where it stood.
+const WATCH_LENGTH: Duration = Duration::from_secs(30 * 60);
+/// Between two bookmarks.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// Changes that a watch takes from the ring at a time.
+const WATCH_BATCH: usize = 256;
+
+/// Which objects a request means.
+pub struct Selection {
+    served: Arc<Served>,
+    namespace: Option<String>,
+    name: Option<String>,
+    labels: labels::Selector,
+    fields: fields::Selector,
+}
+
+impl Selection {
+    /// Reads the selectors of a request.
+    ///
+    /// # Errors
+    /// 400 for a selector that cannot be read or names an unknown field.
+    pub fn new(served: Arc<Served>, namespace: &str, name: &str, options: &Options) -> Outcome<Self> {
+        let labels = labels::Selector::parse(&options.label_selector)
+            .map_err(|error| Failure::bad_request(format!("unable to parse requirement: {error}")))?;
+        let fields = fields::Selector::parse(&options.field_selector)
+            .and_then(|fields| fields.for_resource(&served.resource))
+            .map_err(|error| Failure::bad_request(error.to_string()))?;
+        let name = if name.is_empty() { fields.exact_match("metadata.name").map(str::to_owned) } else { Some(name.to_owned()) };
+        let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+        Ok(Self { served, namespace, name, labels, fields })
+    }
+
+    /// Whether more than a namespace is selected.
+    pub fn is_selective(&self) -> bool {
+        !self.labels.is_empty() || !self.fields.is_empty() || self.name.is_some()
+    }
+
+    fn in_namespace(&self, key: &ObjectKey) -> bool {
+        self.namespace.as_deref().is_none_or(|namespace| &*key.namespace == namespace)
+            && self.name.as_deref().is_none_or(|name| &*key.name == name)
+    }
+
+    /// Whether an object is meant.
+    pub fn matches(&self, entry: &Entry) -> bool {
+        if !self.in_namespace(&entry.key) || !self.labels.matches(&EntryLabels(entry)) {
+            return false;
+        }
+        if self.fields.is_empty() {
+            return true;
+        }
+        match serde_json::from_slice(&entry.json) {
+            Ok(object) => self.fields.matches(&self.served.resource, &object),
+            Err(_) => false,
+        }
+    }
+}
+
+/// The labels that the store keeps beside the bytes.
+struct EntryLabels<'a>(&'a Entry);
+
+impl labels::Labels for EntryLabels<'_> {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.0.label(key)
+    }
+}
+
+/// Waits for a revision that a client has seen elsewhere.
+///
+/// # Errors
+/// 504 when it does not come.
+pub async fn wait_for(store: &Store, revision: u64) -> Outcome<()> {
+    match tokio::time::timeout(FUTURE_PATIENCE, store.reached(revision)).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(Failure::future_revision(revision, store.revision())),
+    }
+}
+
+struct Continue {
+    revision: Option<u64>,
+    after: ObjectKey,
+}
+
+impl Continue {
+    fn parse(token: &str) -> Outcome<Self> {
+        let bad = || Failure::bad_request(format!("continue key is not valid: {token:?} was not given by this server"));
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| bad())?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+        let start = value["start"].as_str().ok_or_else(bad)?;
+        let (namespace, name) = start.split_once('/').ok_or_else(bad)?;
+        let revision = value["rv"].as_i64().ok_or_else(bad)?;
+        Ok(Self { revision: u64::try_from(revision).ok(), after: ObjectKey::new(namespace, name) })
+    }
+
+    fn token(revision: Option<u64>, after: &ObjectKey) -> String {
+        let revision = revision.and_then(|revision| i64::try_from(revision).ok()).unwrap_or(-1);
+        let start = format!("{}/{}", after.namespace, after.name);
+        let json = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string();
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json)
+    }
+}
+
+fn check_versions(options: &Options) -> Outcome<()> {
+    let Some(matching) = options.version_match else { return Ok(()) };
+    if options.resource_version.is_none() && options.send_initial_events.is_none() {
+        return Err(options::list_option(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )));
+    }
+    if options.continue_token.is_some() {
+        return Err(options::list_option(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden when continue is provided",
+        )));
+    }
+    if matching == VersionMatch::Exact && options.resource_version == Some(0) {
+        return Err(options::list_option(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        )));
+    }
+    Ok(())
+}
+
+/// Answers a list.
+///
+/// # Errors
+/// 400, 410, 422 or 504 as the options and the history say.
+pub async fn list(store: &Store, view: &View, selection: &Selection, options: &Options) -> Outcome<Body> {
+    check_versions(options)?;
+    let continued = options.continue_token.as_deref().map(Continue::parse).transpose()?;
+    if continued.is_some() && options.resource_version.is_some_and(|version| version != 0) {
+        return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    let asked = options.resource_version.filter(|version| *version != 0);
+    let is_exact = options.version_match == Some(VersionMatch::Exact)
+        || (options.version_match.is_none() && options.limit.is_some());
+    if let Some(revision) = asked {
+        wait_for(store, revision).await?;
+    }
+    let at = match &continued {
+        Some(continued) => continued.revision,
+        None => asked.filter(|_| is_exact),
+    };
+    let after = continued.map(|continued| continued.after);
+    let snapshot = snapshot(store, selection, options.limit, at, after)?;
+    let meta = list_meta(&snapshot, selection);
+    view.list(snapshot.entries, &meta)
+}
+
+/// The objects that a request means, for `deletecollection`.
+///
+/// # Errors
+/// 410 for a continue token that is too old.
+pub fn select(store: &Store, selection: &Selection, options: &Options) -> Outcome<(Vec<Arc<Entry>>, ListMeta)> {
+    let continued = options.continue_token.as_deref().map(Continue::parse).transpose()?;
+    let (at, after) = continued.map_or((None, None), |continued| (continued.revision, Some(continued.after)));
+    let snapshot = snapshot(store, selection, options.limit, at, after)?;
+    let meta = list_meta(&snapshot, selection);
+    Ok((snapshot.entries, meta))
+}
+
+/// The objects of a list, at most `limit` of those selected.
+fn snapshot(
+    store: &Store,
+    selection: &Selection,
+    limit: Option<usize>,
+    at: Option<u64>,
+    after: Option<ObjectKey>,
+) -> Outcome<Snapshot> {
+    let selective = selection.is_selective();
+    let range = ListRange {
+        namespace: selection.namespace.as_deref(),
+        after: after.clone(),
+        limit: limit.filter(|_| !selective),
+        at,
+    };
+    let listed = store.list(&selection.served.resource.storage, &range);
+    let mut snapshot = listed.map_err(|unavailable| match unavailable {
+        Unavailable::Expired { .. } => expired(after.as_ref()),
+        Unavailable::Future { current } => Failure::future_revision(at.unwrap_or_default(), current),
+    })?;
+    if selective {
+        let mut matching = snapshot.entries.into_iter().filter(|entry| selection.matches(entry));
+        snapshot.entries = matching.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
+        snapshot.remaining = matching.count();
+    }
+    Ok(snapshot)
+}
+
+fn list_meta(snapshot: &Snapshot, selection: &Selection) -> ListMeta {
+    let last = snapshot.entries.last().filter(|_| snapshot.remaining > 0);
+    ListMeta {
+        revision: snapshot.revision,
+        continue_token: last.map(|last| Continue::token(Some(snapshot.revision), &last.key)),
+        remaining: last.filter(|_| !selection.is_selective()).map(|_| snapshot.remaining),
+    }
+}
+
+/// 410 for a view that is gone; the token in it goes on where the list stood, in a newer view.
+fn expired(after: Option<&ObjectKey>) -> Box<Failure> {
+    let Some(after) = after else {
+        return Failure::expired("The resourceVersion for the provided list is too old.");
+    };
+    let mut failure = Failure::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    failure.continue_token = Some(Continue::token(None, after));
+    failure
+}
+
+/// Answers a watch: a body that goes on until its time is over.
+///
+/// # Errors
+/// 422 for options that contradict each other; a revision that is too old is told in the stream.
+pub async fn watch(
+    store: &Store,
+    clock: &SharedClock,
+    view: View,
+    selection: Selection,
+    options: &Options,
+) -> Outcome<Body> {
+    check_watch(options)?;
+    let deadline = clock.instant() + options.timeout.unwrap_or(WATCH_LENGTH).min(WATCH_LENGTH);
+    let asked = options.resource_version.unwrap_or(0);
+    if asked > 0 {
+        wait_for(store, asked).await?;
+    }
+    let stream_list = options.send_initial_events == Some(true);
+    let with_state = stream_list || (asked == 0 && options.send_initial_events.is_none());
+    let mut first = VecDeque::new();
+    let mut is_first = true;
+    let from = if with_state {
+        let snapshot = snapshot(store, &selection, None, None, None)?;
+        for entry in &snapshot.entries {
+            first.push_back(view.event("ADDED", entry, std::mem::take(&mut is_first))?);
+        }
+        if stream_list && options.bookmarks {
+            first.push_back(view.bookmark(snapshot.revision, true));
+        }
+        snapshot.revision
+    } else if asked == 0 {
+        store.revision()
+    } else {
+        asked
+    };
+    let source = match store.watch(&selection.served.resource.storage, from) {
+        Ok(watch) => Some(watch),
+        Err(Unavailable::Expired { oldest }) => {
+            first.push_back(too_old(from, oldest));
+            None
+        }
+        Err(Unavailable::Future { current }) => return Err(Failure::future_revision(from, current)),
+    };
+    let next_bookmark = clock.instant() + BOOKMARK_INTERVAL;
+    let bookmarks = options.bookmarks;
+    let watcher =
+        Watcher { source, view, selection, first, is_first, deadline, next_bookmark, bookmarks, clock: clock.clone() };
+    let frames = stream::unfold(watcher, |mut watcher| async move {
+        let frame = watcher.next().await?;
+        Some((Ok::<_, BodyError>(Frame::data(frame)), watcher))
+    });
+    Ok(Body::new(StreamBody::new(frames)))
+}
+
+fn check_watch(options: &Options) -> Outcome<()> {
+    let matching = options.version_match;
+    if options.send_initial_events.is_some() && matching != Some(VersionMatch::NotOlderThan) {
+        return Err(options::list_option(FieldError::forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )));
+    }
+    if matching.is_some() && options.send_initial_events.is_none() {
+        return Err(options::list_option(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )));
+    }
+    Ok(())
+}
+
+fn too_old(asked: u64, oldest: u64) -> Bytes {
+    let failure = Failure::expired(format!("too old resource version: {asked} ({oldest})"));
+    frame("ERROR", failure.status().to_string().as_bytes())
+}
+
+/// A running watch.
+struct Watcher {
+    /// `None` once it has failed.
+    source: Option<Watch>,
+    view: View,
+    selection: Selection,
+    /// Lines that are ready to be sent.
+    first: VecDeque<Bytes>,
+    is_first: bool,
+    deadline: Instant,
+    next_bookmark: Instant,
+    bookmarks: bool,
+    clock: SharedClock,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(line) = self.first.pop_front() {
+                return Some(self.joined(line));
+            }
+            let source = self.source.as_mut()?;
+            match source.take(WATCH_BATCH) {
+                Err(_) => {
+                    let position = source.progress();
+                    self.source = None;
+                    self.first.push_back(too_old(position, position));
+                }
+                Ok(changes) if changes.is_empty() => self.wait().await?,
+                Ok(changes) => {
+                    for change in changes {
+                        self.tell(&change);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lines that are ready together are sent together.
+    fn joined(&mut self, line: Bytes) -> Bytes {
+        if self.first.is_empty() {
+            return line;
+        }
+        let mut joined = Vec::with_capacity(line.len() + self.first.iter().map(Bytes::len).sum::<usize>());
+        joined.extend_from_slice(&line);
+        for line in self.first.drain(..) {
+            joined.extend_from_slice(&line);
+        }
+        joined.into()
+    }
+
+    /// Waits for a change, a bookmark's time or the end.
+    async fn wait(&mut self) -> Option<()> {
+        let source = self.source.as_mut()?;
+        let until = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+        tokio::select! {
+            () = source.changed() => return Some(()),
+            () = self.clock.sleep_until(until) => {}
+        }
+        let now = self.clock.instant();
+        if self.bookmarks {
+            let position = source.progress();
+            self.first.push_back(self.view.bookmark(position, false));
+            self.next_bookmark = now + BOOKMARK_INTERVAL;
+        }
+        if now >= self.deadline {
+            self.source = None;
+        }
+        Some(())
+    }
+
+    fn tell(&mut self, change: &Change) {
+        if !self.selection.in_namespace(&change.entry.key) {
+            return;
+        }
+        let line = if self.selection.is_selective() {
+            self.selected(change)
+        } else {
+            Some(self.view.change(change, self.is_first))
+        };
+        match line {
+            None => {}
+            Some(Ok(line)) => {
+                self.is_first = false;
+                self.first.push_back(line);
+            }
+            Some(Err(failure)) => {
+                self.first.push_back(frame("ERROR", failure.status().to_string().as_bytes()));
+                self.source = None;
+            }
+        }
+    }
+
+    /// A change as it looks to one who sees only selected objects: one that comes into the selection is
+    /// added, one that leaves it is deleted.
+    fn selected(&self, change: &Change) -> Option<Outcome<Bytes>> {
+        let before = change.previous.as_ref().is_some_and(|previous| self.selection.matches(previous));
+        let after = change.kind == ChangeKind::Put && self.selection.matches(&change.entry);
+        let event_type = match (before, after) {
+            (false, false) => return None,
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+        };
+        if event_type == "DELETED" && change.kind == ChangeKind::Put {
+            let last = change.previous.as_ref()?.at_revision(change.entry.revision);
+            return Some(self.view.event(event_type, &last, self.is_first));
+        }
+        Some(self.view.event(event_type, &change.entry, self.is_first))
+    }
+}

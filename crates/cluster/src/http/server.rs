@@ -1,0 +1,415 @@
+//! The API server: from a request to a response.
+
+use std::sync::{Arc, OnceLock};
+
+use ferroflow_platform::{clock::SharedClock, identity::Identity, kubelet::SharedAgent, task::Group};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use serde_json::Value;
+
+use super::{
+    admission::StoreLookup,
+    body::{self, Body},
+    connect, documents::Documents, negotiate, options::Options,
+    read::{self, Selection},
+    services::Allocator,
+    subresource,
+    view::{self, View},
+    write::{self, Accounting, Written, create, decode, delete, patch, update},
+};
+use crate::{
+    auth::Authenticator,
+    core::{
+        path::{self, Discovery, ResourcePath, Target},
+        rbac,
+        status::{Failure, Outcome},
+    },
+    registry::{Registry, Rules, Served},
+    store::Store,
+};
+
+/// The state that all requests share.
+pub struct Api {
+    pub store: Store,
+    pub registry: Registry,
+    pub lookup: StoreLookup,
+    pub clock: SharedClock,
+    pub authenticator: Authenticator,
+    pub documents: Documents,
+    pub services: Allocator,
+    /// Set once the node is there; without one, logs and commands answer 503.
+    pub agent: OnceLock<SharedAgent>,
+    /// Runs what outlives a request: streams of commands and ports.
+    pub tasks: Group,
+}
+
+/// Marks a request that comes from inside the process, with the identity of the component.
+#[derive(Clone, Debug)]
+pub struct InProcess(pub Identity);
+
+/// A request whose path names a resource.
+pub struct Call<'a> {
+    pub api: &'a Arc<Api>,
+    pub parts: Parts,
+    pub path: ResourcePath,
+    pub served: Arc<Served>,
+    pub options: Options,
+    pub identity: Identity,
+}
+
+impl Api {
+    /// Answers a request.
+    pub async fn handle(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        match self.route(parts, body).await {
+            Ok(response) => response,
+            Err(failure) => refusal(&failure),
+        }
+    }
+
+    async fn route(self: &Arc<Self>, parts: Parts, body: Body) -> Outcome<Response<Body>> {
+        let identity = self.identify(&parts)?;
+        let target = path::parse(parts.uri.path()).map_err(|error| Failure::bad_request(error.to_string()))?;
+        match target {
+            Target::Resource(path) => {
+                let found = self.registry.get(&path.group, &path.version, &path.resource);
+                let Some(served) = found else { return self.unknown(&identity, &parts) };
+                let options = Options::parse(parts.uri.query().unwrap_or_default())?;
+                let call = Call { api: self, parts, path, served, options, identity };
+                call.answer(body).await
+            }
+            Target::Discovery(discovery) => {
+                self.may_read_path(&identity, &parts)?;
+                self.discovery(&discovery, &parts)
+            }
+            Target::Other(segments) => {
+                self.may_read_path(&identity, &parts)?;
+                let words: Vec<&str> = segments.iter().map(String::as_str).collect();
+                self.documents.other(self, &words, &parts).ok_or_else(Failure::no_such_path)?
+            }
+        }
+    }
+
+    /// An unknown path is a 404 only to those who may see which paths there are.
+    fn unknown(&self, identity: &Identity, parts: &Parts) -> Outcome<Response<Body>> {
+        self.may_read_path(identity, parts)?;
+        let mut response = Response::new(body::full("404 page not found\n"));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        set(response.headers_mut(), header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        Ok(response)
+    }
+
+    fn identify(&self, parts: &Parts) -> Outcome<Identity> {
+        if let Some(InProcess(identity)) = parts.extensions.get::<InProcess>() {
+            return self.impersonated(identity.clone(), &parts.headers);
+        }
+        let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+            let Some(token) = connect::websocket_token(&parts.headers) else { return Ok(Identity::anonymous()) };
+            return self.authenticator.token(&token, self.clock.now()).ok_or_else(Failure::unauthorized);
+        };
+        let value = value.to_str().map_err(|_| Failure::unauthorized())?;
+        let (scheme, token) = value.split_once(' ').unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Failure::unauthorized());
+        }
+        let identity =
+            self.authenticator.token(token.trim(), self.clock.now()).ok_or_else(Failure::unauthorized)?;
+        self.impersonated(identity, &parts.headers)
+    }
+
+    /// The identity that `Impersonate-*` headers ask for, where the caller may.
+    fn impersonated(&self, identity: Identity, headers: &HeaderMap) -> Outcome<Identity> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let Some(user) = text("impersonate-user") else { return Ok(identity) };
+        let groups = headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok());
+        let groups: Vec<String> = groups.map(str::to_owned).collect();
+        let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+        let mut wanted: Vec<(&str, &str, &str)> = vec![match account {
+            Some((namespace, name)) => ("serviceaccounts", namespace, name),
+            None => ("users", "", user.as_str()),
+        }];
+        wanted.extend(groups.iter().map(|group| ("groups", "", group.as_str())));
+        for (resource, namespace, name) in wanted {
+            let (verb, group, subresource) = ("impersonate", "", "");
+            self.may(&identity, &rbac::Attributes::Resource { verb, group, resource, subresource, namespace, name })?;
+        }
+        let mut acting = match account {
+            Some((namespace, name)) => Identity::service_account(namespace, name, ""),
+            None => Identity::user(user, &[]),
+        };
+        for group in groups {
+            if !acting.in_group(&group) {
+                acting.groups.push(group);
+            }
+        }
+        acting.uid = text("impersonate-uid").unwrap_or_default();
+        Ok(acting)
+    }
+
+    /// Refuses what the identity may not do.
+    ///
+    /// # Errors
+    /// 403 in upstream's words.
+    pub fn may(&self, identity: &Identity, attributes: &rbac::Attributes<'_>) -> Outcome<()> {
+        let user = rbac::User { name: &identity.name, groups: &identity.groups };
+        let decision = rbac::authorize(&user, attributes, &self.lookup);
+        if decision.allowed {
+            return Ok(());
+        }
+        Err(Failure::from_status(&rbac::forbidden(&user, attributes, &decision.reason)))
+    }
+
+    fn may_read_path(&self, identity: &Identity, parts: &Parts) -> Outcome<()> {
+        let verb = match parts.method {
+            Method::HEAD => "get".to_owned(),
+            ref method => method.as_str().to_ascii_lowercase(),
+        };
+        self.may(identity, &rbac::Attributes::Path { verb: &verb, path: parts.uri.path() })
+    }
+
+    fn discovery(&self, discovery: &Discovery, parts: &Parts) -> Outcome<Response<Body>> {
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Failure::method_not_allowed_here());
+        }
+        self.documents.discovery(self, discovery, parts).ok_or_else(Failure::no_such_path)
+    }
+}
+
+impl Call<'_> {
+    fn verb(&self) -> Outcome<&'static str> {
+        let is_collection = self.path.name.is_empty();
+        let is_watch = self.options.watch || self.path.watch_prefix;
+        Ok(match self.parts.method {
+            Method::GET | Method::HEAD if is_watch => "watch",
+            Method::GET | Method::HEAD if is_collection => "list",
+            Method::GET | Method::HEAD => "get",
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE if is_collection => "deletecollection",
+            Method::DELETE => "delete",
+            _ => return Err(Failure::method_not_allowed_here()),
+        })
+    }
+
+    /// The attributes that authorization is asked for.
+    pub fn attributes<'a>(&'a self, verb: &'a str) -> rbac::Attributes<'a> {
+        rbac::Attributes::Resource {
+            verb,
+            group: &self.path.group,
+            resource: &self.path.resource,
+            subresource: &self.path.subresource,
+            namespace: if self.path.resource == "namespaces" && self.path.group.is_empty() {
+                &self.path.name
+            } else {
+                &self.path.namespace
+            },
+            name: &self.path.name,
+        }
+    }
+
+    async fn answer(self, body: Body) -> Outcome<Response<Body>> {
+        let verb = self.verb()?;
+        self.api.may(&self.identity, &self.attributes(verb))?;
+        if self.served.resource.namespaced() && self.path.namespace.is_empty() && !self.path.name.is_empty() {
+            return Err(Failure::bad_request("an empty namespace may not be set during this request"));
+        }
+        if !self.path.subresource.is_empty() {
+            return subresource::answer(self, body).await;
+        }
+        let known = &self.served.resource.verbs;
+        if !known.iter().any(|own| own == verb) {
+            return Err(Failure::method_not_allowed(&self.served.resource, verb));
+        }
+        match verb {
+            "get" => self.get(),
+            "list" => self.list().await,
+            "watch" => self.watch().await,
+            "create" if known.len() == 1 => subresource::review(self, body).await,
+            "create" => self.create(body).await,
+            "update" => self.update(body).await,
+            "patch" => self.patch(body).await,
+            "delete" => self.delete(body).await,
+            _ => self.delete_collection(body).await,
+        }
+    }
+
+    /// How the answer is to look.
+    pub fn view(&self) -> Outcome<View> {
+        let accept = self.parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let representation = negotiate::choose(accept)?;
+        View::new(self.served.clone(), representation, &self.options, self.api.clock.now())
+    }
+
+    /// The write request of this call.
+    pub fn request(&self) -> write::Request<'_> {
+        let agent = self.parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let agent = agent.unwrap_or("unknown").split('/').next().unwrap_or_default();
+        write::Request {
+            api: self.api,
+            served: self.served.clone(),
+            namespace: self.path.namespace.clone(),
+            name: self.path.name.clone(),
+            subresource: self.path.subresource.clone(),
+            options: self.options.clone(),
+            identity: self.identity.clone(),
+            agent: agent.chars().take(128).collect(),
+            now: self.api.clock.now(),
+            accounting: Accounting::Update,
+        }
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn get(&self) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let entry = self.request().existing()?;
+        Ok(respond(&view, view.object(&entry)?, StatusCode::OK, &[]))
+    }
+
+    async fn list(&self) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let selection = Selection::new(self.served.clone(), &self.path.namespace, "", &self.options)?;
+        let body = read::list(&self.api.store, &view, &selection, &self.options).await?;
+        Ok(respond(&view, body, StatusCode::OK, &[]))
+    }
+
+    async fn watch(&self) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let selection =
+            Selection::new(self.served.clone(), &self.path.namespace, &self.path.name, &self.options)?;
+        let api = self.api;
+        let body = read::watch(&api.store, &api.clock, view.clone(), selection, &self.options).await?;
+        Ok(respond(&view, body, StatusCode::OK, &[]))
+    }
+
+    async fn create(&self, body: Body) -> Outcome<Response<Body>> {
+        if !self.path.name.is_empty() {
+            return Err(Failure::method_not_allowed_here());
+        }
+        if self.served.resource.namespaced() && self.path.namespace.is_empty() {
+            return Err(Failure::bad_request("an empty namespace may not be set during creation"));
+        }
+        let view = self.view()?;
+        let format = decode::format(self.header(header::CONTENT_TYPE))?;
+        let body = body::read(body).await?;
+        let mut warnings = Vec::new();
+        let mut request = self.request();
+        let written = create::create(&mut request, &body, format, &mut warnings).await?;
+        self.written(&view, &written, &warnings)
+    }
+
+    async fn update(&self, body: Body) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let format = decode::format(self.header(header::CONTENT_TYPE))?;
+        let body = body::read(body).await?;
+        let mut warnings = Vec::new();
+        let mut request = self.request();
+        let written = update::update(&mut request, &body, format, &mut warnings).await?;
+        self.written(&view, &written, &warnings)
+    }
+
+    async fn patch(&self, body: Body) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let kind = patch::PatchType::of(self.header(header::CONTENT_TYPE), &self.served.rules)?;
+        let body = body::read(body).await?;
+        let mut warnings = Vec::new();
+        let mut request = self.request();
+        let written = patch::patch(&mut request, &body, kind, &mut warnings).await?;
+        self.written(&view, &written, &warnings)
+    }
+
+    /// The answer to a write.
+    pub fn written(&self, view: &View, written: &Written, warnings: &[String]) -> Outcome<Response<Body>> {
+        let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(respond(view, view.object(&written.entry)?, status, warnings))
+    }
+
+    async fn delete(&self, body: Body) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let body = body::read(body).await?;
+        let options = delete::options(&self.options, &body, self.header(header::CONTENT_TYPE))?;
+        let mut request = self.request();
+        request.options.dry_run |= options.dry_run;
+        match delete::delete(&request, &options).await? {
+            delete::Deleted::Gone(status) => {
+                let body = body::full(view::write(&status, view.representation.encoding)?);
+                Ok(respond(&view, body, StatusCode::OK, &[]))
+            }
+            delete::Deleted::Marked(entry) | delete::Deleted::Last(entry) => {
+                let is_async = options.orphan_dependents == Some(false);
+                let status = if is_async { StatusCode::ACCEPTED } else { StatusCode::OK };
+                Ok(respond(&view, view.object(&entry)?, status, &[]))
+            }
+        }
+    }
+
+    async fn delete_collection(&self, body: Body) -> Outcome<Response<Body>> {
+        let view = self.view()?;
+        let body = body::read(body).await?;
+        let options = delete::options(&self.options, &body, self.header(header::CONTENT_TYPE))?;
+        let selection = Selection::new(self.served.clone(), &self.path.namespace, "", &self.options)?;
+        let (entries, meta) = read::select(&self.api.store, &selection, &self.options)?;
+        let mut request = self.request();
+        request.options.dry_run |= options.dry_run;
+        let deleted = delete::collection(&mut request, entries, &options).await?;
+        Ok(respond(&view, view.list(deleted, &meta)?, StatusCode::OK, &[]))
+    }
+}
+
+/// A response of the view's type.
+pub fn respond(view: &View, body: Body, status: StatusCode, warnings: &[String]) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, view.content_type());
+    set(headers, header::CACHE_CONTROL, "no-cache, private");
+    for warning in warnings {
+        warn(headers, warning);
+    }
+    response
+}
+
+/// A JSON response.
+pub fn json(value: &Value, status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(body::full(value.to_string()));
+    *response.status_mut() = status;
+    set(response.headers_mut(), header::CONTENT_TYPE, "application/json");
+    set(response.headers_mut(), header::CACHE_CONTROL, "no-cache, private");
+    response
+}
+
+/// The response of a failure.
+pub fn refusal(failure: &Failure) -> Response<Body> {
+    let status = StatusCode::from_u16(failure.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(&failure.status(), status);
+    let retry = failure.details.as_ref().and_then(|details| details["retryAfterSeconds"].as_i64());
+    if let Some(seconds) = retry {
+        set(response.headers_mut(), header::RETRY_AFTER, &seconds.to_string());
+    }
+    if failure.code == 401 {
+        set(response.headers_mut(), header::WWW_AUTHENTICATE, "Bearer");
+    }
+    response
+}
+
+/// Sets a header; text that no header can carry is left out.
+pub fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn warn(headers: &mut HeaderMap, text: &str) {
+    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+        headers.append(header::WARNING, value);
+    }
+}
+
+/// Whether a kind's rules come from a CustomResourceDefinition.
+pub fn is_custom(served: &Served) -> bool {
+    matches!(served.rules, Rules::Custom(_))
+}

@@ -1,0 +1,460 @@
+//! Subresources, and the resources that are only questions (reviews).
+
+use ferroflow_platform::identity::Identity;
+use http::{Method, Response, StatusCode, header};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::{
+    body::{self, Body},
+    connect,
+    server::{self, Call},
+    view,
+    write::{
+        Lost, Request, Written, decode,
+        delete,
+        meta, patch, update,
+    },
+};
+use crate::{
+    auth::{Claims, token},
+    core::{
+        admission::Lookup,
+        deletion::DeleteOptions,
+        field::{ErrorList, FieldError},
+        kinds::{
+            pod::{self, eviction::Verdict},
+            scaling::{self, ScaleRefused},
+        },
+        rbac,
+        status::{Failure, Outcome},
+        strategic,
+    },
+    registry::Rules,
+};
+
+/// Answers a request for a subresource.
+///
+/// # Errors
+/// 404 for one that the resource does not have, 405 for a verb that it does not take.
+pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let name = call.path.subresource.as_str();
+    let known = call.served.resource.subresources.iter().any(|own| own.name == name);
+    if !known {
+        return Err(Failure::no_such_path());
+    }
+    match (name, call.parts.method.clone()) {
+        ("scale", _) => scale(&call, body).await,
+        ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::GET | Method::HEAD) => get(&call),
+        ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::PUT) => put(&call, body).await,
+        ("status" | "approval" | "ephemeralcontainers" | "resize", Method::PATCH) => patch_part(&call, body).await,
+        ("binding", Method::POST) => bind(&call, body).await,
+        ("eviction", Method::POST) => evict(&call, body).await,
+        ("token", Method::POST) => issue_token(&call, body).await,
+        ("log", Method::GET) => connect::log(call).await,
+        ("exec" | "attach", _) => connect::command(call).await,
+        ("portforward", _) => connect::port_forward(call).await,
+        ("proxy", _) => connect::proxy(call, body).await,
+        _ => Err(Failure::method_not_allowed_here()),
+    }
+}
+
+fn get(call: &Call<'_>) -> Outcome<Response<Body>> {
+    let view = call.view()?;
+    let entry = call.request().existing()?;
+    Ok(server::respond(&view, view.object(&entry)?, StatusCode::OK, &[]))
+}
+
+async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let view = call.view()?;
+    let format = decode::format(call.header(header::CONTENT_TYPE))?;
+    let body = body::read(body).await?;
+    let mut warnings = Vec::new();
+    let mut request = call.request();
+    let written = update::update(&mut request, &body, format, &mut warnings).await?;
+    call.written(&view, &written, &warnings)
+}
+
+async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let view = call.view()?;
+    let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &call.served.rules)?;
+    let body = body::read(body).await?;
+    let mut warnings = Vec::new();
+    let mut request = call.request();
+    let written = patch::patch(&mut request, &body, kind, &mut warnings).await?;
+    call.written(&view, &written, &warnings)
+}
+
+async fn read_value(call: &Call<'_>, body: Body) -> Outcome<Value> {
+    let format = decode::format(call.header(header::CONTENT_TYPE))?;
+    decode::value(&body::read(body).await?, format)
+}
+
+fn to_scale(call: &Call<'_>, object: &Value) -> Outcome<Value> {
+    match &call.served.rules {
+        Rules::Builtin => Ok(scaling::to_scale(object)),
+        Rules::Custom(custom) => {
+            let paths = custom.compiled.scale.as_ref().ok_or_else(Failure::no_such_path)?;
+            paths.to_scale(object).map_err(Failure::internal)
+        }
+    }
+}
+
+fn apply_scale(call: &Call<'_>, object: &mut Value, scale: &Value) -> Outcome<()> {
+    match &call.served.rules {
+        Rules::Builtin => scaling::apply_scale(object, scale).map_err(|refused| match refused {
+            ScaleRefused::Invalid(errors) => Failure::invalid("autoscaling", "Scale", &call.path.name, &errors),
+            ScaleRefused::Conflict(why) => Failure::conflict(&call.served.resource, &call.path.name, &why),
+        }),
+        Rules::Custom(custom) => {
+            let paths = custom.compiled.scale.as_ref().ok_or_else(Failure::no_such_path)?;
+            paths.apply_scale(object, scale).map_err(Failure::bad_request)
+        }
+    }
+}
+
+async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let view = call.view()?;
+    let request = call.request();
+    let shown = |value: &Value| {
+        let body = body::full(view::write(value, view.representation.encoding)?);
+        Ok(server::respond(&view, body, StatusCode::OK, &[]))
+    };
+    if matches!(call.parts.method, Method::GET | Method::HEAD) {
+        let object = request.parse(&*request.existing()?)?;
+        return shown(&to_scale(call, &object)?);
+    }
+    let sent = match call.parts.method {
+        Method::PUT => Sent::Whole(read_value(call, body).await?),
+        Method::PATCH => {
+            let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &Rules::Builtin)?;
+            let body = body::read(body).await?;
+            let patch = if kind == patch::PatchType::Apply { decode::yaml(&body)? } else { decode::value(&body, decode::Format::Json)? };
+            Sent::Patch(kind, patch)
+        }
+        _ => return Err(Failure::method_not_allowed_here()),
+    };
+    loop {
+        let entry = request.existing()?;
+        let old = request.parse(&entry)?;
+        let current = to_scale(call, &old)?;
+        let scale = sent.onto(&current)?;
+        let version = meta::text(&scale, "resourceVersion");
+        if !version.is_empty() && version != meta::text(&old, "resourceVersion") {
+            return Err(Failure::modified(&call.served.resource, &call.path.name));
+        }
+        let mut new = old.clone();
+        apply_scale(call, &mut new, &scale)?;
+        match update::change(&request, &entry, &old, new, &mut Vec::new()).await {
+            Ok(written) => return shown(&to_scale(call, &request.parse(&written.entry)?)?),
+            Err(Lost::Stale) => {}
+            Err(Lost::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+enum Sent {
+    Whole(Value),
+    Patch(patch::PatchType, Value),
+}
+
+impl Sent {
+    fn onto(&self, scale: &Value) -> Outcome<Value> {
+        match self {
+            Self::Whole(whole) => Ok(whole.clone()),
+            Self::Patch(patch::PatchType::Json, operations) => {
+                let operations: json_patch::Patch = serde_json::from_value(operations.clone())
+                    .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+                let mut new = scale.clone();
+                json_patch::patch(&mut new, &operations).map_err(|error| Failure::unprocessable(error.to_string()))?;
+                Ok(new)
+            }
+            Self::Patch(patch::PatchType::Strategic, patch) => {
+                let table = crate::core::schema::Table::builtin();
+                let node = table.kind("autoscaling", "v1", "Scale").ok_or_else(Failure::no_such_path)?;
+                strategic::patch(table, node, scale, patch).map_err(|error| Failure::bad_request(error.to_string()))
+            }
+            Self::Patch(_, patch) => {
+                let mut new = scale.clone();
+                json_patch::merge(&mut new, patch);
+                Ok(new)
+            }
+        }
+    }
+}
+
+/// Binds a pod to a node.
+async fn bind(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let binding = read_value(call, body).await?;
+    let errors = pod::binding::validate(&binding);
+    if !errors.is_empty() {
+        return Err(Failure::invalid("", "Binding", &call.path.name, &errors));
+    }
+    bind_pod(&call.request(), &binding).await?;
+    Ok(server::json(&success(), StatusCode::CREATED))
+}
+
+fn success() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+}
+
+async fn bind_pod(request: &Request<'_>, binding: &Value) -> Outcome<()> {
+    loop {
+        let entry = request.existing()?;
+        let old = request.parse(&entry)?;
+        let mut new = old.clone();
+        pod::binding::bind(&mut new, binding, &meta::time(request.now))
+            .map_err(|why| Failure::conflict(&request.served.resource, &request.name, &why))?;
+        let new = request.account(Some(&old), new);
+        match update::settle(request, &entry, &old, new).await {
+            Ok(_) => return Ok(()),
+            Err(Lost::Stale) => {}
+            Err(Lost::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+/// Deletes a pod if the disruption budgets that cover it allow it.
+async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let eviction = read_value(call, body).await?;
+    let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
+    let request = call.request();
+    loop {
+        let entry = request.existing()?;
+        let pod = request.parse(&entry)?;
+        if let Some(why) = options.mismatch(&pod) {
+            return Err(Failure::conflict(&call.served.resource, &call.path.name, &why));
+        }
+        let budgets = call.api.lookup.list("policy", "poddisruptionbudgets", &call.path.namespace);
+        let budgets: Vec<Value> = budgets.iter().map(|budget| budget.as_ref().clone()).collect();
+        let mut options = options.clone();
+        match pod::eviction::decide(&pod, &budgets, &meta::time(request.now)) {
+            Verdict::Refuse { message, cause, retry_after_seconds } => {
+                let causes = json!([{"reason": "DisruptionBudget", "message": cause}]);
+                let mut details = json!({ "causes": causes });
+                if retry_after_seconds > 0 {
+                    details["retryAfterSeconds"] = retry_after_seconds.into();
+                }
+                return Err(Failure::too_many_requests(message, Some(details)));
+            }
+            Verdict::Fail { message } => return Err(Failure::internal(message)),
+            Verdict::Forbid { budget, message } => {
+                let served = call.api.registry.get("policy", "v1", "poddisruptionbudgets");
+                let served = served.ok_or_else(Failure::no_such_path)?;
+                return Err(Failure::forbidden(&served.resource, &budget, &message));
+            }
+            Verdict::AllowAfter { budget } if !request.options.dry_run && !call.spend(&budget).await? => continue,
+            Verdict::AllowUnchanged => options.resource_version = Some(meta::text(&pod, "resourceVersion").to_owned()),
+            Verdict::Allow | Verdict::AllowAfter { .. } => {}
+        }
+        delete::delete(&request, &options).await?;
+        return Ok(server::json(&success(), StatusCode::CREATED));
+    }
+}
+
+impl Call<'_> {
+    /// Stores a disruption budget that an eviction was counted in; false when it has changed meanwhile.
+    async fn spend(&self, budget: &Value) -> Outcome<bool> {
+        let Some(served) = self.api.registry.get("policy", "v1", "poddisruptionbudgets") else { return Ok(true) };
+        let mut request = self.request();
+        request.served = served;
+        meta::text(budget, "name").clone_into(&mut request.name);
+        request.subresource = "status".to_owned();
+        let entry = request.existing()?;
+        let old = request.parse(&entry)?;
+        if meta::text(&old, "resourceVersion") != meta::text(budget, "resourceVersion") {
+            return Ok(false);
+        }
+        match update::settle(&request, &entry, &old, budget.clone()).await {
+            Ok(Written { .. }) => Ok(true),
+            Err(Lost::Stale) => Ok(false),
+            Err(Lost::Failed(failure)) => Err(failure),
+        }
+    }
+}
+
+/// Tokens live at least ten minutes and at most a day, as upstream bounds them.
+const TOKEN_SECONDS: std::ops::RangeInclusive<i64> = 600..=(1 << 32);
+const DEFAULT_TOKEN_SECONDS: i64 = 3600;
+
+async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let mut sent = read_value(call, body).await?;
+    let account = call.request().parse(&*call.request().existing()?)?;
+    let now = call.api.clock.now();
+    let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
+    check_token(call, seconds)?;
+    let audiences: Vec<String> =
+        sent["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let audiences = if audiences.is_empty() { vec![token::ISSUER.to_owned()] } else { audiences };
+    let expires = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+    let claims = Claims {
+        namespace: call.path.namespace.clone(),
+        account: call.path.name.clone(),
+        account_uid: meta::text(&account, "uid").to_owned(),
+        audiences: audiences.clone(),
+        bound: bound(call, &sent["spec"]["boundObjectRef"])?,
+        id: meta::new_uid(),
+        expires: Some(expires),
+    };
+    let signed = call.api.authenticator.key.sign(&claims, now).map_err(Failure::internal)?;
+    sent["kind"] = "TokenRequest".into();
+    sent["apiVersion"] = "authentication.k8s.io/v1".into();
+    sent["spec"]["audiences"] = json!(audiences);
+    sent["spec"]["expirationSeconds"] = seconds.into();
+    meta::set(&mut sent, "name", call.path.name.clone());
+    meta::set(&mut sent, "namespace", call.path.namespace.clone());
+    meta::set(&mut sent, "creationTimestamp", meta::time(now));
+    sent["status"] = json!({"token": signed, "expirationTimestamp": meta::time(expires)});
+    Ok(server::json(&sent, StatusCode::CREATED))
+}
+
+fn check_token(call: &Call<'_>, seconds: i64) -> Outcome<()> {
+    let field = "spec.expirationSeconds";
+    let error = if seconds < *TOKEN_SECONDS.start() {
+        FieldError::invalid(field, seconds, "may not specify a duration less than 10 minutes")
+    } else if seconds > *TOKEN_SECONDS.end() {
+        FieldError::invalid(field, seconds, "may not specify a duration larger than 2^32 seconds")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::invalid("authentication.k8s.io", "TokenRequest", &call.path.name, &vec![error]))
+}
+
+fn bound(call: &Call<'_>, reference: &Value) -> Outcome<Option<token::Bound>> {
+    let Some(kind) = reference["kind"].as_str() else { return Ok(None) };
+    let name = reference["name"].as_str().unwrap_or_default();
+    let plural = match kind {
+        "Pod" => "pods",
+        "Secret" => "secrets",
+        _ => return Err(Failure::bad_request(format!("cannot bind token for serviceaccount to a {kind}: use a Pod or a Secret"))),
+    };
+    let found = call.api.lookup.get("", plural, &call.path.namespace, name);
+    let object = found.ok_or_else(|| Failure::not_found_in("", plural, name))?;
+    let uid = meta::text(&object, "uid").to_owned();
+    if reference["uid"].as_str().is_some_and(|wanted| !wanted.is_empty() && wanted != uid) {
+        let why = format!("the UID in the bound object reference ({}) does not match the UID in record ({uid})", reference["uid"]);
+        return Err(Failure::conflict(&call.served.resource, name, &why));
+    }
+    Ok(Some(token::Bound { kind: kind.to_owned(), name: name.to_owned(), uid }))
+}
+
+/// Answers a review: the object of the request with its status.
+///
+/// # Errors
+/// 400 for a body that is no review of the kind, 422 for one that asks for nothing.
+pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let format = decode::format(call.header(header::CONTENT_TYPE))?;
+    let bytes = body::read(body).await?;
+    let mut warnings = Vec::new();
+    let validation = call.options.field_validation;
+    let mut review = decode::object(&call.served, &bytes, format, validation, &mut warnings)?;
+    if call.served.resource.plural == "bindings" {
+        let mut request = call.request();
+        meta::text(&review, "name").clone_into(&mut request.name);
+        request.served = call.api.registry.get("", "v1", "pods").ok_or_else(Failure::no_such_path)?;
+        bind_pod(&request, &review).await?;
+        return Ok(server::json(&success(), StatusCode::CREATED));
+    }
+    let status = match call.served.resource.kind.as_str() {
+        "TokenReview" => token_review(&call, &review)?,
+        "SelfSubjectReview" => json!({"userInfo": user_info(&call.identity)}),
+        "SelfSubjectRulesReview" => {
+            let namespace = review["spec"]["namespace"].as_str().unwrap_or_default();
+            let user = rbac::User { name: &call.identity.name, groups: &call.identity.groups };
+            rbac::rules_review::status(&user, namespace, &call.api.lookup)
+        }
+        "SelfSubjectAccessReview" => access(&call, &review, &call.identity.clone())?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => access(&call, &review, &subject(&review))?,
+        _ => return Err(Failure::method_not_allowed(&call.served.resource, "create")),
+    };
+    review["status"] = status;
+    meta::set(&mut review, "creationTimestamp", meta::time(call.api.clock.now()));
+    let view = call.view()?;
+    let body = body::full(view::write(&review, view.representation.encoding)?);
+    Ok(server::respond(&view, body, StatusCode::CREATED, &warnings))
+}
+
+fn token_review(call: &Call<'_>, review: &Value) -> Outcome<Value> {
+    let token = review["spec"]["token"].as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(Failure::bad_request("token is required for TokenReview in authentication"));
+    }
+    let audiences = review["spec"]["audiences"].as_array().into_iter().flatten();
+    let audiences: Vec<String> = audiences.filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(call.api.authenticator.review(token, &audiences, call.api.clock.now()))
+}
+
+fn user_info(identity: &Identity) -> Value {
+    let mut info = json!({"username": identity.name, "groups": identity.groups});
+    if !identity.uid.is_empty() {
+        info["uid"] = identity.uid.as_str().into();
+    }
+    if !identity.extra.is_empty() {
+        info["extra"] = json!(identity.extra);
+    }
+    info
+}
+
+fn subject(review: &Value) -> Identity {
+    let groups = review["spec"]["groups"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    Identity {
+        name: review["spec"]["user"].as_str().unwrap_or_default().to_owned(),
+        groups: groups.map(str::to_owned).collect(),
+        ..Identity::default()
+    }
+}
+
+fn access(call: &Call<'_>, review: &Value, identity: &Identity) -> Outcome<Value> {
+    let errors = review_faults(call, review);
+    if !errors.is_empty() {
+        return Err(invalid_review(call, &errors));
+    }
+    let spec = &review["spec"];
+    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+    let user = rbac::User { name: &identity.name, groups: &identity.groups };
+    let decision = if spec["nonResourceAttributes"].is_object() {
+        let (path, verb) = (text(&spec["nonResourceAttributes"]["path"]), text(&spec["nonResourceAttributes"]["verb"]));
+        rbac::authorize(&user, &rbac::Attributes::Path { verb: &verb, path: &path }, &call.api.lookup)
+    } else {
+        let asked = &spec["resourceAttributes"];
+        let [verb, group, resource, subresource, namespace, name] =
+            ["verb", "group", "resource", "subresource", "namespace", "name"].map(|field| text(&asked[field]));
+        let attributes = rbac::Attributes::Resource {
+            verb: &verb,
+            group: &group,
+            resource: &resource,
+            subresource: &subresource,
+            namespace: &namespace,
+            name: &name,
+        };
+        rbac::authorize(&user, &attributes, &call.api.lookup)
+    };
+    let mut status = json!({ "allowed": decision.allowed });
+    if !decision.reason.is_empty() {
+        status["reason"] = decision.reason.into();
+    }
+    Ok(status)
+}
+
+/// An access review asks about a resource or about a path, and about somebody.
+fn review_faults(call: &Call<'_>, review: &Value) -> ErrorList {
+    let spec = &review["spec"];
+    let mut errors = ErrorList::new();
+    let (resource, path) = (spec["resourceAttributes"].is_object(), spec["nonResourceAttributes"].is_object());
+    if resource == path {
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        let field = if resource { "spec.nonResourceAttributes" } else { "spec.resourceAttributes" };
+        errors.push(FieldError::invalid(field, spec["resourceAttributes"].clone(), detail));
+    }
+    let named = spec["user"].as_str().is_some_and(|user| !user.is_empty());
+    let grouped = spec["groups"].as_array().is_some_and(|groups| !groups.is_empty());
+    if !call.served.resource.kind.starts_with("Self") && !named && !grouped {
+        errors.push(FieldError::invalid("spec.user", "", "at least one of user or group must be specified"));
+    }
+    errors
+}
+
+fn invalid_review(call: &Call<'_>, errors: &ErrorList) -> Box<Failure> {
+    let row = &call.served.resource;
+    Failure::invalid(&row.group, &row.kind, "", errors)
+}

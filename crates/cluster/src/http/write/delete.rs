@@ -1,0 +1,125 @@
+//! `delete` and `deletecollection`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Lost, Request, decode, meta};
+use crate::{
+    core::{
+        deletion::{self, DeleteOptions, Plan},
+        status::{self, Failure, Outcome},
+    },
+    http::{admission::Operation, options::Options},
+    store::{Entry, Expected},
+};
+
+/// What a deletion answers with.
+pub enum Deleted {
+    /// The object is gone: a `Status` that says so.
+    Gone(Value),
+    /// The object stays for now, marked.
+    Marked(Arc<Entry>),
+    /// The object is gone and is itself the answer, as for pods and services.
+    Last(Arc<Entry>),
+}
+
+/// The options of a deletion: from the body, else from the query.
+///
+/// # Errors
+/// 400 for a body that cannot be read, 422 for options that contradict each other.
+pub fn options(query: &Options, body: &Bytes, content_type: Option<&str>) -> Outcome<DeleteOptions> {
+    let mut options = if body.is_empty() {
+        DeleteOptions {
+            grace_period_seconds: query.grace_period_seconds,
+            propagation_policy: query.propagation_policy.clone(),
+            orphan_dependents: query.orphan_dependents,
+            ..DeleteOptions::default()
+        }
+    } else {
+        let sent = decode::value(body, decode::format(content_type)?)?;
+        if let Some(kind) = sent["kind"].as_str().filter(|kind| *kind != "DeleteOptions") {
+            return Err(Failure::bad_request(format!("{kind} cannot be handled as a DeleteOptions")));
+        }
+        DeleteOptions::from_value(&sent)
+    };
+    options.dry_run |= query.dry_run;
+    let errors = options.validate();
+    if errors.is_empty() {
+        return Ok(options);
+    }
+    Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
+}
+
+/// Deletes the object.
+///
+/// # Errors
+/// 404 when there is none, 409 when a precondition does not hold.
+pub async fn delete(request: &Request<'_>, options: &DeleteOptions) -> Outcome<Deleted> {
+    loop {
+        let entry = request.existing()?;
+        let object = request.parse(&entry)?;
+        if let Some(why) = options.mismatch(&object) {
+            return Err(Failure::conflict(&request.served.resource, &request.name, &why));
+        }
+        request.check(Operation::Delete, &object, Some(&object), &mut Vec::new()).await?;
+        match once(request, &entry, object, options).await {
+            Err(Lost::Stale) => {}
+            Err(Lost::Failed(failure)) => return Err(failure),
+            Ok(deleted) => return Ok(deleted),
+        }
+    }
+}
+
+async fn once(
+    request: &Request<'_>,
+    entry: &Arc<Entry>,
+    object: Value,
+    options: &DeleteOptions,
+) -> Result<Deleted, Lost> {
+    let resource = &request.served.resource;
+    match deletion::plan(resource, &object, options, request.now) {
+        Plan::Pending => Ok(Deleted::Marked(entry.clone())),
+        Plan::Mark(marked) => {
+            let marked = request.commit(Expected::At(entry.revision), marked).await?;
+            Ok(Deleted::Marked(marked))
+        }
+        Plan::Remove => {
+            let uid = meta::text(&object, "uid").to_owned();
+            let last = request.remove(entry.revision, object).await?;
+            let shows_object = matches!(
+                resource.storage.as_str(),
+                "pods" | "services" | "persistentvolumeclaims" | "persistentvolumes" | "serviceaccounts"
+                    | "podtemplates" | "resourcequotas" | "priorityclasses.scheduling.k8s.io" | "storageclasses.storage.k8s.io"
+                    | "csinodes.storage.k8s.io" | "csidrivers.storage.k8s.io" | "volumeattachments.storage.k8s.io"
+            );
+            if shows_object {
+                return Ok(Deleted::Last(last));
+            }
+            Ok(Deleted::Gone(status::deleted(resource, &request.name, &uid)))
+        }
+    }
+}
+
+/// Deletes the listed objects of a namespace and answers with those that were there.
+///
+/// # Errors
+/// The first failure other than 404.
+pub async fn collection(
+    request: &mut Request<'_>,
+    entries: Vec<Arc<Entry>>,
+    options: &DeleteOptions,
+) -> Outcome<Vec<Arc<Entry>>> {
+    let mut deleted = Vec::with_capacity(entries.len());
+    for entry in entries {
+        request.namespace = entry.key.namespace.to_string();
+        request.name = entry.key.name.to_string();
+        match delete(request, options).await {
+            Ok(_) => deleted.push(entry),
+            Err(failure) if failure.code == 404 => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,245 @@
+//! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{Accounting, Lost, Request, Written, create, decode, meta, update};
+use crate::{
+    core::{
+        apply::{self, ApplyError, Force},
+        field::FieldError,
+        status::{Failure, Outcome},
+        strategic,
+    },
+    http::options::FieldValidation,
+    registry::Rules,
+    store::Entry,
+};
+
+/// The kinds of patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchType {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+const TYPES: [(&str, PatchType); 4] = [
+    ("application/json-patch+json", PatchType::Json),
+    ("application/merge-patch+json", PatchType::Merge),
+    ("application/strategic-merge-patch+json", PatchType::Strategic),
+    ("application/apply-patch+yaml", PatchType::Apply),
+];
+
+/// Operations that a JSON patch may hold, as upstream.
+const JSON_PATCH_OPERATIONS: usize = 10_000;
+
+impl PatchType {
+    /// The kind of patch by its `Content-Type`; custom resources have no strategic merge.
+    ///
+    /// # Errors
+    /// 415 for any other.
+    pub fn of(content_type: Option<&str>, rules: &Rules) -> Outcome<Self> {
+        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let found = TYPES.iter().find(|(name, _)| *name == media_type).map(|(_, kind)| *kind);
+        match (found, rules) {
+            (None, _) | (Some(Self::Strategic), Rules::Custom(_)) => {
+                let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+                Err(Failure::unsupported_media_type(&known))
+            }
+            (Some(kind), _) => Ok(kind),
+        }
+    }
+}
+
+/// Patches the object.
+///
+/// # Errors
+/// Anything from 400 to 422, as patch and object deserve.
+pub async fn patch(
+    request: &mut Request<'_>,
+    body: &Bytes,
+    kind: PatchType,
+    warnings: &mut Vec<String>,
+) -> Outcome<Written> {
+    check_options(request, kind)?;
+    let patch = match kind {
+        PatchType::Apply => {
+            request.accounting = Accounting::Applied;
+            applied_object(request, body, warnings)?
+        }
+        _ => serde_json::from_slice(body)
+            .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?,
+    };
+    loop {
+        let entry = match (request.existing(), kind) {
+            (Ok(entry), _) => entry,
+            (Err(_), PatchType::Apply) if request.subresource.is_empty() => {
+                return apply_new(request, &patch, warnings).await;
+            }
+            (Err(failure), _) => return Err(failure),
+        };
+        let old = request.parse(&entry)?;
+        match once(request, &entry, &old, &patch, kind, warnings).await {
+            Err(Lost::Stale) => warnings.clear(),
+            Err(Lost::Failed(failure)) => return Err(failure),
+            Ok(written) => return Ok(written),
+        }
+    }
+}
+
+fn check_options(request: &Request<'_>, kind: PatchType) -> Outcome<()> {
+    let fault = match (kind, request.options.force, &request.options.field_manager) {
+        (PatchType::Apply, _, None) => FieldError::required("fieldManager", "is required for apply patch"),
+        (PatchType::Apply, ..) | (_, None, _) => return Ok(()),
+        (_, Some(_), _) => FieldError::forbidden("force", "may not be specified for non-apply patch"),
+    };
+    Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &vec![fault]))
+}
+
+/// The object of an apply patch. It is checked as a whole object, but what it leaves out is not its own.
+fn applied_object(request: &Request<'_>, body: &Bytes, warnings: &mut Vec<String>) -> Outcome<Value> {
+    let object = decode::yaml(body)?;
+    let row = &request.served.resource;
+    let sent = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
+    if sent != (row.api_version().as_str(), row.kind.as_str()) && request.subresource != "scale" {
+        let text = format!(
+            "error decoding YAML: the applied object is a {:?} of {:?}, the path names a {:?} of {:?}",
+            sent.1,
+            sent.0,
+            row.kind,
+            row.api_version()
+        );
+        return Err(Failure::bad_request(text));
+    }
+    let mut checked = object.clone();
+    decode::refine(&request.served, &mut checked, None, strictness(request), warnings)?;
+    if object["metadata"]["managedFields"].as_array().is_some_and(|all| !all.is_empty()) {
+        return Err(Failure::bad_request("metadata.managedFields must be nil"));
+    }
+    Ok(drop_nulls(object))
+}
+
+fn strictness(request: &Request<'_>) -> FieldValidation {
+    request.options.field_validation
+}
+
+/// A null in an applied object is a field that is not given.
+fn drop_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name, drop_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(drop_nulls).collect()),
+        other => other,
+    }
+}
+
+async fn apply_new(request: &mut Request<'_>, patch: &Value, warnings: &mut Vec<String>) -> Outcome<Written> {
+    if !meta::text(patch, "uid").is_empty() {
+        let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::text(patch, "uid"));
+        return Err(Failure::conflict(&request.served.resource, &request.name, &why));
+    }
+    let mut object = merged(request, None, patch)?;
+    meta::set(&mut object, "name", request.name.clone());
+    decode::refine(&request.served, &mut object, None, FieldValidation::Ignore, warnings)?;
+    create::create_object(request, object, warnings).await
+}
+
+async fn once(
+    request: &Request<'_>,
+    entry: &Entry,
+    old: &Value,
+    patch: &Value,
+    kind: PatchType,
+    warnings: &mut Vec<String>,
+) -> Result<Written, Lost> {
+    let mut new = patched(request, old, patch, kind).map_err(Lost::Failed)?;
+    let validation = if kind == PatchType::Apply { FieldValidation::Ignore } else { request.validation() };
+    decode::refine(&request.served, &mut new, None, validation, warnings).map_err(Lost::Failed)?;
+    check_identity(request, &new, old).map_err(Lost::Failed)?;
+    update::change(request, entry, old, new, warnings).await
+}
+
+fn patched(request: &Request<'_>, old: &Value, patch: &Value, kind: PatchType) -> Outcome<Value> {
+    match kind {
+        PatchType::Json => json_patch(old, patch),
+        PatchType::Merge => {
+            if !patch.is_object() {
+                return Err(Failure::bad_request("error decoding patch: a merge patch is an object"));
+            }
+            let mut new = old.clone();
+            json_patch::merge(&mut new, patch);
+            Ok(new)
+        }
+        PatchType::Strategic => {
+            let Some((table, node)) = request.served.schema() else { return Err(Failure::no_such_path()) };
+            strategic::patch(table, node, old, patch).map_err(|error| Failure::bad_request(error.to_string()))
+        }
+        PatchType::Apply => merged(request, Some(old), patch),
+    }
+}
+
+fn json_patch(old: &Value, patch: &Value) -> Outcome<Value> {
+    let operations: json_patch::Patch = serde_json::from_value(patch.clone())
+        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    if operations.0.len() > JSON_PATCH_OPERATIONS {
+        return Err(Failure::too_large(JSON_PATCH_OPERATIONS));
+    }
+    let mut new = old.clone();
+    json_patch::patch(&mut new, &operations).map_err(|error| {
+        Failure::unprocessable(format!("the server rejected our request due to an error in our request: {error}"))
+    })?;
+    Ok(new)
+}
+
+/// The result of server-side apply, managed fields included.
+fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome<Value> {
+    let Some((table, node)) = request.served.schema() else { return Err(Failure::no_such_path()) };
+    let api_version = request.served.resource.api_version();
+    let manager = apply::Manager {
+        name: request.manager(),
+        api_version: &api_version,
+        subresource: &request.subresource,
+        now: request.now,
+    };
+    let force = if request.options.force == Some(true) { Force::Yes } else { Force::No };
+    let reset = request.served.reset_fields(&request.subresource);
+    apply::apply(table, node, live, patch, &manager, force, &reset).map_err(|error| match error {
+        ApplyError::Conflict { message, causes } => {
+            let causes = causes.iter().map(|cause| {
+                json!({"reason": "FieldManagerConflict", "message": cause.message, "field": cause.field})
+            });
+            Failure::apply_conflict(message, causes.collect())
+        }
+        ApplyError::BadRequest(text) => Failure::bad_request(text),
+        ApplyError::Internal(text) => Failure::internal(text),
+    })
+}
+
+/// A patch may guard itself by naming what it was made from.
+fn check_identity(request: &Request<'_>, new: &Value, old: &Value) -> Outcome<()> {
+    let resource = &request.served.resource;
+    let version = meta::text(new, "resourceVersion");
+    if !version.is_empty() && version != meta::text(old, "resourceVersion") {
+        return Err(Failure::modified(resource, &request.name));
+    }
+    let uid = meta::text(new, "uid");
+    if !uid.is_empty() && uid != meta::text(old, "uid") {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            meta::text(old, "uid")
+        );
+        return Err(Failure::conflict(resource, &request.name, &why));
+    }
+    if meta::text(new, "name") != meta::text(old, "name") {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            meta::text(new, "name"),
+            request.name
+        )));
+    }
+    Ok(())
+}

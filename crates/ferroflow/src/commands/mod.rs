@@ -1,0 +1,38 @@
+//! One file a command.
+
+mod down;
+mod env;
+mod reset;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{Args, Command},
+    paths,
+};
+
+/// Runs the command that was given.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let data = paths::data_directory(args.data_dir)?;
+    match args.command {
+        Command::Up(up) if up.detach => up::detached(&data, &up),
+        Command::Up(up) => up::foreground(&data, &up),
+        Command::Down(down) => down::run(&data, &down),
+        Command::Status(status) => status::run(&data, &status),
+        Command::Env => env::run(&data),
+        Command::Reset(reset) => reset::run(&data, &reset),
+        Command::Version => {
+            println!("ferroflow {}", env!("CARGO_PKG_VERSION"));
+            println!("kubernetes {}", ferroflow_api::names::KUBERNETES_VERSION);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "ferroflow", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `ferroflow up`
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    os::{fd::FromRawFd, unix::process::CommandExt},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use ferroflow_platform::{clock::SystemClock, task::Group};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    args::Up,
+    paths,
+    problem::Problem,
+    record::{self, Record},
+    wiring::{self, Server},
+};
+
+/// Set for a detached server: the descriptor of the pipe on which its parent waits for a line.
+const READY_FD: &str = "FERROFLOW_READY_FD";
+/// Tasks have this long to end; what they have acknowledged is on disk anyhow.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs the server until it is told to stop.
+pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    wiring::log();
+    let _lock = record::lock(data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads can be made")?;
+    runtime.block_on(async {
+        let group = Group::new();
+        let server = wiring::start(data, up, SystemClock::shared(), group.clone()).await?;
+        fs::write(paths::kubeconfig(data), server.kubeconfig()).context("the kubeconfig cannot be written")?;
+        record::write(data, &server.record())?;
+        let text = welcome(data, &server, began.elapsed());
+        announce(&text);
+        let ended = wait(&group).await?;
+        record::remove(data);
+        if ended == Ended::WithPods {
+            server.stop_pods().await;
+        }
+        if let Err(running) = group.stop(PATIENCE).await {
+            tracing::warn!(?running, "some tasks did not end in time");
+        }
+        match ended {
+            Ended::Failed => Err(Problem::new("the server stopped because a part of it failed", "see the log above").into()),
+            Ended::WithPods | Ended::KeepPods => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+#[derive(PartialEq, Eq)]
+enum Ended {
+    WithPods,
+    KeepPods,
+    Failed,
+}
+
+async fn wait(group: &Group) -> anyhow::Result<Ended> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => Ended::WithPods,
+        _ = interrupt.recv() => Ended::WithPods,
+        _ = hang_up.recv() => Ended::KeepPods,
+        () = group.stopping().cancelled_owned() => Ended::Failed,
+    })
+}
+
+fn welcome(data: &Path, server: &Server, took: Duration) -> String {
+    let Record { version, https, http, .. } = server.record();
+    let http = http.map(|http| format!(" and http://{http}")).unwrap_or_default();
+    let mut text = format!(
+        "ferroflow {version} is up, in {:.0} ms\n  API         https://{https}{http}\n  kubeconfig  {}\n",
+        took.as_secs_f64() * 1000.0,
+        paths::kubeconfig(data).display()
+    );
+    if let Some(node) = server.describe_node() {
+        text.push_str(&format!("  node        {node}\n"));
+    }
+    text.push_str("Point clients at it:  eval \"$(ferroflow env)\"\n");
+    text
+}
+
+/// Says that the server is ready: to the parent that waits, or to the person who looks.
+fn announce(text: &str) {
+    let pipe = std::env::var(READY_FD).ok().and_then(|fd| fd.parse::<i32>().ok());
+    match pipe {
+        None => eprint!("{text}"),
+        Some(fd) => {
+            // SAFETY: the parent has made the descriptor for this process alone and named it in the
+            // environment; nothing else here uses it.
+            let mut pipe = unsafe { fs::File::from_raw_fd(fd) };
+            // A parent that has gone away no longer wants to know.
+            let _ = pipe.write_all(text.as_bytes());
+        }
+    }
+}
+
+/// Starts the server in the background and waits until it is ready.
+pub fn detached(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
+    drop(record::lock(data)?);
+    let (read, write) = std::io::pipe().context("no pipe can be made")?;
+    let log = OpenOptions::new().create(true).append(true).open(paths::log(data)).context("the log cannot be written")?;
+    let write = std::os::fd::OwnedFd::from(write);
+    let inherited = rustix::io::fcntl_dupfd_cloexec(&write, 3).context("no descriptor is free")?;
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).context("the pipe cannot be handed on")?;
+    let mut command = Command::new(std::env::current_exe().context("this program cannot find itself")?);
+    command.arg("up").arg("--data-dir").arg(data).args(words(up));
+    command.env(READY_FD, std::os::fd::AsRawFd::as_raw_fd(&inherited).to_string());
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let mut child = command.spawn().context("the server cannot be started")?;
+    drop((write, inherited));
+    let mut text = String::new();
+    for line in BufReader::new(read).lines() {
+        text.push_str(&line?);
+        text.push('\n');
+    }
+    if !text.is_empty() {
+        eprint!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = child.wait()?;
+    let what = format!("the server did not start ({status}); the end of its log:\n{}", last_lines(&paths::log(data)));
+    Err(Problem::new(what, format!("the whole log is {}", paths::log(data).display())).into())
+}
+
+/// The options of a foreground server.
+fn words(up: &Up) -> Vec<std::ffi::OsString> {
+    let mut words: Vec<std::ffi::OsString> =
+        vec!["--port".into(), up.port.to_string().into(), "--http-port".into(), up.http_port.to_string().into()];
+    for (name, count) in &up.simulate {
+        words.extend(["--simulate".into(), format!("{name}={count}").into()]);
+    }
+    if let Some(images) = &up.images {
+        let images = std::path::absolute(images).unwrap_or_else(|_| images.clone());
+        words.extend(["--images".into(), images.into()]);
+    }
+    words.extend(["--parts".into(), format!("{:?}", up.parts).to_lowercase().into()]);
+    words
+}
+
+/// Lines of a log that are shown when a server does not start.
+const LAST_LINES: usize = 10;
+
+fn last_lines(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}

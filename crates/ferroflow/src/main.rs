@@ -1,0 +1,25 @@
+//! The binary: command line, configuration, wiring. The only crate that knows all others.
+
+mod args;
+mod commands;
+mod paths;
+mod problem;
+mod record;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // A pod's supervisor is this same program; it must be chosen before any thread exists.
+    let mut words = std::env::args_os();
+    if words.nth(1).is_some_and(|word| word == "pod-shim") {
+        return ExitCode::FAILURE;
+    }
+    let args = args::Args::parse();
+    match commands::run(args) {
+        Ok(code) => code,
+        Err(error) => problem::report(&error),
+    }
+}

@@ -1,0 +1,31 @@
+//! Where things lie in the data directory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::problem::Problem;
+
+/// The data directory: given, or `ferroflow` in the user's data home.
+pub fn data_directory(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let chosen = match given {
+        Some(given) => given,
+        None => {
+            let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
+            let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+            let hint = "give one with --data-dir";
+            base.ok_or_else(|| Problem::new("there is no home directory for the data", hint))?.join("ferroflow")
+        }
+    };
+    std::path::absolute(&chosen).with_context(|| format!("data directory \"{}\"", chosen.display()))
+}
+
+/// The kubeconfig of a data directory.
+pub fn kubeconfig(data: &Path) -> PathBuf {
+    data.join("kubeconfig")
+}
+
+/// The log of a detached server.
+pub fn log(data: &Path) -> PathBuf {
+    data.join("server.log")
+}

@@ -1,0 +1,44 @@
+//! Failures as a person reads them: what failed, why, what to do; and the exit code that goes with it.
+
+use std::process::ExitCode;
+
+/// The cluster does not run.
+pub const NOT_RUNNING: u8 = 3;
+/// The cluster runs already.
+pub const RUNNING: u8 = 4;
+
+/// A failure with a hint and an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Problem {
+    pub what: String,
+    pub hint: Option<String>,
+    pub code: u8,
+}
+
+impl Problem {
+    /// A failure with exit code 1.
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: Some(hint.into()), code: 1 }
+    }
+
+    /// A failure with another exit code.
+    #[must_use]
+    pub fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+/// Prints an error with its causes and hint, and gives its exit code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  caused by: {cause}");
+    }
+    let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
+    if let Some(hint) = problem.and_then(|problem| problem.hint.as_ref()) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(problem.map_or(1, |problem| problem.code))
+}

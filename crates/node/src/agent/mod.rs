@@ -1,0 +1,247 @@
+//! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
+
+mod check;
+mod launch;
+mod objects;
+mod pool;
+mod ports;
+mod prepare;
+mod probes;
+mod register;
+mod serve;
+mod tls;
+pub mod volumes;
+mod worker;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ferroflow_platform::{
+    clock::SharedClock,
+    controller::{Cache, Caches, Recorder},
+    task::{Group, Kind},
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    core::image::ImageTable,
+    image::Environments,
+    runtime::{
+        self, PodRecord, PodRuntime, Sandbox,
+        process::{ProcessRuntime, ShimCommand},
+    },
+};
+use pool::Pool;
+use worker::Note;
+
+/// What a node is told when it starts.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The Node's name.
+    pub name: String,
+    /// Where pods, volumes and environments live.
+    pub data_dir: PathBuf,
+    /// The node's address as objects show it.
+    pub address: String,
+    /// What images map to.
+    pub images: ImageTable,
+    /// What relative directories in the table are relative to.
+    pub images_base: PathBuf,
+    /// Devices that are advertised though they are not there: resource to count.
+    pub simulate: BTreeMap<String, u32>,
+    /// How to run a pod's supervisor.
+    pub shim: ShimCommand,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    #[error("cannot register node {name}: {source}")]
+    Register { name: String, source: Box<kube::Error> },
+}
+
+/// A node that runs. Serves what the API server asks of it.
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+/// What workers share.
+struct Shared {
+    config: NodeConfig,
+    runtime: Arc<dyn PodRuntime>,
+    environments: Environments,
+    pool: Pool,
+    allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
+    client: kube::Client,
+    services: Cache<Service>,
+    recorder: Recorder,
+    clock: SharedClock,
+    group: Group,
+    /// Pods that an earlier agent left, until their workers take them up.
+    stored: Mutex<HashMap<String, PodRecord>>,
+    pods: Mutex<HashMap<String, Handle>>,
+}
+
+/// A worker from outside, by the uid of its pod.
+struct Handle {
+    pod: watch::Sender<Option<Arc<Pod>>>,
+    notes: mpsc::Sender<Note>,
+    sandbox: Option<Arc<dyn Sandbox>>,
+}
+
+/// Notes that wait for a worker; whoever sends more waits.
+const NOTES: usize = 64;
+
+impl Node {
+    /// Registers the node and begins to run its pods. Everything it does runs in `group`; pods go on
+    /// when the group stops.
+    ///
+    /// # Errors
+    /// [`NodeError`] when the data directory cannot be used, or the Node cannot be written.
+    pub async fn start(
+        config: NodeConfig,
+        caches: &Caches,
+        clock: SharedClock,
+        group: Group,
+    ) -> Result<Arc<Self>, NodeError> {
+        let runtime = ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
+        let devices = register::devices(&config);
+        let allocatable = register::capacity(&config, &devices);
+        let environments = Environments::new(
+            config.images.clone(),
+            config.images_base.clone(),
+            config.data_dir.join("environments"),
+        );
+        let client = caches.client();
+        let stored = runtime.stored().await?;
+        let pool = Pool::new(devices, config.address.clone());
+        stored.iter().for_each(|record| pool.adopt(record));
+        let shared = Arc::new(Shared {
+            runtime: Arc::new(runtime),
+            environments,
+            pool,
+            allocatable,
+            services: caches.of(),
+            recorder: Recorder::start(client.clone(), clock.clone(), &group, "kubelet"),
+            client,
+            clock,
+            group,
+            stored: Mutex::new(stored.into_iter().map(|record| (record.uid.clone(), record)).collect()),
+            pods: Mutex::default(),
+            config,
+        });
+        register::start(&shared).await?;
+        shared.clone().watch(caches);
+        Ok(Arc::new(Self { shared }))
+    }
+}
+
+impl Shared {
+    fn watch(self: Arc<Self>, caches: &Caches) {
+        let pods = caches.of::<Pod>();
+        let shared = self.clone();
+        pods.on_change(move |old, new| shared.pod_changed(old, new));
+        let shared = self.clone();
+        caches.of::<ConfigMap>().on_change(move |_, new| shared.object_changed(new.map(|one| &one.metadata)));
+        let shared = self.clone();
+        caches.of::<Secret>().on_change(move |_, new| shared.object_changed(new.map(|one| &one.metadata)));
+        let group = self.group.clone();
+        group.spawn("pods of an earlier agent", Kind::Transient, async move {
+            pods.current().await.map_err(|error| error.to_string())?;
+            self.end_orphans(&pods).await;
+            Ok::<(), String>(())
+        });
+    }
+
+    /// Ends pods whose objects went away while no agent ran.
+    async fn end_orphans(self: Arc<Self>, pods: &Cache<Pod>) {
+        let known: Vec<String> = pods.list().iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
+        let orphans: Vec<PodRecord> = {
+            let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone: Vec<String> = stored.keys().filter(|uid| !known.contains(uid)).cloned().collect();
+            gone.iter().filter_map(|uid| stored.remove(uid)).collect()
+        };
+        for record in orphans {
+            let (uid, pod) = (record.uid.clone(), format!("{}/{}", record.namespace, record.name));
+            let (events, _) = mpsc::channel(1);
+            let ended = match self.runtime.open(record, events).await {
+                Ok(sandbox) => sandbox.destroy().await,
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(()) => tracing::info!(pod, "ended a pod whose object is gone"),
+                Err(error) => tracing::warn!(pod, %error, "cannot end a pod whose object is gone"),
+            }
+            self.pool.release(&uid);
+        }
+    }
+
+    /// Runs on the cache's task: hands on and returns.
+    fn pod_changed(self: &Arc<Self>, old: Option<&Arc<Pod>>, new: Option<&Arc<Pod>>) {
+        let uid_of = |pod: &Arc<Pod>| pod.metadata.uid.clone().unwrap_or_default();
+        let new_uid = new.map(uid_of);
+        if let Some(old) = old
+            && Some(uid_of(old)) != new_uid
+        {
+            let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(handle) = pods.get(&uid_of(old)) {
+                handle.pod.send_replace(None);
+            }
+        }
+        let (Some(pod), Some(uid)) = (new, new_uid) else { return };
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        if node != Some(self.config.name.as_str()) {
+            return;
+        }
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = pods.get(&uid) {
+            handle.pod.send_replace(Some(pod.clone()));
+            return;
+        }
+        let (sender, changes) = watch::channel(Some(pod.clone()));
+        let (notes, received) = mpsc::channel(NOTES);
+        pods.insert(uid.clone(), Handle { pod: sender, notes: notes.clone(), sandbox: None });
+        drop(pods);
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        let worker = worker::Worker::new(self.clone(), pod.clone(), uid.clone(), stored, notes);
+        let shared = self.clone();
+        self.group.spawn(format!("pod {uid}"), Kind::Transient, async move {
+            worker.run(changes, received).await;
+            shared.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+
+    /// Tells the pods of a namespace that an object has changed that they may refer to.
+    fn object_changed(&self, meta: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>) {
+        let Some(meta) = meta else { return };
+        for handle in self.pods.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let same = handle.pod.borrow().as_ref().is_some_and(|pod| pod.metadata.namespace == meta.namespace);
+            if same {
+                // A worker with a full queue looks again anyway.
+                let _ = handle.notes.try_send(Note::ObjectChanged(meta.name.clone().unwrap_or_default()));
+            }
+        }
+    }
+
+    /// Makes a pod's sandbox known to those who ask for logs and commands.
+    fn publish(&self, uid: &str, sandbox: &Arc<dyn Sandbox>) {
+        if let Some(handle) = self.pods.lock().unwrap_or_else(PoisonError::into_inner).get_mut(uid) {
+            handle.sandbox = Some(sandbox.clone());
+        }
+    }
+
+    fn sandbox(&self, uid: &str) -> Option<Arc<dyn Sandbox>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner).get(uid)?.sandbox.clone()
+    }
+
+    fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner).get(uid)?.pod.borrow().clone()
+    }
+}

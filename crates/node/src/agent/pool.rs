@@ -1,0 +1,144 @@
+//! What pods of a node share out among them: addresses, devices, ports.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::Ipv4Addr,
+    sync::{Mutex, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use tokio::sync::Notify;
+
+use super::ports::Ports;
+use crate::{
+    core::{
+        address,
+        device::{self, Devices},
+        quantity, spec,
+    },
+    runtime::PodRecord,
+};
+
+/// What a pod holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Share {
+    pub address: String,
+    /// By container.
+    pub devices: BTreeMap<String, Devices>,
+}
+
+#[derive(Default)]
+struct State {
+    last_address: Option<Ipv4Addr>,
+    shares: HashMap<String, Share>,
+    ports: Ports,
+}
+
+/// The pool of one node.
+pub struct Pool {
+    capacity: BTreeMap<String, u32>,
+    host_address: String,
+    state: Mutex<State>,
+    released: Notify,
+}
+
+impl Pool {
+    /// A pool with so many devices of each resource.
+    pub fn new(capacity: BTreeMap<String, u32>, host_address: String) -> Self {
+        Self { capacity, host_address, state: Mutex::default(), released: Notify::new() }
+    }
+
+    /// The devices of the node.
+    pub fn capacity(&self) -> &BTreeMap<String, u32> {
+        &self.capacity
+    }
+
+    /// Takes back what a pod held under an earlier agent.
+    pub fn adopt(&self, record: &PodRecord) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = Share { address: record.address.clone(), devices: record.devices.clone() };
+        state.last_address = state.last_address.max(share.address.parse().ok());
+        state.shares.insert(record.uid.clone(), share);
+    }
+
+    /// Gives a pod what it needs: the same again when it has it already.
+    ///
+    /// # Errors
+    /// The reason and message of the event when something is taken.
+    pub fn take(&self, pod: &Pod, uid: &str) -> Result<Share, (&'static str, String)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = state.shares.get(uid).cloned() {
+            state.ports.adopt(pod, uid);
+            return Ok(share);
+        }
+        let devices = self.devices(pod, &state)?;
+        state.ports.claim(pod, uid).map_err(|message| ("PortInUse", message))?;
+        let address = if pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true)) {
+            self.host_address.clone()
+        } else {
+            let used: BTreeSet<Ipv4Addr> =
+                state.shares.values().filter_map(|share| share.address.parse().ok()).collect();
+            let Some(next) = address::next(state.last_address, &used) else {
+                state.ports.release(uid);
+                return Err(("FailedCreatePodSandBox", "no pod address is free".to_owned()));
+            };
+            state.last_address = Some(next);
+            next.to_string()
+        };
+        let share = Share { address, devices };
+        state.shares.insert(uid.to_owned(), share.clone());
+        Ok(share)
+    }
+
+    fn devices(&self, pod: &Pod, state: &State) -> Result<BTreeMap<String, Devices>, (&'static str, String)> {
+        let containers = pod.spec.as_ref().map(spec::containers).unwrap_or_default();
+        let mut chosen: BTreeMap<String, Devices> = BTreeMap::new();
+        for (_, container) in containers {
+            let wanted = self.wanted(&container);
+            if wanted.is_empty() {
+                continue;
+            }
+            let held = state.shares.values().flat_map(|share| share.devices.values()).chain(chosen.values());
+            let devices = device::allocate(&wanted, &self.capacity, held).map_err(|(resource, free)| {
+                let message = format!(
+                    "Allocate failed due to requested number of devices unavailable for {resource}. Requested: {}, Available: {free}, which is unexpected",
+                    wanted.get(&resource).copied().unwrap_or(0)
+                );
+                ("UnexpectedAdmissionError", message)
+            })?;
+            chosen.insert(container.name, devices);
+        }
+        Ok(chosen)
+    }
+
+    fn wanted(&self, container: &Container) -> BTreeMap<String, u32> {
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        let count = |resource: &String| {
+            let count = quantity::whole_of(limits, resource).and_then(|count| u32::try_from(count).ok())?;
+            (count > 0).then(|| (resource.clone(), count))
+        };
+        self.capacity.keys().filter_map(count).collect()
+    }
+
+    /// Gives back everything but the address, which stays in the pod's status.
+    pub fn rest(&self, uid: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = state.shares.get_mut(uid) {
+            share.devices.clear();
+        }
+        state.ports.release(uid);
+        drop(state);
+        self.released.notify_waiters();
+    }
+
+    /// Gives back everything.
+    pub fn release(&self, uid: &str) {
+        self.rest(uid);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).shares.remove(uid);
+    }
+
+    /// Completes when something has been given back.
+    pub async fn released(&self) {
+        self.released.notified().await;
+    }
+}

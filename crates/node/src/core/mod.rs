@@ -1,0 +1,15 @@
+//! What a node decides, without touching the world: every function here is a pure one.
+
+pub mod address;
+pub mod device;
+pub mod env;
+pub mod fields;
+pub mod image;
+pub mod plan;
+pub mod probe;
+pub mod quantity;
+pub mod record;
+pub mod rewrite;
+pub mod spec;
+pub mod status;
+pub mod volume;

@@ -1,0 +1,175 @@
+//! What the agent asks of whatever runs containers.
+//!
+//! Two traits: [`PodRuntime`] opens the sandbox of a pod, [`Sandbox`] runs containers in it. The first
+//! implementation is [`process`]: a container is a process of the host. One that pulls images and
+//! makes namespaces is another implementation of the same traits; the agent does not change.
+
+pub mod link;
+pub mod logs;
+pub mod process;
+mod session;
+mod termination;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use ferroflow_platform::{
+    clock::BoxFuture,
+    kubelet::{ContainerUsage, ExecOptions, ExecSession},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::core::{device::Devices, record::Attempt};
+
+/// Why a runtime could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot {act} {path}: {source}")]
+    File { act: &'static str, path: String, source: std::io::Error },
+    #[error("cannot start the supervisor of pod {uid}: {source}")]
+    Supervisor { uid: String, source: std::io::Error },
+    #[error("the supervisor of pod {uid} does not answer: {message}")]
+    Link { uid: String, message: String },
+    /// The supervisor or the container refused; the text is for the pod's status.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    /// An error of a file operation.
+    pub fn file(act: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::File { act, path: path.into().display().to_string(), source }
+    }
+}
+
+/// How well containers are kept apart, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isolation {
+    /// Processes of the host; mount paths are rewritten.
+    Bare,
+    /// Private mounts over the host's files.
+    Environment,
+    /// An image as the root.
+    Container,
+}
+
+impl Isolation {
+    /// The value of the node's label `ferroflow.dev/isolation`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Environment => "environment",
+            Self::Container => "container",
+        }
+    }
+}
+
+/// What is stored of a pod beside its containers, so that the next agent finds it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodRecord {
+    /// That of the stored form: 1.
+    pub version: u32,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// The pod's address; empty while it has none.
+    #[serde(default)]
+    pub address: String,
+    /// The devices that its containers hold.
+    #[serde(default)]
+    pub devices: BTreeMap<String, Devices>,
+}
+
+/// A volume's directory or file, and where the container wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub source: PathBuf,
+    pub target: String,
+    pub read_only: bool,
+}
+
+/// A container that is to be started: everything is resolved.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    pub container: String,
+    pub number: u32,
+    pub backoff_s: u32,
+    pub image: String,
+    pub image_id: String,
+    pub argv: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    /// Directories that come first in `PATH`.
+    pub path_first: Vec<PathBuf>,
+    pub working_dir: Option<String>,
+    pub mounts: Vec<Mount>,
+    pub tty: bool,
+    pub stdin: bool,
+    pub stdin_once: bool,
+    pub termination_path: String,
+    pub message_from_log: bool,
+    pub memory_limit_bytes: Option<u64>,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// What happened in a sandbox.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A container ended.
+    Exited(Attempt),
+    /// The supervisor is gone, and every container with it.
+    SupervisorLost,
+}
+
+/// Opens sandboxes.
+pub trait PodRuntime: Send + Sync {
+    /// How well this runtime keeps containers apart.
+    fn isolation(&self) -> Isolation;
+
+    /// Opens the sandbox of a pod: a new one, or the one that an earlier agent left. Events of the
+    /// sandbox go to `events` from now on.
+    fn open(
+        &self,
+        pod: PodRecord,
+        events: mpsc::Sender<Event>,
+    ) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, Error>>;
+
+    /// The pods that earlier agents left here.
+    fn stored(&self) -> BoxFuture<'_, Result<Vec<PodRecord>, Error>>;
+}
+
+/// One pod's containers.
+pub trait Sandbox: Send + Sync {
+    /// The directory that belongs to the pod on the host.
+    fn directory(&self) -> PathBuf;
+
+    /// Stores what changed about the pod.
+    fn remember(&self, pod: &PodRecord) -> Result<(), Error>;
+
+    /// Starts a container. One that cannot be executed is a run that ended, not an error.
+    fn start(&self, launch: Launch) -> BoxFuture<'_, Result<Attempt, Error>>;
+
+    /// Sends the stop signal, and kills everything in the container after `grace`.
+    fn stop(&self, container: String, signal: i32, grace: Duration) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// All runs of all containers, as they are now, oldest first.
+    fn attempts(&self) -> BoxFuture<'_, Result<Vec<Attempt>, Error>>;
+
+    /// Runs a further process in a container.
+    fn exec(&self, container: String, options: ExecOptions) -> BoxFuture<'_, Result<ExecSession, Error>>;
+
+    /// Joins the streams of a container's process.
+    fn attach(&self, container: String, options: ExecOptions) -> BoxFuture<'_, Result<ExecSession, Error>>;
+
+    /// The log of a run and the file that tells of its end.
+    fn log(&self, container: &str, number: u32) -> logs::Location;
+
+    /// What the running containers use.
+    fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>>;
+
+    /// Ends all processes and removes everything that belongs to the pod.
+    fn destroy(&self) -> BoxFuture<'_, Result<(), Error>>;
+}

@@ -1,0 +1,116 @@
+//! Starts processes for the supervisor: in a session of their own, ended when the supervisor ends.
+//!
+//! Must run in a process with one thread. Waits for nothing.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+
+/// The command, where it runs and as whom.
+pub struct Program<'a> {
+    pub argv: &'a [String],
+    pub env: &'a BTreeMap<String, String>,
+    pub working_dir: &'a str,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// Where the three standard streams go.
+pub enum Streams {
+    Separate { stdin: Stdio, stdout: Stdio, stderr: Stdio },
+    /// The near end of a terminal, which becomes the session's own.
+    Terminal(OwnedFd),
+}
+
+/// Starts a program; returns its process id.
+///
+/// # Errors
+/// A sentence in the words of a container runtime when it cannot be executed.
+pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
+    let Some(name) = program.argv.first() else { return Err("no command specified".to_owned()) };
+    let mut command = Command::new(name);
+    command.args(&program.argv[1..]).env_clear().envs(program.env).current_dir(program.working_dir);
+    let is_terminal = matches!(streams, Streams::Terminal(_));
+    match streams {
+        Streams::Separate { stdin, stdout, stderr } => drop(command.stdin(stdin).stdout(stdout).stderr(stderr)),
+        Streams::Terminal(end) => {
+            let copy = |end: &OwnedFd| end.try_clone().map(Stdio::from).map_err(|error| error.to_string());
+            command.stdin(copy(&end)?).stdout(copy(&end)?).stderr(Stdio::from(end));
+        }
+    }
+    if let Some(group) = program.group {
+        command.gid(group);
+    }
+    if let Some(user) = program.user {
+        command.uid(user);
+    }
+    let supervisor = std::process::id();
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::setsid()?;
+            if is_terminal {
+                if libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The supervisor may have died before that took effect.
+            let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+            if parent != Some(supervisor) {
+                return Err(io::Error::from_raw_os_error(libc::ECHILD));
+            }
+            Ok(())
+        });
+    }
+    match command.spawn() {
+        Ok(child) => i32::try_from(child.id()).map_err(|error| error.to_string()),
+        Err(error) => Err(describe(name, program.working_dir, &error)),
+    }
+}
+
+fn describe(name: &str, working_dir: &str, error: &io::Error) -> String {
+    let prefix = "unable to start container process: error during container init";
+    if !Path::new(working_dir).is_dir() {
+        return format!("{prefix}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory");
+    }
+    match error.kind() {
+        io::ErrorKind::NotFound if name.contains('/') => {
+            format!("{prefix}: exec: {name:?}: stat {name}: no such file or directory")
+        }
+        io::ErrorKind::NotFound => format!("{prefix}: exec: {name:?}: executable file not found in $PATH"),
+        io::ErrorKind::PermissionDenied => format!("{prefix}: exec: {name:?}: permission denied"),
+        _ => format!("{prefix}: exec: {name:?}: {error}"),
+    }
+}
+
+/// Opens a new terminal: the supervisor's end and the process's end.
+///
+/// # Errors
+/// When the system has no terminal left.
+pub fn open_terminal() -> io::Result<(File, OwnedFd)> {
+    let master = File::options().read(true).write(true).open("/dev/ptmx")?;
+    let unlock: libc::c_int = 0;
+    // SAFETY: TIOCSPTLCK reads one int from a pointer that is valid for the call.
+    if unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: TIOCGPTPEER takes flags and returns a descriptor that nothing else owns.
+    let peer = unsafe {
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let descriptor = libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags);
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(descriptor)
+    };
+    Ok((master, peer))
+}

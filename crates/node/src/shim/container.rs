@@ -1,0 +1,256 @@
+//! One running container as its supervisor sees it: process, streams, log, and who listens.
+//!
+//! Reads without blocking; a listener that does not keep up misses output, the container never waits
+//! for it.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Instant,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    child::{self, Program, Streams},
+    journal::{Journal, Limits, Source},
+    protocol::Start,
+};
+use crate::core::record::{Attempt, Exit, ExitReason};
+
+const READ_SIZE: usize = 64 << 10;
+/// What a container wrote before it ended is read to its end, but no more than this: a process that
+/// escaped and still writes must not hold up the exit.
+const DRAIN_LIMIT: usize = 64 << 20;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub code: i32,
+
+}
+
+/// Someone who joined the streams.
+struct Tap {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+/// A container that runs.
+pub struct Container {
+    pub start: Start,
+    pub pid: i32,
+    /// When its group is killed, if it has not ended before.
+    pub kill_at: Option<Instant>,
+    pub out_of_memory: bool,
+    /// A source that has ended is `None`, so that the numbers of the others stay.
+    sources: Vec<(Source, Option<File>)>,
+    journal: Journal,
+    taps: Vec<Tap>,
+    stdin: Option<OwnedFd>,
+    terminal: Option<File>,
+}
+
+impl Container {
+    /// Starts the process; `pod` is the pod's directory. The record of the run is on disk before it.
+    ///
+    /// # Errors
+    /// A sentence for the container's status.
+    pub fn start(pod: &Path, mut start: Start, now: Timestamp) -> Result<Self, String> {
+        start.attempt.started_at = now;
+        write_record(pod, &start.attempt, Durability::Memory).map_err(|error| format!("cannot write: {error}"))?;
+        let log = log_path(pod, &start.attempt);
+        let journal =
+            Journal::open(&log, Limits::default()).map_err(|error| format!("cannot open {}: {error}", log.display()))?;
+        let mut sources = Vec::new();
+        let mut terminal = None;
+        let (stdin, streams) = if start.tty {
+            let (master, near) = child::open_terminal().map_err(|error| format!("cannot open a terminal: {error}"))?;
+            sources.push((Source::Stdout, Some(master.try_clone().map_err(|error| error.to_string())?)));
+            terminal = Some(master);
+            (None, Streams::Terminal(near))
+        } else {
+            separate_streams(&mut sources, start.stdin).map_err(|error| format!("cannot make a pipe: {error}"))?
+        };
+        for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
+            rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
+        }
+        let program = Program {
+            argv: &start.argv,
+            env: &start.env,
+            working_dir: &start.working_dir,
+            user: start.user,
+            group: start.group,
+        };
+        let pid = child::spawn(&program, streams)?;
+        Ok(Self {
+            start,
+            pid,
+            kill_at: None,
+            out_of_memory: false,
+            sources,
+            journal,
+            taps: Vec::new(),
+            stdin,
+            terminal,
+        })
+    }
+
+    /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.
+    pub fn sources(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.sources.iter().enumerate().filter_map(|(index, (_, file))| Some((index, file.as_ref()?.as_fd())))
+    }
+
+    /// Reads once from the source with this number; a source that has ended is forgotten.
+    pub fn read(&mut self, index: usize, now: Timestamp) {
+        let mut buffer = [0_u8; READ_SIZE];
+        if self.read_into(index, &mut buffer, now) == Progress::Ended {
+            self.sources[index].1 = None;
+        }
+    }
+
+    fn read_into(&mut self, index: usize, buffer: &mut [u8], now: Timestamp) -> Progress {
+        let Some((source, Some(file))) = self.sources.get_mut(index) else { return Progress::Nothing };
+        let source = *source;
+        match file.read(buffer) {
+            // A terminal whose other end is closed answers EIO.
+            Ok(0) => Progress::Ended,
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                // A full disk costs the log its lines; it must not cost the container its life.
+                let _ = self.journal.append(source, bytes, now);
+                self.taps.retain_mut(|tap| tap.write(source, bytes));
+                Progress::Some(length)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::Nothing,
+            Err(_) => Progress::Ended,
+        }
+    }
+
+    /// Joins the streams; returns the descriptor to write input to, where the container takes any.
+    ///
+    /// # Errors
+    /// When the container's input cannot be shared.
+    pub fn attach(
+        &mut self,
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
+        wants_stdin: bool,
+    ) -> io::Result<Option<OwnedFd>> {
+        for end in [&stdout, &stderr].into_iter().flatten() {
+            rustix::io::ioctl_fionbio(end, true)?;
+        }
+        self.taps.push(Tap { stdout: stdout.map(File::from), stderr: stderr.map(File::from) });
+        if let Some(terminal) = &self.terminal {
+            return Ok(Some(OwnedFd::from(terminal.try_clone()?)));
+        }
+        if !wants_stdin {
+            return Ok(None);
+        }
+        if self.start.stdin_once {
+            return Ok(self.stdin.take());
+        }
+        self.stdin.as_ref().map(OwnedFd::try_clone).transpose()
+    }
+
+    /// Reads what is left, closes the log and stores the exit; the process has been waited for.
+    pub fn finish(mut self, pod: &Path, ended: Ended, now: Timestamp) -> Attempt {
+        let mut buffer = vec![0_u8; READ_SIZE];
+        for index in 0..self.sources.len() {
+            let mut total = 0;
+            while let Progress::Some(length) = self.read_into(index, &mut buffer, now) {
+                total += length;
+                if total > DRAIN_LIMIT {
+                    break;
+                }
+            }
+        }
+        let _ = self.journal.finish(now);
+        let reason = match ended {
+            _ if self.out_of_memory => ExitReason::OomKilled,
+            Ended { code: 0 } => ExitReason::Completed,
+            Ended { .. } => ExitReason::Error,
+        };
+        let mut attempt = self.start.attempt;
+        attempt.exit = Some(Exit { code: ended.code, reason, message: String::new(), finished_at: now });
+        // What cannot be stored is still told to the agent.
+        let _ = write_record(pod, &attempt, Durability::Disk);
+        attempt
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Some(usize),
+    Nothing,
+    Ended,
+}
+
+impl Tap {
+    /// Whether the listener is still there.
+    fn write(&mut self, source: Source, bytes: &[u8]) -> bool {
+        let end = match source {
+            Source::Stdout => &mut self.stdout,
+            Source::Stderr => &mut self.stderr,
+        };
+        let Some(file) = end else { return true };
+        match file.write(bytes) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+fn separate_streams(
+    sources: &mut Vec<(Source, Option<File>)>,
+    wants_stdin: bool,
+) -> io::Result<(Option<OwnedFd>, Streams)> {
+    let (stdout, stdout_end) = io::pipe()?;
+    let (stderr, stderr_end) = io::pipe()?;
+    sources.push((Source::Stdout, Some(File::from(OwnedFd::from(stdout)))));
+    sources.push((Source::Stderr, Some(File::from(OwnedFd::from(stderr)))));
+    let (stdin, stdin_end) = if wants_stdin {
+        let (near, far) = io::pipe()?;
+        (Stdio::from(near), Some(OwnedFd::from(far)))
+    } else {
+        (Stdio::null(), None)
+    };
+    let streams = Streams::Separate { stdin, stdout: stdout_end.into(), stderr: stderr_end.into() };
+    Ok((stdin_end, streams))
+}
+
+/// Whether a record must survive a power cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    Memory,
+    Disk,
+}
+
+/// Where the record of a run is kept, below a pod's directory.
+pub fn record_path(pod: &Path, container: &str, number: u32) -> PathBuf {
+    pod.join("run").join(container).join(format!("{number}.json"))
+}
+
+/// Where the log of a run is kept, below a pod's directory.
+pub fn log_path(pod: &Path, attempt: &Attempt) -> PathBuf {
+    pod.join("logs").join(&attempt.container).join(format!("{}.log", attempt.number))
+}
+
+/// Stores the record of a run, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_record(pod: &Path, attempt: &Attempt, durability: Durability) -> io::Result<()> {
+    let path = record_path(pod, &attempt.container, attempt.number);
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&serde_json::to_vec(attempt)?)?;
+    if durability == Durability::Disk {
+        file.sync_data()?;
+    }
+    std::fs::rename(temporary, path)
+}

@@ -1,0 +1,65 @@
+//! The supervisor of one pod: a small program with one thread that owns the pod's processes.
+//!
+//! It starts them when it is asked to over a socket in the pod's directory, writes their logs,
+//! remembers how they ended in files, and outlives the agent that started it: the next agent connects
+//! to the same socket. It decides nothing: it never restarts a container, knows no image, no volume
+//! and no Kubernetes object. It ends when nothing runs and nobody is connected, or when it is told to.
+
+mod child;
+mod container;
+mod journal;
+pub mod protocol;
+mod supervisor;
+pub mod tree;
+pub mod wire;
+
+use std::{
+    ffi::OsString,
+    os::fd::{AsFd, FromRawFd, OwnedFd},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+pub use child::open_terminal;
+pub use container::{Durability, log_path, record_path, write_record};
+pub use journal::rotated;
+
+/// The subcommand by which the binary runs as a supervisor.
+pub const SUBCOMMAND: &str = "pod-shim";
+/// Every process of a container has this variable; its value is the container's id.
+pub const CONTAINER_ID_VARIABLE: &str = "FERROFLOW_CONTAINER_ID";
+
+/// Runs as the supervisor of a pod. Call it before any thread exists.
+///
+/// `args` are those after the subcommand: the pod's directory. Standard input is the listening socket.
+pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{SUBCOMMAND}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    let Some(directory) = args.into_iter().next().map(PathBuf::from) else {
+        return Err("the pod's directory is missing".to_owned());
+    };
+    // SAFETY: descriptor 0 is open, and nothing else in this process uses it from here on.
+    let socket = unsafe { OwnedFd::from_raw_fd(0) };
+    let listener = UnixListener::from(socket.try_clone().map_err(|error| format!("standard input: {error}"))?);
+    let null = std::fs::File::open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
+    let mut zero = socket;
+    rustix::io::dup2(null.as_fd(), &mut zero).map_err(|error| format!("dup2: {error}"))?;
+    // Descriptor 0 stays open for the life of the process.
+    std::mem::forget(zero);
+
+    // An own session: a signal to the agent's terminal or group does not reach the pod.
+    rustix::process::setsid().map_err(|error| format!("setsid: {error}"))?;
+    // Processes whose parents end come here, and are ended with their container.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| format!("subreaper: {error}"))?;
+    supervisor::Supervisor::new(directory, listener)?.run()
+}

@@ -1,0 +1,140 @@
+//! The words between a node agent and the supervisor of one pod: JSON values, each after its length.
+//!
+//! A frame is four bytes of length (big-endian) and so many bytes of JSON. File descriptors that a
+//! request needs travel beside its first byte. Nothing here opens or reads a socket.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::record::Attempt;
+
+/// A frame longer than this is refused: no environment or command line is larger on Linux.
+pub const FRAME_LIMIT: usize = 8 << 20;
+
+/// What an agent asks; every request is answered by one [`Reply`] with the same id.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    pub operation: Operation,
+}
+
+/// The requests.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Operation {
+    /// Starts a container's process; answered when it has been executed, or could not be.
+    Start(Box<Start>),
+    /// Sends `signal` to a container's process, and kills its group after `grace_ms`.
+    Stop { container: String, signal: i32, grace_ms: u64 },
+    /// Runs one more process in a container; its descriptors come with the request.
+    Exec(Exec),
+    /// Joins a container's streams; its descriptors come with the request.
+    Attach { container: String, stdin: bool, stdout: bool, stderr: bool },
+    /// The containers that run now.
+    Status,
+    /// Sends [`Event`]s on this connection from now on.
+    Subscribe,
+    /// Kills everything and ends the supervisor.
+    Shutdown,
+}
+
+/// How to start a container's process; every path is one of the host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// What is stored of this run; `started_at` is set by the supervisor.
+    pub attempt: Attempt,
+    pub argv: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub working_dir: String,
+    pub tty: bool,
+    pub stdin: bool,
+    pub stdin_once: bool,
+    /// The process tree is killed when its resident memory passes this.
+    pub memory_limit_bytes: Option<u64>,
+    /// The user to become; only root may ask for another than itself.
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// How to run a further process in a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exec {
+    pub container: String,
+    pub argv: Vec<String>,
+    /// Which descriptors come with the request, in this order. With `tty` there is one: the terminal.
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    pub tty: bool,
+}
+
+/// The answer to a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Done,
+    Started(Attempt),
+    Running(Vec<Live>),
+}
+
+/// A container that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    pub container: String,
+    pub number: u32,
+    pub pid: i32,
+}
+
+/// What a supervisor sends.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Message {
+    Reply(Reply),
+    Event(Event),
+}
+
+/// The answer to the request with this id.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    pub id: u64,
+    pub result: Result<Answer, String>,
+}
+
+/// What happened without being asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// A container ended; the record is on disk already.
+    Exited(Attempt),
+    /// The process that this connection's [`Exec`] started has ended.
+    ExecExited { code: i32 },
+}
+
+/// Puts a value into a frame.
+///
+/// # Errors
+/// When the value is no JSON, or too long for a frame.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
+    let body = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+    if body.len() > FRAME_LIMIT {
+        return Err(format!("a message of {} bytes is longer than {FRAME_LIMIT}", body.len()));
+    }
+    let length = u32::try_from(body.len()).map_err(|error| error.to_string())?;
+    let mut frame = Vec::with_capacity(4 + body.len());
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&body);
+    Ok(frame)
+}
+
+/// Takes the first whole frame off `buffer`; `None` when it is not complete yet.
+///
+/// # Errors
+/// When the frame is too long or is not the JSON that is expected.
+pub fn decode<T: serde::de::DeserializeOwned>(buffer: &mut Vec<u8>) -> Result<Option<T>, String> {
+    let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*head) as usize;
+    if length > FRAME_LIMIT {
+        return Err(format!("a frame of {length} bytes is longer than {FRAME_LIMIT}"));
+    }
+    let Some(body) = buffer.get(4..4 + length) else { return Ok(None) };
+    let value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    buffer.drain(..4 + length);
+    Ok(Some(value))
+}

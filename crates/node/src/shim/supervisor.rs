@@ -1,0 +1,455 @@
+//! The supervisor's loop: wait for a socket, a pipe, a child or a moment; do what it asks for.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    process::{Pid, Signal, WaitOptions, WaitStatus},
+};
+
+use super::{
+    child::{self, Program, Streams},
+    container::{Container, Ended},
+    protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
+    tree,
+    wire::{Reading, Wire},
+};
+
+/// How often memory limits are looked at, where there are any.
+const WATCHDOG: Duration = Duration::from_millis(500);
+/// Connections at a time; an agent holds one, and one for each command that it runs.
+const CONNECTIONS: usize = 512;
+
+struct Connection {
+    wire: Wire,
+    subscribed: bool,
+}
+
+/// What a descriptor in the poll set stands for.
+enum Source {
+    Listener,
+    Signals,
+    Connection(u64),
+    Container(String, usize),
+}
+
+/// The state of the supervisor.
+pub struct Supervisor {
+    directory: PathBuf,
+    listener: UnixListener,
+    signals: OwnedFd,
+    connections: BTreeMap<u64, Connection>,
+    next_connection: u64,
+    containers: BTreeMap<String, Container>,
+    /// Further processes, and the connection that asked for each.
+    commands: BTreeMap<i32, u64>,
+    /// Ids of containers that ended; processes that escaped them are ended too.
+    ended: Vec<String>,
+    watchdog_at: Option<Instant>,
+    started_any: bool,
+    leaving: bool,
+}
+
+impl Supervisor {
+    /// A supervisor of the pod in `directory`.
+    ///
+    /// # Errors
+    /// When signals cannot be received, or the socket cannot be used.
+    pub fn new(directory: PathBuf, listener: UnixListener) -> Result<Self, String> {
+        listener.set_nonblocking(true).map_err(|error| format!("socket: {error}"))?;
+        let signals = receive_signals().map_err(|error| format!("signals: {error}"))?;
+        Ok(Self {
+            directory,
+            listener,
+            signals,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            containers: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            ended: Vec::new(),
+            watchdog_at: None,
+            started_any: false,
+            leaving: false,
+        })
+    }
+
+    /// Serves until nothing is left to serve.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn run(mut self) -> Result<(), String> {
+        while !self.is_done() {
+            for source in self.wait()? {
+                match source {
+                    Source::Listener => self.accept(),
+                    Source::Signals => self.drain_signals(),
+                    Source::Connection(number) => self.serve(number),
+                    Source::Container(name, index) => {
+                        if let Some(container) = self.containers.get_mut(&name) {
+                            container.read(index, Timestamp::now());
+                        }
+                    }
+                }
+            }
+            self.reap();
+            self.tick(Instant::now());
+        }
+        self.end_stragglers();
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        let idle = self.containers.is_empty() && self.commands.is_empty();
+        (self.leaving && idle) || (idle && self.started_any && self.connections.is_empty())
+    }
+
+    fn wait(&self) -> Result<Vec<Source>, String> {
+        let mut names = vec![Source::Listener, Source::Signals];
+        let mut set: Vec<PollFd<'_>> = vec![readable(self.listener.as_fd()), readable(self.signals.as_fd())];
+        for (number, connection) in &self.connections {
+            let mut flags = PollFlags::IN;
+            if connection.wire.is_waiting() {
+                flags |= PollFlags::OUT;
+            }
+            set.push(PollFd::from_borrowed_fd(connection.wire.fd(), flags));
+            names.push(Source::Connection(*number));
+        }
+        for (name, container) in &self.containers {
+            for (index, source) in container.sources() {
+                set.push(readable(source));
+                names.push(Source::Container(name.clone(), index));
+            }
+        }
+        match rustix::event::poll(&mut set, self.timeout(Instant::now()).as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(error) => return Err(format!("poll: {error}")),
+        }
+        let ready: Vec<bool> = set.iter().map(|entry| !entry.revents().is_empty()).collect();
+        Ok(names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(name, _)| name).collect())
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let kills = self.containers.values().filter_map(|container| container.kill_at);
+        let next = kills.chain(self.watchdog_at).min()?;
+        let left = next.saturating_duration_since(now);
+        Timespec::try_from(left).ok()
+    }
+
+    fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.connections.len() >= CONNECTIONS {
+                continue;
+            }
+            if let Ok(wire) = Wire::new(stream) {
+                self.next_connection += 1;
+                self.connections.insert(self.next_connection, Connection { wire, subscribed: false });
+            }
+        }
+    }
+
+    fn serve(&mut self, number: u64) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        let read = connection.wire.flush().and_then(|()| connection.wire.read());
+        loop {
+            let Some(connection) = self.connections.get_mut(&number) else { return };
+            match connection.wire.next::<Request>() {
+                Ok(Some(request)) => self.answer(number, request),
+                Ok(None) => break,
+                Err(_) => return self.drop_connection(number),
+            }
+        }
+        if matches!(read, Ok(Reading::Closed) | Err(_)) {
+            self.drop_connection(number);
+        }
+    }
+
+    /// Forgets a connection; a command that it asked for ends with it.
+    fn drop_connection(&mut self, number: u64) {
+        self.connections.remove(&number);
+        for (pid, owner) in &self.commands {
+            if *owner == number {
+                kill_group(*pid, Signal::KILL);
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u64, request: Request) {
+        let id = request.id;
+        let mut extra = None;
+        let result = match request.operation {
+            Operation::Start(start) => self.start(*start),
+            Operation::Stop { container, signal, grace_ms } => self.stop(&container, signal, grace_ms),
+            Operation::Exec(exec) => self.exec(number, &exec),
+            Operation::Attach { container, stdin, stdout, stderr } => {
+                self.attach(number, &container, [stdin, stdout, stderr]).map(|input| {
+                    extra = input;
+                    Answer::Done
+                })
+            }
+            Operation::Status => Ok(Answer::Running(self.live())),
+            Operation::Subscribe => {
+                if let Some(connection) = self.connections.get_mut(&number) {
+                    connection.subscribed = true;
+                }
+                Ok(Answer::Running(self.live()))
+            }
+            Operation::Shutdown => {
+                self.leaving = true;
+                for container in self.containers.values() {
+                    kill_group(container.pid, Signal::KILL);
+                }
+                Ok(Answer::Done)
+            }
+        };
+        let reply = Message::Reply(Reply { id, result });
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        let sent = match extra {
+            Some(input) => connection.wire.send_with(&reply, &[input.as_fd()]),
+            None => connection.wire.send(&reply),
+        };
+        if sent.is_err() {
+            self.drop_connection(number);
+        }
+    }
+
+    fn live(&self) -> Vec<Live> {
+        let row = |container: &Container| Live {
+            container: container.start.attempt.container.clone(),
+            number: container.start.attempt.number,
+            pid: container.pid,
+        };
+        self.containers.values().map(row).collect()
+    }
+
+    fn start(&mut self, start: Start) -> Result<Answer, String> {
+        let name = start.attempt.container.clone();
+        if self.containers.contains_key(&name) {
+            return Err(format!("container {name:?} runs already"));
+        }
+        self.started_any = true;
+        let watched = start.memory_limit_bytes.is_some();
+        let container = Container::start(&self.directory, start, Timestamp::now())?;
+        let attempt = container.start.attempt.clone();
+        self.containers.insert(name, container);
+        if watched && self.watchdog_at.is_none() {
+            self.watchdog_at = Some(Instant::now() + WATCHDOG);
+        }
+        Ok(Answer::Started(attempt))
+    }
+
+    fn stop(&mut self, name: &str, signal: i32, grace_ms: u64) -> Result<Answer, String> {
+        // A container that is not there has ended already, which is what was asked for.
+        let Some(container) = self.containers.get_mut(name) else { return Ok(Answer::Done) };
+        let kill_at = Instant::now() + Duration::from_millis(grace_ms);
+        container.kill_at = Some(container.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
+        if let (Some(pid), Some(signal)) = (Pid::from_raw(container.pid), Signal::from_named_raw(signal)) {
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+        Ok(Answer::Done)
+    }
+
+    fn exec(&mut self, number: u64, exec: &Exec) -> Result<Answer, String> {
+        let connection = self.connections.get_mut(&number).ok_or("the connection is gone")?;
+        let mut take = |wanted: bool| if wanted { connection.wire.take_descriptor() } else { None };
+        let streams = if exec.tty {
+            Streams::Terminal(take(true).ok_or("the terminal did not come along")?)
+        } else {
+            let [stdin, stdout, stderr] =
+                [take(exec.stdin), take(exec.stdout), take(exec.stderr)].map(|end| end.map_or_else(Stdio::null, Stdio::from));
+            Streams::Separate { stdin, stdout, stderr }
+        };
+        let container = self
+            .containers
+            .get(&exec.container)
+            .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
+        let start = &container.start;
+        let program = Program {
+            argv: &exec.argv,
+            env: &start.env,
+            working_dir: &start.working_dir,
+            user: start.user,
+            group: start.group,
+        };
+        let pid = child::spawn(&program, streams)?;
+        self.commands.insert(pid, number);
+        Ok(Answer::Done)
+    }
+
+    fn attach(&mut self, number: u64, name: &str, wanted: [bool; 3]) -> Result<Option<OwnedFd>, String> {
+        let connection = self.connections.get_mut(&number).ok_or("the connection is gone")?;
+        let [wants_stdin, wants_stdout, wants_stderr] = wanted;
+        let mut take = |wanted: bool| if wanted { connection.wire.take_descriptor() } else { None };
+        let (stdout, stderr) = (take(wants_stdout), take(wants_stderr));
+        let container = self.containers.get_mut(name).ok_or_else(|| format!("container {name:?} does not run"))?;
+        container.attach(stdout, stderr, wants_stdin).map_err(|error| error.to_string())
+    }
+
+    fn drain_signals(&mut self) {
+        let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
+        while let Ok(length) = rustix::io::read(&self.signals, &mut buffer) {
+            let signal = buffer.first_chunk::<4>().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+            if length == 0 {
+                return;
+            }
+            if signal == libc::SIGTERM.unsigned_abs() {
+                self.leaving = true;
+                for container in self.containers.values() {
+                    kill_group(container.pid, Signal::KILL);
+                }
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            let ended = how(status);
+            let name = self.containers.iter().find(|(_, one)| one.pid == pid).map(|(name, _)| name.clone());
+            if let Some(container) = name.and_then(|name| self.containers.remove(&name)) {
+                self.finish(container, ended);
+            } else if let Some(number) = self.commands.remove(&pid) {
+                self.tell(number, &Event::ExecExited { code: ended.code });
+            }
+            self.sweep();
+        }
+    }
+
+    fn finish(&mut self, container: Container, ended: Ended) {
+        // As in a container, whose first process takes all others with it.
+        kill_group(container.pid, Signal::KILL);
+        self.ended.push(container.start.attempt.id.clone());
+        self.sweep();
+        let attempt = container.finish(&self.directory, ended, Timestamp::now());
+        let listeners: Vec<u64> =
+            self.connections.iter().filter(|(_, one)| one.subscribed).map(|(number, _)| *number).collect();
+        for number in listeners {
+            self.tell(number, &Event::Exited(attempt.clone()));
+        }
+    }
+
+    fn tell(&mut self, number: u64, event: &Event) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        if connection.wire.send(&Message::Event(event.clone())).is_err() {
+            self.drop_connection(number);
+        }
+    }
+
+    /// Kills processes that left their container's group and outlived it.
+    fn sweep(&mut self) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let strangers: Vec<i32> = tree::children(own)
+            .into_iter()
+            .filter(|pid| !self.commands.contains_key(pid) && !self.containers.values().any(|one| one.pid == *pid))
+            .collect();
+        for pid in strangers {
+            if self.ended.iter().any(|id| tree::belongs_to(pid, id)) {
+                kill(pid, Signal::KILL);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        for container in self.containers.values_mut() {
+            if container.kill_at.is_some_and(|at| at <= now) {
+                container.kill_at = None;
+                kill_group(container.pid, Signal::KILL);
+            }
+        }
+        if self.watchdog_at.is_some_and(|at| at <= now) {
+            let watched = self.watch_memory();
+            self.watchdog_at = watched.then(|| now + WATCHDOG);
+        }
+    }
+
+    fn watch_memory(&mut self) -> bool {
+        let mut watched = false;
+        for container in self.containers.values_mut() {
+            let Some(limit) = container.start.memory_limit_bytes else { continue };
+            watched = true;
+            let used: u64 = tree::descendants(container.pid).into_iter().map(tree::resident_bytes).sum();
+            if used > limit {
+                container.out_of_memory = true;
+                kill_group(container.pid, Signal::KILL);
+            }
+        }
+        watched
+    }
+
+    fn end_stragglers(&self) {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        // Killing a parent brings its children here; a bound, since a fork bomb is faster than this.
+        for _ in 0..1000 {
+            let left = tree::children(own);
+            if left.is_empty() {
+                return;
+            }
+            for pid in left {
+                kill(pid, Signal::KILL);
+            }
+            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(fd, PollFlags::IN)
+}
+
+fn kill(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // It may have ended in the meantime.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn kill_group(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // The group may be empty by now.
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+fn how(status: WaitStatus) -> Ended {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Ended { code },
+        (None, Some(signal)) => Ended { code: 128 + signal },
+        (None, None) => Ended { code: 255 },
+    }
+}
+
+/// Blocks the signals that matter and opens a descriptor that reports them.
+fn receive_signals() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised by sigemptyset before it is read; all pointers are to locals, and
+    // the descriptor that signalfd returns is owned by nothing else.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let descriptor = libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let owned = OwnedFd::from_raw_fd(descriptor);
+        debug_assert!(owned.as_raw_fd() >= 0);
+        Ok(owned)
+    }
+}
