@@ -13,17 +13,18 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	crdvalidation "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation"
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	schemacel "k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/model"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
-	"k8s.io/apiextensions-apiserver/pkg/crdserverscheme"
-	"k8s.io/apiextensions-apiserver/pkg/registry/customresource"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/apiserver/pkg/cel/common"
 )
 
 var crdScheme = runtime.NewScheme()
@@ -71,19 +72,49 @@ func askCrd(question json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind := schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Thing"}
-	strategy := customresource.NewStrategy(crdserverscheme.NewUnstructuredObjectTyper(), true, kind, validator, nil, structural, nil, nil, nil)
-	var errs field.ErrorList
+	old := map[string]interface{}(nil)
 	if len(asked.Old) > 0 && string(asked.Old) != "null" {
-		old, _, err := readObject(asked.Old, structural)
-		if err != nil {
+		if old, _, err = readObject(asked.Old, structural); err != nil {
 			return nil, err
 		}
-		errs = strategy.ValidateUpdate(context.Background(), object, old)
-	} else {
-		errs = strategy.Validate(context.Background(), object)
 	}
-	return map[string]any{"object": object.Object, "unknown": unknown, "errors": faultsOf(errs)}, nil
+	errs := objectFaults(object, old, structural, validator)
+	return map[string]any{"object": object, "unknown": unknown, "errors": faultsOf(errs)}, nil
+}
+
+// objectFaults calls what the strategy of custom resources calls, in its order. The strategy itself
+// would bring the whole storage with it.
+func objectFaults(object, old map[string]interface{}, structural *structuralschema.Structural, validator validation.SchemaValidator) field.ErrorList {
+	ctx := context.Background()
+	var errs field.ErrorList
+	var ratchet []schemacel.Option
+	if old == nil {
+		errs = append(errs, validation.ValidateCustomResource(nil, object, validator)...)
+	} else {
+		correlated := common.NewCorrelatedObject(object, old, &model.Structural{Structural: structural})
+		errs = append(errs, validation.ValidateCustomResourceUpdate(nil, object, old, validator, validation.WithRatcheting(correlated))...)
+		ratchet = append(ratchet, schemacel.WithRatcheting(correlated))
+	}
+	errs = append(errs, objectmeta.Validate(nil, object, structural, false)...)
+	if old == nil || len(listtype.ValidateListSetsAndMaps(nil, structural, old)) == 0 {
+		errs = append(errs, listtype.ValidateListSetsAndMaps(nil, structural, object)...)
+	}
+	rules := schemacel.NewValidator(structural, true, celconfig.PerCallLimit)
+	if rules == nil {
+		return errs
+	}
+	for _, err := range errs {
+		switch err.Type {
+		case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
+			return append(errs, field.Invalid(nil, nil, "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"))
+		}
+	}
+	var before interface{}
+	if old != nil {
+		before = old
+	}
+	found, _ := rules.Validate(ctx, nil, structural, object, before, celconfig.RuntimeCELCostBudget, ratchet...)
+	return append(errs, found...)
 }
 
 func definitionFaults(raw json.RawMessage) (any, error) {
@@ -114,7 +145,7 @@ func readSchema(raw json.RawMessage) (*structuralschema.Structural, *apiextensio
 }
 
 // readObject decodes, prunes and defaults in the order of the server.
-func readObject(raw json.RawMessage, structural *structuralschema.Structural) (*unstructured.Unstructured, []string, error) {
+func readObject(raw json.RawMessage, structural *structuralschema.Structural) (map[string]interface{}, []string, error) {
 	content := map[string]interface{}{}
 	if err := utiljson.Unmarshal(raw, &content); err != nil {
 		return nil, nil, err
@@ -137,7 +168,7 @@ func readObject(raw json.RawMessage, structural *structuralschema.Structural) (*
 		}
 	}
 	defaulting.Default(content, structural)
-	return &unstructured.Unstructured{Object: content}, unknown, nil
+	return content, unknown, nil
 }
 
 func faultsOf(errs field.ErrorList) []fieldFault {

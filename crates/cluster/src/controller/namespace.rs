@@ -19,8 +19,9 @@ use crate::core::garbage::namespace::{Outcome, Remains, conditions, pods_grace_s
 
 /// The finalizer in `spec` that this controller takes away.
 const FINALIZER: &str = "kubernetes";
-/// How long objects that are held by finalizers are given between two looks; pods wake the controller.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long objects that are held by finalizers are given between two looks, at least and at most; it
+/// grows with the time that the namespace takes. Pods wake the controller.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 struct Namespaces {
     client: Client,
@@ -61,7 +62,8 @@ impl Reconciler for Namespaces {
         }
         if !outcome.is_done() {
             write_status(&self.namespaces, &key, namespace.status.as_ref(), Some(&status)).await?;
-            return Ok(Next::After(PATIENCE));
+            let taken = Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default();
+            return Ok(Next::After((taken / 4).clamp(PATIENCE.0, PATIENCE.1)));
         }
         self.finalize(&namespace).await?;
         Ok(Next::Done)
@@ -90,8 +92,7 @@ impl Namespaces {
     }
 
     async fn delete_all(&self, resource: &Arc<ResourceId>, namespace: &str, grace_seconds: i64) -> Remains {
-        let mut remains =
-            Remains { resource: (**resource).clone(), objects: Vec::new(), grace_seconds, error: None };
+        let mut remains = Remains { resource: (**resource).clone(), objects: Vec::new(), grace_seconds, error: None };
         let api = api(&self.client, resource, namespace);
         let all = ListParams::default();
         let standing = api.list_metadata(&all).await;
@@ -120,8 +121,6 @@ impl Namespaces {
         if let Some(finalizers) = freed.spec.as_mut().and_then(|spec| spec.finalizers.as_mut()) {
             finalizers.retain(|finalizer| finalizer != FINALIZER);
         }
-        // Whatever is left of the status is of no use to anybody any more.
-        freed.metadata.resource_version = None;
         let name = namespace.metadata.name.clone().unwrap_or_default();
         let api = self.namespaces.api("");
         let written = api.replace_subresource("finalize", &name, &PostParams::default(), &freed).await;

@@ -1,7 +1,8 @@
 //! The quota controller: computes the usage of each ResourceQuota anew when something in its namespace
 //! has changed. Admission charges what is created meanwhile; this repairs what it could not know.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ferroflow_platform::clock::SharedClock;
@@ -25,8 +26,16 @@ const AFTER_CHANGE: Duration = Duration::from_secs(1);
 /// Every quota is computed anew this often, whatever happens.
 const RESYNC: Duration = Duration::from_secs(300);
 
+/// A charge comes before the object that it is for. A quota that was written so recently may count an
+/// object that is not stored yet, and is left alone.
+const UNSETTLED: Duration = Duration::from_millis(100);
+
+/// When each quota was last seen to change.
+type Changes = Arc<Mutex<HashMap<Key, Timestamp>>>;
+
 struct Quotas {
     quotas: Cache<ResourceQuota>,
+    changes: Changes,
     lookup: Arc<dyn Lookup + Send + Sync>,
     resources: Arc<dyn Resources>,
 }
@@ -39,9 +48,11 @@ pub fn register(
     resources: Arc<dyn Resources>,
 ) -> Tap {
     let quotas: Cache<ResourceQuota> = caches.of();
-    let controller = Controller::new("quota", clock.clone()).watch(&quotas);
+    let changes = Changes::default();
+    let controller = Controller::new("quota", clock.clone()).reads(&quotas);
     let (queue, known) = (controller.queue(), quotas.clone());
-    controller.run(&caches.group(), Quotas { quotas, lookup, resources });
+    watch(&quotas, &controller, clock, &changes);
+    controller.run(&caches.group(), Quotas { quotas, changes, lookup, resources });
     Box::new(move |seen: &Seen| {
         let namespace = &*seen.entry.key.namespace;
         let of_quota = seen.resource.group.is_empty() && seen.resource.plural == "resourcequotas";
@@ -55,6 +66,33 @@ pub fn register(
     })
 }
 
+/// Wakes a quota whose limits change. Changes of its status are this controller's own, and charges.
+fn watch(quotas: &Cache<ResourceQuota>, controller: &Controller, clock: &SharedClock, changes: &Changes) {
+    let (queue, clock, changes) = (controller.queue(), clock.clone(), changes.clone());
+    quotas.on_change(move |old, new| {
+        let Some(metadata) = new.or(old).map(|quota| &quota.metadata) else { return };
+        let key = Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+        let mut changes = changes.lock().unwrap_or_else(PoisonError::into_inner);
+        match new {
+            Some(_) => changes.insert(key.clone(), clock.now()),
+            None => changes.remove(&key),
+        };
+        if old.and_then(|quota| quota.spec.as_ref()) != new.and_then(|quota| quota.spec.as_ref()) {
+            queue.add(key);
+        }
+    });
+}
+
+impl Quotas {
+    /// How long a quota that counts already is to be left alone.
+    fn unsettled(&self, key: &Key, quota: &Value, now: Timestamp) -> Option<Duration> {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = Duration::try_from(now.duration_since(*changes.get(key)?)).unwrap_or(Duration::ZERO);
+        let counts = quota["status"]["used"].is_object();
+        UNSETTLED.checked_sub(since).filter(|left| counts && !left.is_zero())
+    }
+}
+
 impl Reconciler for Quotas {
     async fn reconcile(&self, key: Key, now: Timestamp) -> Result<Next, Error> {
         let Some(quota) = self.lookup.get("", "resourcequotas", &key.namespace, &key.name) else {
@@ -62,6 +100,9 @@ impl Reconciler for Quotas {
         };
         if quota["metadata"]["deletionTimestamp"].is_string() {
             return Ok(Next::Done);
+        }
+        if let Some(left) = self.unsettled(&key, &quota, now) {
+            return Ok(Next::After(left));
         }
         let served = self.resources.stored();
         let namespaced = served.iter().map(|(_, resource)| &**resource).filter(|resource| resource.namespaced);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ferroflow_platform::clock::{BoxFuture, SharedClock};
-use ferroflow_platform::controller::{Cache, Caches, Controller, Error, EventKind, Key, Next, Recorder, Reconciler};
+use ferroflow_platform::controller::{Cache, Caches, Controller, Error, EventKind, Key, Next, Reconciler, Recorder};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -122,8 +122,7 @@ impl Reconciler for Claims {
         let neighbours: Vec<&Pod> = neighbours.iter().map(|pod| &**pod).collect();
         let uid = claim.metadata.uid.as_deref().unwrap_or_default();
         let directory = directories.path(&key.namespace, &key.name, uid);
-        let observed =
-            Observed { volumes: &all, class: class.as_deref(), pods: &neighbours, directory: &directory };
+        let observed = Observed { volumes: &all, class: class.as_deref(), pods: &neighbours, directory: &directory };
         let plan = claim::plan(&claim, &observed);
         match &plan.volume {
             // The volume was made before the server ended.

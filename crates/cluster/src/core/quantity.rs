@@ -25,22 +25,32 @@ use self::decimal::{Decimal, Rounding};
 
 /// Powers of ten with a suffix of their own.
 pub mod scale {
+    /// `n`.
     pub const NANO: i32 = -9;
+    /// `u`.
     pub const MICRO: i32 = -6;
+    /// `m`.
     pub const MILLI: i32 = -3;
+    /// No suffix.
     pub const UNIT: i32 = 0;
+    /// `k`.
     pub const KILO: i32 = 3;
+    /// `M`.
     pub const MEGA: i32 = 6;
+    /// `G`.
     pub const GIGA: i32 = 9;
 }
 
 /// Why a text is not a quantity; the wording is that of the Kubernetes API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// The text is no number with a suffix.
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Format,
+    /// The number has no digits.
     #[error("unable to parse numeric part of quantity")]
     Numeric,
+    /// There is no such suffix.
     #[error("unable to parse quantity's suffix")]
     Suffix,
 }

@@ -192,6 +192,11 @@ impl Failure {
             .with(json!({"causes": [{"message": text}]}))
     }
 
+    /// 500 without a reason, as upstream answers a patch that does not fit.
+    pub fn unexplained(message: impl Into<String>) -> Box<Self> {
+        Self::new(500, "", message)
+    }
+
     /// 503: not yet.
     pub fn unavailable(message: impl Into<String>) -> Box<Self> {
         Self::new(503, "ServiceUnavailable", message)
@@ -216,7 +221,9 @@ impl Failure {
         });
         status.insert("status".to_owned(), "Failure".into());
         status.insert("message".to_owned(), self.message.clone().into());
-        status.insert("reason".to_owned(), self.reason.into());
+        if !self.reason.is_empty() {
+            status.insert("reason".to_owned(), self.reason.into());
+        }
         if let Some(details) = &self.details {
             status.insert("details".to_owned(), details.clone());
         }

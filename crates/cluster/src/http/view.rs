@@ -15,7 +15,7 @@ use crate::{
     core::{
         kinds::small,
         status::{Failure, Outcome},
-        table::{self, IncludeObject},
+        table::{self, Headers, IncludeObject},
     },
     registry::{Rules, Served},
     store::{Change, Entry, frame},
@@ -216,13 +216,12 @@ impl View {
             Rules::Builtin => None,
             Rules::Custom(custom) => Some(&custom.columns),
         };
-        let mut table = table::table(&self.served.resource, objects, self.include, self.now, crd);
-        table["apiVersion"] = format!("meta.k8s.io/{}", self.representation.meta_version).into();
+        let headers = if columns == Some(false) { Headers::Hidden } else { Headers::Shown };
+        let version = &self.representation.meta_version;
+        let options = table::Options { include: self.include, headers, version, now: self.now, columns: crd };
+        let mut table = table::render(&self.served.resource, objects, &options);
         if let Some(revision) = revision {
             table["metadata"] = json!({ "resourceVersion": revision });
-        }
-        if columns == Some(false) {
-            table["columnDefinitions"] = Value::Null;
         }
         table
     }

@@ -87,9 +87,9 @@ impl Target {
             }
         };
         // Dropping the session ends the command.
-        tokio::time::timeout(timeout, run).await.unwrap_or_else(|_| {
-            Err(format!("command timed out: {shown:?} timed out after {}", go_seconds(timeout)))
-        })
+        tokio::time::timeout(timeout, run)
+            .await
+            .unwrap_or_else(|_| Err(format!("command timed out: {shown:?} timed out after {}", go_seconds(timeout))))
     }
 
     async fn http(&self, action: &HTTPGetAction, timeout: Duration) -> Result<(), String> {
@@ -132,9 +132,10 @@ impl Target {
     async fn grpc(&self, port: u16, service: &str) -> Result<(), String> {
         let unwell = |error: &dyn std::fmt::Display| format!("error: health rpc failed: {error}");
         let stream = self.connect(None, port).await?;
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(|error| unwell(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .map_err(|error| unwell(&error))?;
         let exchange = async {
             let mut message = vec![0x0a, u8::try_from(service.len().min(127)).unwrap_or(0)];
             message.extend_from_slice(&service.as_bytes()[..service.len().min(127)]);

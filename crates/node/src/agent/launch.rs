@@ -56,7 +56,11 @@ impl Order {
             let seconds = if image { i64::from(wait.min(plan::BACKOFF_LAST_S)) } else { RETRY_S };
             let now = self.shared.clock.now();
             let retry_at = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now);
-            self.event(EventKind::Warning, "Failed", format!("Error: {}", if image { refused.reason } else { &refused.message }));
+            self.event(
+                EventKind::Warning,
+                "Failed",
+                format!("Error: {}", if image { refused.reason } else { &refused.message }),
+            );
             Trouble { reason: refused.reason.to_owned(), message: refused.message, retry_at }
         })
     }
@@ -93,7 +97,10 @@ impl Order {
             tty: container.tty.unwrap_or(false),
             stdin: container.stdin.unwrap_or(false),
             stdin_once: container.stdin_once.unwrap_or(false),
-            termination_path: container.termination_message_path.clone().unwrap_or_else(|| "/dev/termination-log".to_owned()),
+            termination_path: container
+                .termination_message_path
+                .clone()
+                .unwrap_or_else(|| "/dev/termination-log".to_owned()),
             message_from_log: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
             memory_limit_bytes: quantity::whole_of(limits, "memory").filter(|bytes| *bytes > 0),
             user,
@@ -111,11 +118,16 @@ impl Order {
             Refused { reason: "ErrImagePull", message }
         };
         if image::Reference::parse(name).is_none() {
-            let message = format!("Failed to apply default image tag {name:?}: couldn't parse image name {name:?}: invalid reference format");
+            let message = format!(
+                "Failed to apply default image tag {name:?}: couldn't parse image name {name:?}: invalid reference format"
+            );
             self.event(EventKind::Warning, "InspectFailed", message.clone());
             return Err(Refused { reason: "InvalidImageName", message });
         }
-        let rule = environments.rule(name).map_err(failed)?;
+        let rule = environments.rule(name).map_err(|message| {
+            self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
+            failed(message)
+        })?;
         let present = environments.is_ready(&rule);
         if !present && self.container.image_pull_policy.as_deref() == Some("Never") {
             let message = format!("Container image {name:?} is not present with pull policy of Never");
@@ -169,7 +181,9 @@ impl Order {
         let hostname = spec.and_then(|spec| spec.hostname.clone()).or_else(|| self.pod.metadata.name.clone());
         let mut variables = BTreeMap::from([("HOSTNAME".to_owned(), hostname.unwrap_or_default())]);
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
-            for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "GOMAXPROCS"] {
+            for name in
+                ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "GOMAXPROCS"]
+            {
                 variables.insert(name.to_owned(), cores.to_string());
             }
         }
@@ -185,7 +199,8 @@ impl Order {
         let mut mounts = Vec::new();
         for mount in self.container.volume_mounts.iter().flatten() {
             let root = self.prepared.volumes.get(&mount.name);
-            let root = root.ok_or_else(|| format!("cannot find volume {:?} to mount into container {name:?}", mount.name))?;
+            let root =
+                root.ok_or_else(|| format!("cannot find volume {:?} to mount into container {name:?}", mount.name))?;
             let expression = mount.sub_path_expr.as_deref().filter(|text| !text.is_empty());
             let sub = match expression {
                 Some(expression) => sub_path_of(expression, variables)?,
@@ -245,4 +260,3 @@ fn sub_path_of(expression: &str, variables: &BTreeMap<String, String>) -> Result
     }
     Ok(expanded)
 }
-

@@ -21,14 +21,18 @@ use std::{
 
 use ferroflow_platform::{
     clock::SharedClock,
-    controller::{Cache, Caches, Recorder},
+    controller::{Cache, Caches, EventKind, Recorder},
     task::{Group, Kind},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use kube::Resource;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    core::image::ImageTable,
+    core::{
+        image::ImageTable,
+        spec::{self, Role},
+    },
     image::Environments,
     runtime::{
         self, PodRecord, PodRuntime, Sandbox,
@@ -110,14 +114,12 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let runtime = ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
+        let runtime =
+            ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
-        let environments = Environments::new(
-            config.images.clone(),
-            config.images_base.clone(),
-            config.data_dir.join("environments"),
-        );
+        let environments =
+            Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
         let client = caches.client();
         let stored = runtime.stored().await?;
         let pool = Pool::new(devices, config.address.clone());
@@ -228,6 +230,21 @@ impl Shared {
                 let _ = handle.notes.try_send(Note::ObjectChanged(meta.name.clone().unwrap_or_default()));
             }
         }
+    }
+
+    /// Records an event on one container of a pod.
+    fn container_event(
+        &self,
+        pod: &Pod,
+        role: Role,
+        container: &str,
+        kind: EventKind,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        let mut about = pod.object_ref(&());
+        about.field_path = Some(spec::field_path(role, container));
+        self.recorder.event_for(about, kind, reason, message);
     }
 
     /// Makes a pod's sandbox known to those who ask for logs and commands.

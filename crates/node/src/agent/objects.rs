@@ -6,7 +6,9 @@ use futures::future::try_join_all;
 use k8s_openapi::{
     api::{
         authentication::v1::{BoundObjectReference, TokenRequest as ApiTokenRequest, TokenRequestSpec},
-        core::v1::{ConfigMap, HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount},
+        core::v1::{
+            ConfigMap, HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
+        },
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };

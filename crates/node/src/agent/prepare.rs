@@ -81,7 +81,10 @@ pub async fn prepare(
     };
     let sandbox = async {
         let opened = shared.runtime.open(record, events).await;
-        opened.map_err(|error| Refusal { reason: "FailedCreatePodSandBox", message: format!("Failed to create pod sandbox: {error}") })
+        opened.map_err(|error| Refusal {
+            reason: "FailedCreatePodSandBox",
+            message: format!("Failed to create pod sandbox: {error}"),
+        })
     };
     if extent == Extent::Leftovers {
         let sandbox = sandbox.await?;
@@ -120,14 +123,13 @@ struct Material {
 }
 
 async fn fetch(shared: &Shared, pod: &Pod) -> Result<Material, Refusal> {
-    let failed = |error: kube::Error| Refusal {
-        reason: "FailedMount",
-        message: format!("MountVolume.SetUp failed: {error}"),
-    };
+    let failed =
+        |error: kube::Error| Refusal { reason: "FailedMount", message: format!("MountVolume.SetUp failed: {error}") };
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let tokens = volumes_of(pod).flat_map(volume::token_requests).collect();
+    let wanted = references(pod);
     let (sources, tokens) = futures::try_join!(
-        objects::fetch(&shared.client, namespace, &references(pod)),
+        objects::fetch(&shared.client, namespace, &wanted),
         objects::tokens(&shared.client, pod, tokens),
     )
     .map_err(failed)?;

@@ -76,9 +76,12 @@ impl Prober {
     async fn probe(mut self) {
         let Some(check) = check_of(&self.probe) else { return };
         let seconds = |value: Option<i32>, default: u64| {
-            Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0).unwrap_or(default))
+            Duration::from_secs(
+                value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0).unwrap_or(default),
+            )
         };
-        let count = |value: Option<i32>, default: u32| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
+        let count =
+            |value: Option<i32>, default: u32| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
         let period = seconds(self.probe.period_seconds, 10);
         let timeout = seconds(self.probe.timeout_seconds, 1);
         let mut counter = Counter::new(count(self.probe.success_threshold, 1), count(self.probe.failure_threshold, 3));
@@ -138,4 +141,3 @@ pub async fn hook(
     let Some(check) = exec.or(http).or_else(|| handler.tcp_socket.clone().map(Check::Tcp)) else { return Ok(()) };
     target.check(&check, timeout).await
 }
-

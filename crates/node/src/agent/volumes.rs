@@ -173,7 +173,11 @@ fn host_path(source: &HostPathVolumeSource) -> Result<PathBuf, String> {
         "BlockDevice" => file_type.is_block_device(),
         _ => false,
     };
-    if good { Ok(path) } else { Err(format!("hostPath type check failed: {} is not {}", path.display(), described(kind))) }
+    if good {
+        Ok(path)
+    } else {
+        Err(format!("hostPath type check failed: {} is not {}", path.display(), described(kind)))
+    }
 }
 
 fn described(kind: &str) -> &'static str {
@@ -219,9 +223,8 @@ mod tests {
     use crate::core::volume::File;
 
     fn files(rows: &[(&str, &str)]) -> Files {
-        let row = |(path, text): &(&str, &str)| {
-            ((*path).to_owned(), File { content: text.as_bytes().to_vec(), mode: 0o640 })
-        };
+        let row =
+            |(path, text): &(&str, &str)| ((*path).to_owned(), File { content: text.as_bytes().to_vec(), mode: 0o640 });
         rows.iter().map(row).collect()
     }
 

@@ -58,7 +58,9 @@ pub fn resolve(
             let optional = reference.optional.unwrap_or(false);
             let Some(secret) = secret(sources, &reference.name, optional)? else { continue };
             let data = secret.data.iter().flatten();
-            own.extend(data.map(|(key, value)| (format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned())));
+            own.extend(
+                data.map(|(key, value)| (format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned())),
+            );
         }
     }
     for variable in container.env.iter().flatten() {
@@ -249,9 +251,17 @@ mod tests {
                 ],
                 "resources": {"limits": {"cpu": "1500m"}, "requests": {"memory": "100Mi"}}}),
             Ok(&[
-                ("X_K", "v"), ("X_L", "w"), ("K", "own"), ("L", "w"),
-                ("REF", "own-w-10.96.0.9-$(K)-$(NONE)-$"), ("PASS", "hush"), ("IP", "10.244.0.5"),
-                ("LABELS", "app=\"x\\\"y\""), ("ONE", "1"), ("CPU", "2"), ("MEM", "100"),
+                ("X_K", "v"),
+                ("X_L", "w"),
+                ("K", "own"),
+                ("L", "w"),
+                ("REF", "own-w-10.96.0.9-$(K)-$(NONE)-$"),
+                ("PASS", "hush"),
+                ("IP", "10.244.0.5"),
+                ("LABELS", "app=\"x\\\"y\""),
+                ("ONE", "1"),
+                ("CPU", "2"),
+                ("MEM", "100"),
             ]),
         );
     }

@@ -210,7 +210,8 @@ mod tests {
             python: Some(python.to_owned()),
             ..Rule::default()
         };
-        let table = ImageTable { rules: vec![rule("me/train:*", "3.1"), rule("docker.io/me/*", "3.2"), rule("me/*", "3.3")] };
+        let table =
+            ImageTable { rules: vec![rule("me/train:*", "3.1"), rule("docker.io/me/*", "3.2"), rule("me/*", "3.3")] };
         let python = |image: &str| resolve(&table, image).unwrap().python.unwrap_or_default();
         assert_eq!(python("me/train:gpu"), "3.1");
         assert_eq!(python("me/other"), "3.2");

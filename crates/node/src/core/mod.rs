@@ -4,6 +4,7 @@ pub mod address;
 pub mod device;
 pub mod env;
 pub mod fields;
+pub mod honour;
 pub mod image;
 pub mod plan;
 pub mod probe;

@@ -74,7 +74,9 @@ impl Observed {
 pub enum Deletion {
     No,
     /// `metadata.deletionTimestamp` is set; seconds to end in.
-    Asked { grace_s: i64 },
+    Asked {
+        grace_s: i64,
+    },
     /// The object does not exist any more.
     Gone,
 }
@@ -108,8 +110,16 @@ pub struct Situation<'a> {
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Launch { container: String, number: u32, backoff_s: u32 },
-    Stop { container: String, deadline: Timestamp, message: String },
+    Launch {
+        container: String,
+        number: u32,
+        backoff_s: u32,
+    },
+    Stop {
+        container: String,
+        deadline: Timestamp,
+        message: String,
+    },
     /// Nothing runs; the pod's resources can be given back, and its object removed if that was asked.
     Finish,
 }
@@ -288,9 +298,7 @@ impl Planner<'_> {
     }
 
     fn outcome(&self, mains: &[String]) -> Verdict {
-        let succeeded = |name: &String| {
-            self.observed(name).and_then(Observed::last).is_some_and(Attempt::succeeded)
-        };
+        let succeeded = |name: &String| self.observed(name).and_then(Observed::last).is_some_and(Attempt::succeeded);
         let phase = if mains.iter().all(succeeded) { "Succeeded" } else { "Failed" };
         Verdict { phase, reason: None, message: None }
     }

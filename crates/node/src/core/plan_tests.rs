@@ -180,10 +180,7 @@ fn a_container_at_fault_is_ended_and_restarted() {
     let faulty = Observed { fault: Some(Fault::Liveness), ..observed(vec![run(0, 0, -3, None)]) };
     let case = Case::new(json!({"containers": [{"name": "a"}]}), vec![("a", faulty.clone())]);
     let expect = "Container a failed liveness probe, will be restarted".to_owned();
-    assert_eq!(
-        case.plan().actions,
-        [Action::Stop { container: "a".to_owned(), deadline: at(30), message: expect }]
-    );
+    assert_eq!(case.plan().actions, [Action::Stop { container: "a".to_owned(), deadline: at(30), message: expect }]);
     let stopping = Observed { stopping: Some(at(20)), ..faulty };
     assert_eq!(Case::new(json!({"containers": [{"name": "a"}]}), vec![("a", stopping)]).words(), "");
 }

@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// The amount in thousandths, rounded up; `None` when the text is no quantity.
 pub fn milli(text: &str) -> Option<i128> {
-    let (number, suffix) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '+' | '-')).unwrap_or(text.len()));
+    let (number, suffix) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '+' | '-')).unwrap_or(text.len()));
     // `1e3` and `1E3` are exponents, `1E` is a suffix.
     let (exponent, factor) = match suffix {
         "" => (0, 1),
@@ -39,7 +40,11 @@ pub fn milli(text: &str) -> Option<i128> {
     let power = exponent + 3 - i32::try_from(fraction.len()).ok()?;
     let scale = 10_i128.checked_pow(power.unsigned_abs())?;
     let product = value.checked_mul(factor)?;
-    let amount = if power >= 0 { product.checked_mul(scale)? } else { product.div_euclid(scale) + i128::from(product.rem_euclid(scale) > 0) };
+    let amount = if power >= 0 {
+        product.checked_mul(scale)?
+    } else {
+        product.div_euclid(scale) + i128::from(product.rem_euclid(scale) > 0)
+    };
     Some(if negative { -amount } else { amount })
 }
 
@@ -61,8 +66,16 @@ mod tests {
     #[test]
     fn quantities_are_read_exactly_and_rounded_up() {
         let rows = [
-            ("1", 1000), ("500m", 500), ("0.5", 500), ("1.5Gi", 1_610_612_736_000), ("2e3", 2_000_000), ("1n", 1),
-            ("100k", 100_000_000), ("1E", 1_000_000_000_000_000_000_000), (".5", 500), ("-1", -1000),
+            ("1", 1000),
+            ("500m", 500),
+            ("0.5", 500),
+            ("1.5Gi", 1_610_612_736_000),
+            ("2e3", 2_000_000),
+            ("1n", 1),
+            ("100k", 100_000_000),
+            ("1E", 1_000_000_000_000_000_000_000),
+            (".5", 500),
+            ("-1", -1000),
         ];
         for (text, expect) in rows {
             assert_eq!(milli(text), Some(expect), "{text}");

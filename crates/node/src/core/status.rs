@@ -224,7 +224,10 @@ enum Truth {
     Yes,
     /// True, with a reason.
     Because(&'static str),
-    No { reason: String, message: String },
+    No {
+        reason: String,
+        message: String,
+    },
 }
 
 impl Truth {
@@ -233,13 +236,7 @@ impl Truth {
     }
 }
 
-fn condition(
-    kind: &str,
-    truth: Truth,
-    generation: Option<i64>,
-    previous: &PodStatus,
-    now: Timestamp,
-) -> PodCondition {
+fn condition(kind: &str, truth: Truth, generation: Option<i64>, previous: &PodStatus, now: Timestamp) -> PodCondition {
     let (status, reason, message) = match truth {
         Truth::Yes => ("True", String::new(), String::new()),
         Truth::Because(reason) => ("True", reason.to_owned(), String::new()),

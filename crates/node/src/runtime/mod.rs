@@ -131,11 +131,7 @@ pub trait PodRuntime: Send + Sync {
 
     /// Opens the sandbox of a pod: a new one, or the one that an earlier agent left. Events of the
     /// sandbox go to `events` from now on.
-    fn open(
-        &self,
-        pod: PodRecord,
-        events: mpsc::Sender<Event>,
-    ) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, Error>>;
+    fn open(&self, pod: PodRecord, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, Error>>;
 
     /// The pods that earlier agents left here.
     fn stored(&self) -> BoxFuture<'_, Result<Vec<PodRecord>, Error>>;
@@ -169,6 +165,9 @@ pub trait Sandbox: Send + Sync {
 
     /// What the running containers use.
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>>;
+
+    /// Ends the supervisor of a pod that has ended; logs and records stay.
+    fn rest(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Ends all processes and removes everything that belongs to the pod.
     fn destroy(&self) -> BoxFuture<'_, Result<(), Error>>;

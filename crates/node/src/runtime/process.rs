@@ -45,6 +45,8 @@ const SOCKET: &str = "s";
 const POD_FILE: &str = "pod.json";
 /// Where programs are looked for in a container that sets no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Runs of a container of which log and record are kept: the last one, the one before, and one to spare.
+const RUNS_KEPT: u32 = 3;
 /// `/proc` counts time in hundredths of a second on every Linux: proc_pid_stat(5), `USER_HZ`.
 const TICK_NANOSECONDS: u64 = 1_000_000_000 / 100;
 
@@ -238,6 +240,7 @@ impl ProcessSandbox {
         fs::File::create(&message).map_err(|error| Error::file("create", &message, error))?;
         let _ = fs::set_permissions(&message, fs::Permissions::from_mode(0o666));
 
+        self.forget_old_runs(&launch.container, launch.number);
         let text = |path: &Path| path.display().to_string();
         let mounts = launch.mounts.iter().map(|mount| Mapping { from: mount.target.clone(), to: text(&mount.source) });
         let termination = Mapping { from: launch.termination_path.clone(), to: text(&message) };
@@ -268,6 +271,18 @@ impl ProcessSandbox {
             user: launch.user,
             group: launch.group,
         })
+    }
+
+    /// Removes what is left of runs that nobody can ask for any more.
+    fn forget_old_runs(&self, container: &str, number: u32) {
+        let Some(old) = number.checked_sub(RUNS_KEPT) else { return };
+        let log = self.log(container, old);
+        let rotated = (1..16).map(|number| shim::rotated(&log.log, number));
+        let message = message_file(&self.directory, container, old);
+        for path in [log.record, log.log.clone(), message].into_iter().chain(rotated) {
+            // Most of the older files of a log were never there.
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn environment(&self, launch: &Launch, rewriter: &Rewriter, home: &Path, id: &str) -> BTreeMap<String, String> {
@@ -395,7 +410,8 @@ impl Sandbox for ProcessSandbox {
         Box::pin(async move {
             let (sender, mut events) = mpsc::channel(1);
             let link = self.command_link(sender)?;
-            let ends = session::open(&options, &self.shared.group).map_err(|error| Error::file("open", "pipe", error))?;
+            let ends =
+                session::open(&options, &self.shared.group).map_err(|error| Error::file("open", "pipe", error))?;
             let exec = protocol::Exec {
                 container,
                 argv: options.command,
@@ -424,7 +440,8 @@ impl Sandbox for ProcessSandbox {
             let (sender, mut events) = mpsc::channel(1);
             let link = self.command_link(sender)?;
             let wanted = ExecOptions { stdin: false, tty: false, ..options.clone() };
-            let ends = session::open(&wanted, &self.shared.group).map_err(|error| Error::file("open", "pipe", error))?;
+            let ends =
+                session::open(&wanted, &self.shared.group).map_err(|error| Error::file("open", "pipe", error))?;
             let operation = Operation::Attach {
                 container: container.clone(),
                 stdin: options.stdin,
@@ -481,12 +498,19 @@ impl Sandbox for ProcessSandbox {
         })
     }
 
-    fn destroy(&self) -> BoxFuture<'_, Result<(), Error>> {
+    fn rest(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             if let Some(link) = self.current_link() {
                 // A supervisor that is gone has done what it is asked for.
                 let _ = link.call(Operation::Shutdown, Vec::new()).await;
             }
+            Ok(())
+        })
+    }
+
+    fn destroy(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            self.rest().await?;
             let directory = self.directory.clone();
             let removed = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", directory, error)),

@@ -25,7 +25,11 @@ pub struct Program<'a> {
 
 /// Where the three standard streams go.
 pub enum Streams {
-    Separate { stdin: Stdio, stdout: Stdio, stderr: Stdio },
+    Separate {
+        stdin: Stdio,
+        stdout: Stdio,
+        stderr: Stdio,
+    },
     /// The near end of a terminal, which becomes the session's own.
     Terminal(OwnedFd),
 }
@@ -57,6 +61,7 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
+            unblock_signals()?;
             if is_terminal {
                 if libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
                     return Err(io::Error::last_os_error());
@@ -77,10 +82,25 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
     }
 }
 
+/// The supervisor blocks the signals that it waits for; its children must not.
+fn unblock_signals() -> io::Result<()> {
+    // SAFETY: the set is initialised by sigemptyset before it is read; both calls are safe after fork.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        if libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 fn describe(name: &str, working_dir: &str, error: &io::Error) -> String {
     let prefix = "unable to start container process: error during container init";
     if !Path::new(working_dir).is_dir() {
-        return format!("{prefix}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory");
+        return format!(
+            "{prefix}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory"
+        );
     }
     match error.kind() {
         io::ErrorKind::NotFound if name.contains('/') => {

@@ -30,7 +30,6 @@ const DRAIN_LIMIT: usize = 64 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     pub code: i32,
-
 }
 
 /// Someone who joined the streams.
@@ -63,8 +62,8 @@ impl Container {
         start.attempt.started_at = now;
         write_record(pod, &start.attempt, Durability::Memory).map_err(|error| format!("cannot write: {error}"))?;
         let log = log_path(pod, &start.attempt);
-        let journal =
-            Journal::open(&log, Limits::default()).map_err(|error| format!("cannot open {}: {error}", log.display()))?;
+        let journal = Journal::open(&log, Limits::default())
+            .map_err(|error| format!("cannot open {}: {error}", log.display()))?;
         let mut sources = Vec::new();
         let mut terminal = None;
         let (stdin, streams) = if start.tty {

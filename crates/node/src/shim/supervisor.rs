@@ -264,8 +264,8 @@ impl Supervisor {
         let streams = if exec.tty {
             Streams::Terminal(take(true).ok_or("the terminal did not come along")?)
         } else {
-            let [stdin, stdout, stderr] =
-                [take(exec.stdin), take(exec.stdout), take(exec.stderr)].map(|end| end.map_or_else(Stdio::null, Stdio::from));
+            let [stdin, stdout, stderr] = [take(exec.stdin), take(exec.stdout), take(exec.stderr)]
+                .map(|end| end.map_or_else(Stdio::null, Stdio::from));
             Streams::Separate { stdin, stdout, stderr }
         };
         let container = self

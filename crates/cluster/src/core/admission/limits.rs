@@ -55,7 +55,9 @@ fn fill(container: &mut Value, word: &str, defaults: &[(Side, Amounts); 2], note
         if added.is_empty() {
             continue;
         }
-        let Some(target) = child(container, "resources").and_then(|resources| child(resources, field)) else { continue };
+        let Some(target) = child(container, "resources").and_then(|resources| child(resources, field)) else {
+            continue;
+        };
         for (resource, amount) in &added {
             set(target, resource, amount.to_json());
         }
@@ -80,7 +82,11 @@ pub(super) fn check(request: &Request, lookup: &dyn Lookup, object: &Value, old:
             faults.extend(found);
         }
         let mut distinct: Vec<String> = Vec::new();
-        faults.into_iter().for_each(|fault| if !distinct.contains(&fault) { distinct.push(fault) });
+        faults.into_iter().for_each(|fault| {
+            if !distinct.contains(&fault) {
+                distinct.push(fault)
+            }
+        });
         match distinct.len() {
             0 => {}
             1 => return Err(Denied::forbidden(request, Some(object), distinct.remove(0))),

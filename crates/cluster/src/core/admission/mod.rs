@@ -210,12 +210,7 @@ pub fn delete(request: &Request, lookup: &dyn Lookup) -> Result<(), Denied> {
     lifecycle::check(request, lookup, None)
 }
 
-fn charges(
-    request: &Request,
-    lookup: &dyn Lookup,
-    object: &Value,
-    old: Option<&Value>,
-) -> Result<Vec<Charge>, Denied> {
+fn charges(request: &Request, lookup: &dyn Lookup, object: &Value, old: Option<&Value>) -> Result<Vec<Charge>, Denied> {
     let writes = matches!(request.operation, Operation::Create | Operation::Update);
     if request.namespace.is_empty() || !writes {
         return Ok(Vec::new());

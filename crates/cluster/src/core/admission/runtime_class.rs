@@ -89,7 +89,12 @@ fn covers(wide: &Value, narrow: &Value) -> bool {
 }
 
 /// Refuses overhead that does not come from a class.
-pub(super) fn check(request: &Request, lookup: &dyn Lookup, object: &Value, _old: Option<&Value>) -> Result<(), Denied> {
+pub(super) fn check(
+    request: &Request,
+    lookup: &dyn Lookup,
+    object: &Value,
+    _old: Option<&Value>,
+) -> Result<(), Denied> {
     if !request.creates("", "pods") {
         return Ok(());
     }

@@ -60,7 +60,10 @@ fn mount(request: &Request, spec: &mut Value) {
             }
         }
     }
-    if needed && !has_volume && let Some(volumes) = list(spec, "volumes") {
+    if needed
+        && !has_volume
+        && let Some(volumes) = list(spec, "volumes")
+    {
         volumes.push(json!({"name": name, "projected": {"defaultMode": 420, "sources": [
             {"serviceAccountToken": {"expirationSeconds": EXPIRATION_SECONDS, "path": "token"}},
             {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
@@ -97,7 +100,12 @@ pub(super) fn require(
 }
 
 /// Holds pods to the secrets of an account that says so.
-pub(super) fn check(request: &Request, lookup: &dyn Lookup, object: &Value, _old: Option<&Value>) -> Result<(), Denied> {
+pub(super) fn check(
+    request: &Request,
+    lookup: &dyn Lookup,
+    object: &Value,
+    _old: Option<&Value>,
+) -> Result<(), Denied> {
     let ephemeral = request.subresource == "ephemeralcontainers" && request.operation == Operation::Update;
     if !(request.creates("", "pods") || (request.is("", "pods") && ephemeral)) || is_mirror(object) {
         return Ok(());
@@ -139,8 +147,11 @@ fn secret_users(spec: &Value) -> impl Iterator<Item = (String, String)> {
         let secret = text(&volume["secret"], "secretName")?;
         Some(("volume with".to_owned(), secret.to_owned()))
     });
-    let kinds =
-        [("initContainers", "init container"), ("containers", "container"), ("ephemeralContainers", "ephemeral container")];
+    let kinds = [
+        ("initContainers", "init container"),
+        ("containers", "container"),
+        ("ephemeralContainers", "ephemeral container"),
+    ];
     let containers = kinds.into_iter().flat_map(move |(field, word)| {
         items(spec, field).flat_map(move |container| {
             let name = text(container, "name").unwrap_or_default();
@@ -171,8 +182,7 @@ fn account(request: &Request, lookup: &dyn Lookup, object: &Value) -> Result<Arc
         return Err(Denied::forbidden(request, Some(object), cause));
     };
     lookup.get("", "serviceaccounts", ns, name).ok_or_else(|| {
-        let cause =
-            format!("error looking up service account {ns}/{name}: serviceaccount \"{name}\" not found");
+        let cause = format!("error looking up service account {ns}/{name}: serviceaccount \"{name}\" not found");
         Denied { passing: name == "default", ..Denied::forbidden(request, Some(object), cause) }
     })
 }

@@ -53,8 +53,9 @@ pub(super) fn set_default_ingress_class(
 
 /// Of several classes that are marked as default, the newest counts, then the first by name.
 fn newest_default(classes: Vec<Arc<Value>>, marks: &[&str]) -> Option<Arc<Value>> {
-    let is_default =
-        |class: &Arc<Value>| marks.iter().any(|mark| class["metadata"]["annotations"].get(*mark) == Some(&json!("true")));
+    let is_default = |class: &Arc<Value>| {
+        marks.iter().any(|mark| class["metadata"]["annotations"].get(*mark) == Some(&json!("true")))
+    };
     classes.into_iter().filter(is_default).min_by_key(|class| {
         let metadata = &class["metadata"];
         let created = metadata["creationTimestamp"].as_str().unwrap_or_default().to_owned();

@@ -105,7 +105,8 @@ fn no_token_is_mounted_where_pod_or_account_say_so() {
 fn an_account_that_does_not_exist_refuses_the_pod() {
     let mut pod = pod();
     pod["spec"]["serviceAccountName"] = json!("robot");
-    let expect = "pods \"p\" is forbidden: error looking up service account ns/robot: serviceaccount \"robot\" not found";
+    let expect =
+        "pods \"p\" is forbidden: error looking up service account ns/robot: serviceaccount \"robot\" not found";
     check_refused(&World::new(), create("pods"), pod, expect);
 }
 
@@ -150,7 +151,9 @@ fn limited(limit: Value) -> World {
 
 #[test]
 fn limit_ranges_fill_in_what_containers_leave_out_and_say_so() {
-    let world = limited(json!({"type": "Container", "default": {"cpu": "500m", "memory": "1Gi"}, "defaultRequest": {"cpu": "100m"}}));
+    let world = limited(
+        json!({"type": "Container", "default": {"cpu": "500m", "memory": "1Gi"}, "defaultRequest": {"cpu": "100m"}}),
+    );
     let pod = admitted(&world, create("pods"), pod()).unwrap();
     assert_eq!(
         pod["spec"]["containers"][0]["resources"],
@@ -166,7 +169,8 @@ fn limit_ranges_fill_in_what_containers_leave_out_and_say_so() {
 fn limit_ranges_refuse_with_every_fault() {
     let world = limited(json!({"type": "Container", "max": {"cpu": "1"}, "min": {"memory": "1Gi"}}));
     let mut pod = pod();
-    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "2"}, "requests": {"cpu": "2", "memory": "5Mi"}});
+    pod["spec"]["containers"][0]["resources"] =
+        json!({"limits": {"cpu": "2"}, "requests": {"cpu": "2", "memory": "5Mi"}});
     let expect = "pods \"p\" is forbidden: [minimum memory usage per Container is 1Gi, but request is 5Mi, \
                   maximum cpu usage per Container is 1, but limit is 2]";
     check_refused(&world, create("pods"), pod, expect);
@@ -201,7 +205,12 @@ fn priority_comes_from_the_class_and_from_nowhere_else() {
     check_refused(&world, create("pods"), named, expect);
     let mut unknown = pod();
     unknown["spec"]["priorityClassName"] = json!("none");
-    check_refused(&world, create("pods"), unknown, "pods \"p\" is forbidden: no PriorityClass with name none was found");
+    check_refused(
+        &world,
+        create("pods"),
+        unknown,
+        "pods \"p\" is forbidden: no PriorityClass with name none was found",
+    );
 }
 
 #[test]
@@ -248,9 +257,12 @@ fn claims_get_the_newest_default_class_and_a_finalizer() {
         json!({"metadata": {"name": name, "creationTimestamp": created,
             "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}})
     };
-    let world = World::new()
-        .with("storage.k8s.io", "storageclasses", "", class("old", "2020-01-01T00:00:00Z"))
-        .with("storage.k8s.io", "storageclasses", "", class("new", "2021-01-01T00:00:00Z"));
+    let world = World::new().with("storage.k8s.io", "storageclasses", "", class("old", "2020-01-01T00:00:00Z")).with(
+        "storage.k8s.io",
+        "storageclasses",
+        "",
+        class("new", "2021-01-01T00:00:00Z"),
+    );
     let claim = json!({"metadata": {"name": "c"}, "spec": {}});
     let claim = admitted(&world, create("persistentvolumeclaims"), claim).unwrap();
     assert_eq!(claim["spec"]["storageClassName"], "new");
@@ -265,7 +277,8 @@ fn quotas_refuse_and_charge() {
     let quota = json!({"metadata": {"name": "q", "resourceVersion": "3"}, "spec": {"hard": {"pods": "1"}},
         "status": {"hard": {"pods": "1"}, "used": {"pods": "0"}}});
     let world = World::new().with("", "resourcequotas", "ns", quota.clone());
-    let charges = validate(&create("pods"), &world, &admitted(&world, create("pods"), pod()).unwrap(), None).unwrap().charges;
+    let charges =
+        validate(&create("pods"), &world, &admitted(&world, create("pods"), pod()).unwrap(), None).unwrap().charges;
     assert_eq!((&*charges[0].name, &charges[0].used), ("q", &json!({"pods": "1"})));
     let mut full = quota;
     full["status"]["used"] = json!({"pods": "1"});
@@ -276,7 +289,12 @@ fn quotas_refuse_and_charge() {
 
 #[test]
 fn bad_shapes_are_passed_over_and_never_panic() {
-    for object in [json!(null), json!([]), json!({"metadata": 1, "spec": "x"}), json!({"spec": {"containers": 3, "tolerations": {}}})] {
+    for object in [
+        json!(null),
+        json!([]),
+        json!({"metadata": 1, "spec": "x"}),
+        json!({"spec": {"containers": 3, "tolerations": {}}}),
+    ] {
         for plural in ["pods", "persistentvolumeclaims", "persistentvolumes", "nodes", "namespaces"] {
             let _ = admitted(&World::new(), create(plural), object.clone());
         }

@@ -179,19 +179,17 @@ impl<'a> Walk<'_, 'a> {
         left: Option<&'a Vec<Value>>,
         right: Option<&'a Vec<Value>>,
     ) -> Comparison<'a> {
-        let mut groups = Groups::default();
-        for item in left.into_iter().flatten() {
-            if let Ok(element) = item_element(self.shapes, list, item) {
-                groups.at(element).0.push(item);
+        let mut items: Vec<(Element<'a>, Side, &'a Value)> = Vec::new();
+        for (side, list_items) in [(Side::Left, left), (Side::Right, right)] {
+            for item in list_items.into_iter().flatten() {
+                items.extend(item_element(self.shapes, list, item).ok().map(|element| (element, side, item)));
             }
         }
-        for item in right.into_iter().flatten() {
-            if let Ok(element) = item_element(self.shapes, list, item) {
-                groups.at(element).1.push(item);
-            }
-        }
+        items.sort_by(|a, b| a.0.order(&b.0));
         let mut comparison = Comparison::default();
-        for (element, old, new) in groups.groups {
+        for same_element in items.chunk_by(|a, b| a.0.order(&b.0).is_eq()) {
+            let of = |side| same_element.iter().filter(move |item| item.1 == side).map(|item| item.2);
+            let (old, new): (Vec<&Value>, Vec<&Value>) = (of(Side::Left).collect(), of(Side::Right).collect());
             let difference = match (old.as_slice(), new.as_slice()) {
                 ([], []) => continue,
                 ([] | [_], [] | [_]) => self.value(list.items, old.first().copied(), new.first().copied()),
@@ -208,30 +206,15 @@ impl<'a> Walk<'_, 'a> {
                     Difference { added: true, ..single.unwrap_or_default() }
                 }
             };
-            comparison.add(element, difference);
+            comparison.add(same_element[0].0.clone(), difference);
         }
         comparison
     }
 }
 
-type Group<'a> = (Element<'a>, Vec<&'a Value>, Vec<&'a Value>);
-
-/// Items of both lists by their element, sorted.
-#[derive(Default)]
-struct Groups<'a> {
-    groups: Vec<Group<'a>>,
-}
-
-impl<'a> Groups<'a> {
-    fn at(&mut self, element: Element<'a>) -> (&mut Vec<&'a Value>, &mut Vec<&'a Value>) {
-        let place = match self.groups.binary_search_by(|group| group.0.order(&element)) {
-            Ok(place) => place,
-            Err(place) => {
-                self.groups.insert(place, (element, Vec::new(), Vec::new()));
-                place
-            }
-        };
-        let group = &mut self.groups[place];
-        (&mut group.1, &mut group.2)
-    }
+/// Which of the two lists an item is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
 }

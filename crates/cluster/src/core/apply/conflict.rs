@@ -7,14 +7,18 @@ use super::managed::Identity;
 /// A path that another manager owns with another value.
 #[derive(Clone, Debug)]
 pub struct Conflict<'a> {
+    /// The other manager.
     pub identity: Identity,
+    /// What it owns.
     pub path: Vec<Element<'a>>,
 }
 
 /// One item of `Status.details.causes`; its type is `FieldManagerConflict`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
+    /// `conflict with "kubectl" using v1`
     pub message: String,
+    /// `.spec.replicas`
     pub field: String,
 }
 
@@ -23,7 +27,12 @@ pub struct Cause {
 pub enum ApplyError {
     /// 409 with reason `Conflict`.
     #[error("{message}")]
-    Conflict { message: String, causes: Vec<Cause> },
+    Conflict {
+        /// All conflicts in one text.
+        message: String,
+        /// One a conflict.
+        causes: Vec<Cause>,
+    },
     /// 400 with reason `BadRequest`.
     #[error("{0}")]
     BadRequest(String),

@@ -19,9 +19,11 @@ pub struct Set<'a> {
 /// One step with what lies below it. A step is a member, has paths below, or both.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
+    /// The step itself.
     pub element: Element<'a>,
     /// The path that ends here is in the set.
     pub member: bool,
+    /// The paths that go on from here.
     pub below: Set<'a>,
 }
 
@@ -52,6 +54,7 @@ impl<'a> Set<'a> {
         &self.steps
     }
 
+    /// Whether nothing is a member.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
@@ -83,6 +86,16 @@ impl<'a> Set<'a> {
         } else {
             step.below = step.below.union(&below);
         }
+    }
+
+    /// The set of these steps, in any order; equal ones are united.
+    pub fn from_steps(mut steps: Vec<Step<'a>>) -> Self {
+        if !steps.is_sorted_by(|a, b| a.element.order(&b.element).is_lt()) {
+            steps.sort_by(|a, b| a.element.order(&b.element));
+        }
+        let mut set = Self { steps: Vec::with_capacity(steps.len()) };
+        steps.into_iter().for_each(|step| set.add(step.element, step.member, step.below));
+        set
     }
 
     fn step_mut(&mut self, element: &Element<'a>) -> &mut Step<'a> {
@@ -257,7 +270,7 @@ fn zip<'s, 'a, 'b>(
 
 /// The steps of one level, and whether the level itself is a member of its parent.
 fn decode_level(fields: &Map<String, Value>) -> Result<(Option<Set<'_>>, bool), String> {
-    let mut set: Option<Set<'_>> = None;
+    let mut steps = Vec::with_capacity(fields.len());
     let mut member = false;
     for (key, value) in fields {
         if key == "." {
@@ -273,8 +286,9 @@ fn decode_level(fields: &Map<String, Value>) -> Result<(Option<Set<'_>>, bool), 
             Value::Null => (None, true),
             _ => return Err("ReadMapCB: expect { or n, but found something else".to_owned()),
         };
-        set.get_or_insert_default().add(element, is_member, below.unwrap_or_default());
+        steps.push(Step { element, member: is_member, below: below.unwrap_or_default() });
     }
+    let set = (!steps.is_empty()).then(|| Set::from_steps(steps));
     let member = member || set.is_none();
     Ok((set, member))
 }

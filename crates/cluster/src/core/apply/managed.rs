@@ -43,6 +43,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The identity of a manager; appliers are the same in every version.
     pub fn new(manager: &str, operation: Operation, api_version: &str, subresource: &str) -> Self {
         let api_version = if operation == Operation::Apply { "" } else { api_version };
         Self {
@@ -125,14 +126,17 @@ impl<'a> Managed<'a> {
         self.entries.iter().position(|entry| entry.identity == *identity)
     }
 
+    /// The entry of an identity.
     pub fn get(&self, identity: &Identity) -> Option<&Entry<'a>> {
         self.position(identity).map(|place| &self.entries[place])
     }
 
+    /// The entry of an identity, to be changed.
     pub fn get_mut(&mut self, identity: &Identity) -> Option<&mut Entry<'a>> {
         self.position(identity).map(|place| &mut self.entries[place])
     }
 
+    /// Takes the entry of an identity out.
     pub fn remove(&mut self, identity: &Identity) -> Option<Entry<'a>> {
         self.position(identity).map(|place| self.entries.remove(place))
     }

@@ -80,16 +80,22 @@ static REPEATED: Value = Value::Null;
 
 impl<'a> Index<'a> {
     fn of(shapes: &Shapes<'a>, list: &ListShape<'a>, items: &'a [Value]) -> Self {
-        let mut index = Self { elements: Vec::with_capacity(items.len()), sorted: Vec::with_capacity(items.len()) };
+        let mut elements = Vec::with_capacity(items.len());
+        let mut sorted: Vec<(Element<'a>, &'a Value)> = Vec::with_capacity(items.len());
         for item in items {
             let Ok(element) = item_element(shapes, list, item) else { continue };
-            match index.place(&element) {
-                Ok(place) => index.sorted[place].1 = &REPEATED,
-                Err(place) => index.sorted.insert(place, (element.clone(), item)),
-            }
-            index.elements.push(element);
+            sorted.push((element.clone(), item));
+            elements.push(element);
         }
-        index
+        sorted.sort_by(|a, b| a.0.order(&b.0));
+        sorted.dedup_by(|later, first| {
+            let repeated = later.0.order(&first.0).is_eq();
+            if repeated {
+                first.1 = &REPEATED;
+            }
+            repeated
+        });
+        Self { elements, sorted }
     }
 
     fn place(&self, element: &Element<'_>) -> Result<usize, usize> {

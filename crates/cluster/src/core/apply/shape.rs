@@ -72,7 +72,7 @@ impl<'t> Atom<'t> {
             Some(Value::Null) | None => None,
             Some(_) => self.scalar.map(Form::Scalar),
         };
-        fitting.unwrap_or_else(|| match (self.map, self.scalar, self.list) {
+        fitting.unwrap_or(match (self.map, self.scalar, self.list) {
             (Some(map), _, _) => Form::Map(map),
             (None, Some(scalar), _) => Form::Scalar(scalar),
             (None, None, Some(list)) => Form::List(list),
@@ -122,6 +122,7 @@ pub struct Shapes<'t> {
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
 impl<'t> Shapes<'t> {
+    /// The shapes of a table.
     pub fn new(table: &'t Table) -> Self {
         Self { table, raw: table.definitions.get(RAW_EXTENSION).copied() }
     }

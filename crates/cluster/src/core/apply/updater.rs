@@ -29,12 +29,15 @@ pub struct Updater<'t, 'r> {
 /// Whether conflicts end an apply or are won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
+    /// Take over what others own.
     Yes,
+    /// Answer with the conflicts.
     No,
 }
 
 /// Why an apply did not come about.
 pub enum Refusal<'v> {
+    /// Others own what would change.
     Conflicts(Vec<Conflict<'v>>),
     /// What is left after pruning is no object of the kind; upstream ends here too.
     Broken(String),

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::element::Element;
-use super::fieldset::Set;
 use super::go;
 use super::shape::{Form, ListShape, MapShape, ScalarKind, Shape, Shapes};
 
@@ -20,6 +19,7 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// A fault at the value that is being checked.
     pub fn new(message: String) -> Self {
         Self { path: String::new(), message }
     }
@@ -112,31 +112,51 @@ impl<'t> Walk<'_, 't> {
             Value::Array(items) => items,
             other => return self.fault(format!("expected list, got {}", go::wrapped(other))),
         };
-        let mut seen = Set::new();
+        let mut elements = Vec::with_capacity(items.len());
+        let mut nameless = None;
         for (position, item) in (0_i64..).zip(items) {
-            let element = if list.associative {
-                match item_element(self.shapes, list, item) {
-                    Ok(element) => element,
-                    Err(message) => return self.fault(format!("element {position}: {message}")),
+            if !list.associative {
+                elements.push(Element::Index(position));
+                continue;
+            }
+            match item_element(self.shapes, list, item) {
+                Ok(element) => elements.push(element),
+                Err(message) => {
+                    nameless = Some(format!("element {position}: {message}"));
+                    break;
                 }
-            } else {
-                Element::Index(position)
-            };
-            if list.associative {
-                if seen.get(&element).is_some() && self.duplicates == Duplicates::Refused {
-                    let mut text = String::from("duplicate entries for key ");
-                    element.write(&mut text);
-                    self.fault(text);
-                }
-                seen.add(element.clone(), true, Set::new());
+            }
+        }
+        let refused = list.associative && self.duplicates == Duplicates::Refused;
+        let repeated = if refused { repeats(&elements) } else { vec![false; elements.len()] };
+        for ((element, item), repeated) in elements.iter().zip(items).zip(repeated) {
+            if repeated {
+                let mut text = String::from("duplicate entries for key ");
+                element.write(&mut text);
+                self.fault(text);
             }
             let known = self.faults.len();
             self.value(list.items, item);
             if self.faults.len() > known {
-                self.prefix(known, &element);
+                self.prefix(known, element);
             }
         }
+        // What cannot be told from others ends the list.
+        if let Some(message) = nameless {
+            self.fault(message);
+        }
     }
+}
+
+/// Which elements have stood before.
+fn repeats(elements: &[Element<'_>]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..elements.len()).collect();
+    order.sort_by(|a, b| elements[*a].order(&elements[*b]));
+    let mut repeated = vec![false; elements.len()];
+    for pair in order.windows(2) {
+        repeated[pair[1]] = elements[pair[0]].order(&elements[pair[1]]).is_eq();
+    }
+    repeated
 }
 
 /// Whether a value is the scalar it should be; absent and null always are.

@@ -41,22 +41,17 @@ fn mentioned_in_map<'a>(shapes: &Shapes<'a>, map: &MapShape<'a>, value: &'a Valu
 }
 
 fn mentioned_in_list<'a>(shapes: &Shapes<'a>, list: &ListShape<'a>, value: &'a Value) -> Set<'a> {
+    let Value::Array(items) = value else { return Set::new() };
+    let mut elements: Vec<_> = items.iter().map(|item| (element_of(shapes, list, item), item)).collect();
+    elements.sort_by(|a, b| a.0.order(&b.0));
     let mut set = Set::new();
-    let Value::Array(items) = value else { return set };
-    let mut seen = Set::new();
-    let mut repeated = Set::new();
-    let elements: Vec<_> = items.iter().map(|item| (element_of(shapes, list, item), item)).collect();
-    for (element, _) in &elements {
-        let counted = if seen.get(element).is_some() { &mut repeated } else { &mut seen };
-        counted.add(element.clone(), true, Set::new());
-    }
-    for (element, item) in elements {
-        if repeated.get(&element).is_some() {
-            set.add(element, true, Set::new());
-        } else {
-            let (_, below) = mentioned(shapes, list.items, item);
-            set.add(element, true, below);
-        }
+    for same in elements.chunk_by(|a, b| a.0.order(&b.0).is_eq()) {
+        // Repeated items are owned as one, without what is in them.
+        let below = match same {
+            [(_, item)] => mentioned(shapes, list.items, item).1,
+            _ => Set::new(),
+        };
+        set.add(same[0].0.clone(), true, below);
     }
     set
 }

@@ -278,6 +278,21 @@ fn spec_errors(crd: &Value, options: &Options, unchanged: &HashSet<String>, conv
         let field = path.child("versions").index(index).child("schema").child("openAPIV3Schema");
         errors.push(FieldError::required(field, ""));
     }
+    let mut options = options.clone();
+    let has = |predicate: fn(&Schema) -> bool| {
+        versions.iter().filter_map(|version| version.schema.as_ref()).any(|schema| schema.any(&mut |node| predicate(node)))
+    };
+    if has(|node| node.default.is_some()) {
+        options.require_structural = true;
+        if spec["preserveUnknownFields"] == true {
+            let detail = "must be false in order to use defaults in the schema";
+            errors.push(FieldError::invalid(path.child("preserveUnknownFields"), true, detail));
+        }
+    }
+    if spec["preserveUnknownFields"] != true || has(has_extensions) {
+        options.require_structural = true;
+    }
+    let options = &options;
     let shared = Shared::of(&versions);
     let mut seen = HashSet::new();
     for (index, version) in versions.iter().enumerate() {
@@ -304,6 +319,15 @@ fn spec_errors(crd: &Value, options: &Options, unchanged: &HashSet<String>, conv
     }
     errors.extend(conversion_errors(spec, &path, conversion));
     errors
+}
+
+fn has_extensions(node: &Schema) -> bool {
+    node.embedded_resource
+        || node.preserve_unknown.is_some()
+        || node.int_or_string
+        || !node.list_map_keys.is_empty()
+        || node.list_type.is_some()
+        || !node.validations.is_empty()
 }
 
 fn for_version(options: &Options, unchanged: &HashSet<String>, name: &str) -> Options {
@@ -353,7 +377,7 @@ fn version_errors(version: &Version<'_>, path: &Path, shared: &Shared, options: 
                 let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
                 errors.push(FieldError::invalid(path.child("selectableFields"), "", detail));
             }
-            Some(schema) => errors.extend(selectable_errors(fields, schema, &path.child("selectableFields"))),
+            Some(schema) => errors.extend(selectable_errors(fields, schema, path)),
         }
     }
     errors
@@ -385,7 +409,7 @@ fn shared_errors(
                 let detail = "may only be set when validations.schema is included";
                 errors.push(FieldError::invalid(path.child("selectableFields"), "", detail));
             }
-            Some(schema) => errors.extend(selectable_errors(fields, schema, &path.child("selectableFields"))),
+            Some(schema) => errors.extend(selectable_errors(fields, schema, path)),
         }
     }
     errors
@@ -521,11 +545,16 @@ fn subresource_errors(subresources: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn selectable_errors(fields: &[Value], schema: &Schema, path: &Path) -> ErrorList {
+fn selectable_errors(fields: &[Value], schema: &Schema, owner: &Path) -> ErrorList {
+    let path = owner.child("selectableFields");
     let mut errors = Vec::new();
     let mut unique = HashSet::new();
     if let Some(message) = schema.structural_error() {
-        return vec![FieldError::invalid(path, "", message)];
+        errors.push(FieldError::invalid(owner.child("schema.openAPIV3Schema"), "", message));
+        for (index, _) in fields.iter().enumerate().filter(|(_, field)| text(field, "jsonPath").is_empty()) {
+            errors.push(FieldError::required(path.index(index).child("jsonPath"), ""));
+        }
+        return errors;
     }
     for (index, field) in fields.iter().enumerate() {
         let here = path.index(index).child("jsonPath");
@@ -742,8 +771,10 @@ fn stored_version_errors(crd: &Value) -> ErrorList {
     }
     let versions = versions(crd);
     let mut errors = Vec::new();
-    for version in versions.iter().filter(|version| version.storage) {
-        if !stored.iter().any(|name| name == version.name) {
+    for (index, version) in versions.iter().enumerate().filter(|(_, version)| version.storage) {
+        // A stored version is used up by the first version of its name.
+        let repeated = versions[..index].iter().any(|earlier| earlier.name == version.name);
+        if repeated || !stored.iter().any(|name| name == version.name) {
             let detail = format!("must have the storage version {}", version.name);
             errors.push(FieldError::invalid(&path, stored.to_vec(), detail));
         }

@@ -123,3 +123,13 @@ pub fn is_print(char: char) -> bool {
     let private = matches!(char, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}' | '\u{fdd0}'..='\u{fdef}' | '\u{fffe}' | '\u{ffff}');
     !(char.is_control() || format || space || private)
 }
+
+/// A value as Go's JSON encoder writes it, which escapes what HTML would read.
+pub fn json(value: &Value) -> String {
+    let text = shown(value).to_string();
+    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return text;
+    }
+    let escaped = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    escaped.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}

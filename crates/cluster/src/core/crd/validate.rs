@@ -72,7 +72,7 @@ impl Failure {
             Code::Enum(allowed) => {
                 let text = |value: &Value| match value {
                     Value::String(text) => quote(text),
-                    other => quote(&shown(other).to_string()),
+                    other => quote(&go::json(other)),
                 };
                 let names: Vec<String> = allowed.iter().map(text).collect();
                 (ErrorKind::NotSupported, Some(shown(&self.value)), format!("supported values: {}", names.join(", ")))

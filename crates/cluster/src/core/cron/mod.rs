@@ -142,7 +142,8 @@ fn schedule(cron: &CronJob, spec: &CronJobSpec, zone: &Zone, now: Timestamp, pla
 
 fn start(timing: &Timing, due: Timestamp, plan: &mut Plan) {
     let Timing { cron, spec, now, .. } = timing;
-    let late = spec.starting_deadline_seconds.and_then(|seconds| due.checked_add(SignedDuration::from_secs(seconds)).ok());
+    let late =
+        spec.starting_deadline_seconds.and_then(|seconds| due.checked_add(SignedDuration::from_secs(seconds)).ok());
     if late.is_some_and(|latest| latest < *now) {
         let when = due.strftime("%a, %d %b %Y %H:%M:%S +0000");
         plan.events.push(Event::warning("MissSchedule", format!("Missed scheduled time to start a job: {when}")));
@@ -284,7 +285,11 @@ fn job(cron: &CronJob, spec: &CronJobSpec, name: String, zone: &TimeZone, due: T
     let metadata = template.metadata.unwrap_or_default();
     let mut annotations = metadata.annotations.unwrap_or_default();
     let local = due.to_zoned(zone.clone());
-    let stamp = if local.offset().is_zero() { local.strftime("%Y-%m-%dT%H:%M:%SZ") } else { local.strftime("%Y-%m-%dT%H:%M:%S%:z") };
+    let stamp = if local.offset().is_zero() {
+        local.strftime("%Y-%m-%dT%H:%M:%SZ")
+    } else {
+        local.strftime("%Y-%m-%dT%H:%M:%S%:z")
+    };
     annotations.insert(SCHEDULED.to_owned(), stamp.to_string());
     let owner = OwnerReference {
         api_version: "batch/v1".to_owned(),

@@ -11,7 +11,8 @@ fn at(text: &str) -> Timestamp {
 
 fn cron(spec: Value) -> CronJob {
     let mut spec = spec;
-    spec["jobTemplate"] = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}});
+    spec["jobTemplate"] =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}});
     let object = json!({"metadata": {"name": "c", "namespace": "ns", "uid": "cron-uid", "creationTimestamp": "2030-01-01T00:00:30Z"}, "spec": spec});
     serde_json::from_value(object).unwrap()
 }
@@ -113,7 +114,11 @@ fn finished_jobs_leave_the_active_list_and_old_ones_go() {
 #[test]
 fn lost_and_unexpected_jobs_are_told_about() {
     let mut cron = cron(json!({"schedule": "0 0 1 1 *"}));
-    started(cron.status.get_or_insert_default(), &job("gone", None, "2030-01-01T01:00:00Z"), at("2030-01-01T00:00:00Z"));
+    started(
+        cron.status.get_or_insert_default(),
+        &job("gone", None, "2030-01-01T01:00:00Z"),
+        at("2030-01-01T00:00:00Z"),
+    );
     let plan = decide(&cron, &[job("stranger", None, "2030-01-01T01:00:00Z")], "2030-01-01T04:00:00Z");
     assert_eq!(reasons(&plan), ["UnexpectedJob", "MissingJob"]);
     assert_eq!(plan.status.active, None);

@@ -66,7 +66,8 @@ fn served(service: &Service, spec: &ServiceSpec, pods: &[&Pod]) -> Vec<Served> {
     let publishes = spec.publish_not_ready_addresses == Some(true);
     let terminating = if publishes { Terminating::Included } else { Terminating::Left };
     let six = spec.ip_families.iter().flatten().next().map(|family| family == "IPv6");
-    let by_cluster_ip = || spec.cluster_ip.as_deref().and_then(|ip| ip.parse().ok()).is_some_and(|ip: IpAddr| ip.is_ipv6());
+    let by_cluster_ip =
+        || spec.cluster_ip.as_deref().and_then(|ip| ip.parse().ok()).is_some_and(|ip: IpAddr| ip.is_ipv6());
     let six = six.unwrap_or_else(by_cluster_ip);
     let mut all = Vec::new();
     for pod in pods.iter().filter(|pod| may_serve(pod, terminating)) {

@@ -60,7 +60,8 @@ pub fn plan(endpoints: Option<&Endpoints>, service: Option<&Service>, standing: 
 }
 
 fn is_mirrored(endpoints: &Endpoints, service: Option<&Service>) -> bool {
-    let skips = endpoints.metadata.labels.as_ref().is_some_and(|labels| labels.get(SKIP).is_some_and(|skip| skip == "true"));
+    let skips =
+        endpoints.metadata.labels.as_ref().is_some_and(|labels| labels.get(SKIP).is_some_and(|skip| skip == "true"));
     let elects = endpoints.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(LEADER));
     let by_hand = service.and_then(|service| service.spec.as_ref()).is_some_and(|spec| spec.selector.is_none());
     !skips && !elects && by_hand && endpoints.metadata.deletion_timestamp.is_none()

@@ -108,8 +108,7 @@ fn target_port(pod: &Pod, port: &ServicePort) -> Option<i32> {
     let sidecars = spec.init_containers.iter().flatten();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
-    let mut fitting = ports.filter(|own| {
-        own.name.as_ref() == Some(name) && own.protocol.as_deref().unwrap_or("TCP") == protocol(port)
-    });
+    let mut fitting = ports
+        .filter(|own| own.name.as_ref() == Some(name) && own.protocol.as_deref().unwrap_or("TCP") == protocol(port));
     fitting.next().map(|own| own.container_port)
 }

@@ -33,7 +33,12 @@ pub struct Plan {
 type PortKey = Vec<(String, i32, String, Option<String>)>;
 
 /// Decides about the slices of a service; `standing` are those that this controller manages.
-pub fn plan(service: &Service, pods: &[&Pod], zones: &dyn Fn(&str) -> Option<String>, standing: &[&EndpointSlice]) -> Plan {
+pub fn plan(
+    service: &Service,
+    pods: &[&Pod],
+    zones: &dyn Fn(&str) -> Option<String>,
+    standing: &[&EndpointSlice],
+) -> Plan {
     let mut plan = Plan::default();
     let Some(spec) = &service.spec else { return plan };
     let families = families(spec);
@@ -185,7 +190,9 @@ fn plan_family(
         }
         fresh.extend(missing.chunks(MAX_ENDPOINTS).map(|part| slice(service, &labels, family, key, part)));
     }
-    spare.extend(standing.iter().filter(|slice| !desired.contains_key(&port_key(slice.ports.as_deref().unwrap_or_default()))));
+    spare.extend(
+        standing.iter().filter(|slice| !desired.contains_key(&port_key(slice.ports.as_deref().unwrap_or_default()))),
+    );
     if kept == 0 && fresh.is_empty() {
         // A service without endpoints keeps one empty slice.
         fresh.push(slice(service, &labels, family, &Vec::new(), &[]));

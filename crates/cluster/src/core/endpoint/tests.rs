@@ -8,12 +8,15 @@ use super::*;
 
 fn service(spec: Value) -> Service {
     let mut spec = spec;
-    for (key, value) in [("selector", json!({"app": "a"})), ("clusterIP", json!("10.96.0.1")), ("ipFamilies", json!(["IPv4"]))] {
+    for (key, value) in
+        [("selector", json!({"app": "a"})), ("clusterIP", json!("10.96.0.1")), ("ipFamilies", json!(["IPv4"]))]
+    {
         if spec.get(key).is_none() {
             spec[key] = value;
         }
     }
-    let object = json!({"metadata": {"name": "s", "namespace": "ns", "uid": "s-uid", "labels": {"team": "x"}}, "spec": spec});
+    let object =
+        json!({"metadata": {"name": "s", "namespace": "ns", "uid": "s-uid", "labels": {"team": "x"}}, "spec": spec});
     serde_json::from_value(object).unwrap()
 }
 
@@ -117,7 +120,9 @@ fn endpoints_group_addresses_by_ports_and_readiness() {
     let pods: Vec<&Pod> = pods.iter().collect();
     let made = super::endpoints::plan(&web(), &pods, None).unwrap();
     let json = serde_json::to_value(&made).unwrap();
-    let ips = |list: &Value| list.as_array().unwrap().iter().map(|one| one["ip"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let ips = |list: &Value| {
+        list.as_array().unwrap().iter().map(|one| one["ip"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(ips(&json["subsets"][0]["addresses"]), ["10.0.0.2", "10.0.0.6"]);
     assert_eq!(ips(&json["subsets"][0]["notReadyAddresses"]), ["10.0.0.4"]);
     assert_eq!(json["subsets"][0]["ports"], json!([{"name": "http", "port": 8000, "protocol": "TCP"}]));
@@ -127,7 +132,8 @@ fn endpoints_group_addresses_by_ports_and_readiness() {
 
 #[test]
 fn more_than_a_thousand_addresses_are_truncated_and_said_to_be() {
-    let pods: Vec<Pod> = (0..1100).map(|n| pod(&format!("p{n}"), &format!("10.0.{}.{}", n / 100, 2 * (n % 100)), true)).collect();
+    let pods: Vec<Pod> =
+        (0..1100).map(|n| pod(&format!("p{n}"), &format!("10.0.{}.{}", n / 100, 2 * (n % 100)), true)).collect();
     let pods: Vec<&Pod> = pods.iter().collect();
     let made = super::endpoints::plan(&web(), &pods, None).unwrap();
     assert_eq!(made.subsets.as_ref().unwrap()[0].addresses.as_ref().unwrap().len(), 1000);
@@ -149,7 +155,11 @@ fn endpoints_made_by_hand_are_mirrored_and_the_mirror_follows() {
     let standing: Vec<&EndpointSlice> = standing.iter().collect();
     assert_eq!(super::mirror::plan(Some(&by_hand), Some(&plain), &standing), Plan::default());
     let mut skipping = by_hand.clone();
-    skipping.metadata.labels.get_or_insert_default().insert("endpointslice.kubernetes.io/skip-mirror".into(), "true".into());
+    skipping
+        .metadata
+        .labels
+        .get_or_insert_default()
+        .insert("endpointslice.kubernetes.io/skip-mirror".into(), "true".into());
     assert_eq!(super::mirror::plan(Some(&skipping), Some(&plain), &standing).delete.len(), 1);
     assert_eq!(super::mirror::plan(Some(&by_hand), Some(&web()), &standing).delete.len(), 1);
 }

@@ -140,13 +140,26 @@ impl Propagation {
 /// What to do; every variant is guarded by the target's UID and resourceVersion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    Delete { target: Target, propagation: Propagation },
+    Delete {
+        target: Target,
+        propagation: Propagation,
+    },
     /// Replace `metadata.ownerReferences`.
-    SetOwners { target: Target, owners: Vec<OwnerRef> },
+    SetOwners {
+        target: Target,
+        owners: Vec<OwnerRef>,
+    },
     /// Replace `metadata.finalizers`.
-    SetFinalizers { target: Target, finalizers: Vec<String> },
+    SetFinalizers {
+        target: Target,
+        finalizers: Vec<String>,
+    },
     /// Tell on the target that an owner reference names an object of another namespace.
-    Warn { target: Target, reason: &'static str, note: String },
+    Warn {
+        target: Target,
+        reason: &'static str,
+        note: String,
+    },
 }
 
 /// Which kinds are served.

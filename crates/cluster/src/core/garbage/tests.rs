@@ -105,7 +105,9 @@ impl Cluster {
                     }
                 }
                 Action::SetOwners { target, owners } => self.change(&target, |meta| meta.owners = owners),
-                Action::SetFinalizers { target, finalizers } => self.change(&target, |meta| meta.finalizers = finalizers),
+                Action::SetFinalizers { target, finalizers } => {
+                    self.change(&target, |meta| meta.finalizers = finalizers)
+                }
                 Action::Warn { note, .. } => self.log.push(note),
             }
         }

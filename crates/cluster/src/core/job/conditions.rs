@@ -16,9 +16,17 @@ use super::{Event, Plan, pods};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It goes on; `deadline` is the time left to it.
-    Open { deadline: Option<Duration> },
-    Succeeding { reason: String, message: String },
-    Failing { reason: String, message: String },
+    Open {
+        deadline: Option<Duration>,
+    },
+    Succeeding {
+        reason: String,
+        message: String,
+    },
+    Failing {
+        reason: String,
+        message: String,
+    },
 }
 
 impl Verdict {

@@ -99,7 +99,9 @@ impl World {
         for pod in &plan.untrack {
             self.pod(&pod.name).metadata.finalizers = None;
         }
-        self.pods.retain(|pod| !(pods::is_terminal(pod) && pod.metadata.deletion_timestamp.is_some() && !pods::is_tracked(pod)));
+        self.pods.retain(|pod| {
+            !(pods::is_terminal(pod) && pod.metadata.deletion_timestamp.is_some() && !pods::is_tracked(pod))
+        });
         plan
     }
 
@@ -225,10 +227,7 @@ fn a_job_beyond_its_back_off_limit_fails() {
     assert_eq!(world.conditions(), ["FailureTarget=True BackoffLimitExceeded"]);
     world.end("p2", 143);
     world.settle();
-    assert_eq!(
-        world.conditions(),
-        ["FailureTarget=True BackoffLimitExceeded", "Failed=True BackoffLimitExceeded"]
-    );
+    assert_eq!(world.conditions(), ["FailureTarget=True BackoffLimitExceeded", "Failed=True BackoffLimitExceeded"]);
     assert_eq!(world.counts(), (0, 0, 2));
     assert_eq!(world.events, ["BackoffLimitExceeded"]);
 }
@@ -359,7 +358,9 @@ fn a_failure_policy_fails_the_job_ignores_pods_or_fails_an_index() {
         {"action": "FailJob", "onExitCodes": {"containerName": "c", "operator": "In", "values": [42]}},
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [1, 2]}}]);
-    let mut world = World::new(json!({"completions": 2, "parallelism": 2, "backoffLimit": 0, "podFailurePolicy": {"rules": rules}}));
+    let mut world = World::new(
+        json!({"completions": 2, "parallelism": 2, "backoffLimit": 0, "podFailurePolicy": {"rules": rules}}),
+    );
     world.pass();
     world.end("p1", 7);
     world.settle();

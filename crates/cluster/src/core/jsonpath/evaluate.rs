@@ -48,7 +48,7 @@ fn step<'a>(input: Values<'a>, node: &'a Node) -> Walk<'a> {
         Node::Number(number) => constant(Value::from(*number)),
         Node::Boolean(boolean) => constant(Value::from(*boolean)),
         Node::Field(name) => input.iter().filter_map(|value| member(value, name)).collect::<Vec<_>>().into(),
-        Node::Wildcard => input.iter().flat_map(children).collect::<Vec<_>>().into(),
+        Node::Wildcard => input.iter().flat_map(wildcard).collect::<Vec<_>>().into(),
         Node::Recursive => descend(input).into(),
         Node::Array(slice) => array(input, *slice),
         Node::Union(parts) => union(input, parts),
@@ -61,6 +61,14 @@ fn member<'a>(value: &Cow<'a, Value>, name: &str) -> Option<Cow<'a, Value>> {
     match value {
         Cow::Borrowed(value) => value.as_object()?.get(name).map(Cow::Borrowed),
         Cow::Owned(value) => value.as_object()?.get(name).cloned().map(Cow::Owned),
+    }
+}
+
+/// Members, items, or the bytes of a text.
+fn wildcard<'a>(value: &Cow<'a, Value>) -> Values<'a> {
+    match value.as_str() {
+        Some(text) => text.bytes().map(|byte| Cow::Owned(Value::from(byte))).collect(),
+        None => children(value),
     }
 }
 

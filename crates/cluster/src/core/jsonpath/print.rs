@@ -1,5 +1,7 @@
 //! How a found value is written into a text cell.
 
+use std::ops::Range;
+
 use serde_json::{Number, Value};
 
 /// Text as it is, numbers as Go's `%v`, objects and lists as Go's JSON, null as upstream's `<no value>`.
@@ -16,17 +18,17 @@ pub fn print(value: &Value) -> String {
 fn print_number(number: &Number) -> String {
     match (number.as_i64(), number.as_f64()) {
         (Some(integer), _) => integer.to_string(),
-        (None, Some(number)) => go_float(number, -4),
+        (None, Some(number)) => go_float(number, -4..6),
         (None, None) => number.to_string(),
     }
 }
 
-/// The shortest text of a number; with an exponent below `10^lowest` and from `10^21` on.
-fn go_float(number: f64, lowest: i32) -> String {
+/// The shortest text of a number; with an exponent where its power of ten is not a plain one.
+fn go_float(number: f64, plain: Range<i32>) -> String {
     let scientific = format!("{number:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    if number == 0.0 || (lowest..21).contains(&exponent) {
+    if number == 0.0 || plain.contains(&exponent) {
         return number.to_string();
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -48,7 +50,9 @@ fn go_json(value: &Value) -> String {
         }
         Value::String(_) => escape(&value.to_string()),
         Value::Number(number) if number.as_i64().is_none() => {
-            number.as_f64().map_or_else(|| number.to_string(), |number| go_float(number, -6))
+            let text = number.as_f64().map_or_else(|| number.to_string(), |number| go_float(number, -6..21));
+            // JSON has one digit where one is enough.
+            text.replace("e-0", "e-")
         }
         other => other.to_string(),
     }

@@ -5,7 +5,7 @@ use super::*;
 fn object() -> Value {
     json!({
         "metadata": {"name": "web", "labels": {"a.b/c": "x"}},
-        "spec": {"replicas": 3, "ratio": 0.5, "paused": false, "none": null, "big": 1e30},
+        "spec": {"replicas": 3, "ratio": 0.5, "paused": false, "none": null, "big": 1e30, "much": 1234567.5},
         "status": {"conditions": [
             {"type": "Ready", "status": "True", "count": 1},
             {"type": "Done", "status": "False"},
@@ -28,6 +28,7 @@ fn paths_find_what_upstream_finds() {
     check("{$.spec.replicas}", &["3"]);
     check("{.spec.ratio}", &["0.5"]);
     check("{.spec.big}", &["1e+30"]);
+    check("{.spec.much}", &["1.2345675e+06"]);
     check("{.spec.none}", &["<no value>"]);
     check("{.spec.absent.deeper}", &[]);
     check("{.status.conditions[?(@.type==\"Ready\")].status}", &["True"]);
@@ -45,6 +46,7 @@ fn paths_find_what_upstream_finds() {
     check("{..count}", &["1"]);
     check("{.spec['replicas','paused']}", &["3", "false"]);
     check("{.status.conditions[1]}", &["{\"status\":\"False\",\"type\":\"Done\"}"]);
+    check("{.metadata.name.*}", &["119", "101", "98"]);
     check("{\"a\\tb\"}", &["a\tb"]);
 }
 

@@ -44,11 +44,7 @@ fn parse_v6(text: &str) -> Option<Ipv6Addr> {
 /// Checks an address in a field that has always taken sloppy forms.
 pub fn validate_legacy(text: &str, place: &Place, errors: &mut ErrorList) {
     if parse_sloppy(text).is_none() {
-        errors.push(FieldError::invalid(
-            place,
-            text,
-            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-        ));
+        errors.push(FieldError::invalid(place, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
     }
 }
 
@@ -184,7 +180,11 @@ impl std::fmt::Display for Cidr {
 /// Checks a CIDR in a field that has always taken sloppy forms.
 pub fn validate_legacy_cidr(text: &str, place: &Place, errors: &mut ErrorList) {
     if Cidr::parse_sloppy(text).is_none() {
-        errors.push(FieldError::invalid(place, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"));
+        errors.push(FieldError::invalid(
+            place,
+            text,
+            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        ));
     }
 }
 
@@ -250,9 +250,8 @@ pub fn warn_cidr(text: &str, place: &Place, warnings: &mut Vec<String>) {
         ));
     }
     if clean && cidr.address.is_ipv6() && cidr.to_string() != text {
-        warnings.push(format!(
-            "{place}: IPv6 CIDR value \"{text}\" should be in RFC 5952 canonical format (\"{cidr}\")"
-        ));
+        warnings
+            .push(format!("{place}: IPv6 CIDR value \"{text}\" should be in RFC 5952 canonical format (\"{cidr}\")"));
     }
 }
 

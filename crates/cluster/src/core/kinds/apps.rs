@@ -13,8 +13,8 @@ use super::pod::{defaults, warnings as pod_warnings};
 use super::storage_claims;
 use super::strategy::Context;
 use super::value::{
-    at, default_text, default_to, empty, ensure, entries, get, get_mut, indexed, integer, items,
-    items_mut, keep, map_of, number, present, put, remove, same, same_field, text,
+    at, default_text, default_to, empty, ensure, entries, get, get_mut, indexed, integer, items, items_mut, keep,
+    map_of, number, present, put, remove, same, same_field, text,
 };
 use super::{names, strategy};
 use crate::core::field::{ErrorList, FieldError};
@@ -143,7 +143,7 @@ pub fn prepare_deployment_update(new: &mut Value, old: &Value, ctx: &Context) {
     let annotations = |object: &'_ Value| get(get(object, "metadata"), "annotations").clone();
     let equal = |left: Value, right: Value| map_of(&left) == map_of(&right);
     if !same_field(new, old, "spec") || !equal(annotations(new), annotations(old)) {
-        meta::set_generation(new, meta::generation(old) + 1);
+        meta::set_generation(new, meta::generation(old).saturating_add(1));
     }
 }
 
@@ -171,9 +171,9 @@ pub fn prepare_daemon_set_update(new: &mut Value, old: &Value, ctx: &Context) {
     prepare_update(new, old, ctx);
     let template = ["spec", "template"];
     let changed = !same(at(new, &template), at(old, &template));
-    set_template_generation(new, template_generation(old) + i64::from(changed));
+    set_template_generation(new, template_generation(old).saturating_add(i64::from(changed)));
     if !same_field(new, old, "spec") {
-        meta::set_generation(new, meta::generation(old) + 1);
+        meta::set_generation(new, meta::generation(old).saturating_add(1));
     }
 }
 
@@ -239,7 +239,8 @@ fn selector(spec: &Value, kind: &str, place: &Place, errors: &mut ErrorList) {
 fn selects_template(spec: &Value, place: &Place, errors: &mut ErrorList) {
     let selector = get(spec, "selector");
     let template_labels = at(spec, &["template", "metadata", "labels"]);
-    if !labels::is_empty_selector(selector) && !labels::matches(selector, map_of(template_labels)) {
+    let chooses = selector.is_null() || !labels::is_empty_selector(selector);
+    if chooses && (selector.is_null() || !labels::matches(selector, map_of(template_labels))) {
         mismatch(template_labels, place, errors);
     }
 }

@@ -20,7 +20,7 @@ use super::value::{
     maybe_text, number, present, put, remove, same, same_field, strings, text,
 };
 use super::{address, names, resources};
-use crate::core::field::{ErrorList, FieldError};
+use crate::core::field::{ErrorKind, ErrorList, FieldError};
 use crate::core::quantity::Quantity;
 
 /// Bytes of all data of a ConfigMap or Secret.
@@ -367,6 +367,14 @@ pub fn validate_node(object: &Value, errors: &mut ErrorList) {
     for (index, network) in networks.iter().enumerate() {
         address::validate_legacy_cidr(network, &place.index(index), errors);
     }
+    let broken = networks.iter().enumerate().find(|(_, network)| address::Cidr::parse_sloppy(network).is_none());
+    if let Some((index, network)) = broken.filter(|_| networks.len() > 1) {
+        let detail = format!(
+            "invalid PodCIDRs. failed to check with dual stack with error:\
+             invalid CIDR[{index}]: <nil> (invalid CIDR address: {network})"
+        );
+        errors.push(FieldError { kind: ErrorKind::Internal, field: place.to_string(), bad_value: None, detail });
+    }
     if networks.len() > 1 {
         let v6 = |network: &&str| address::Cidr::parse_sloppy(network).is_some_and(|cidr| cidr.address.is_ipv6());
         let dual = networks.iter().any(|network| v6(network)) && networks.iter().any(|network| !v6(network));
@@ -549,8 +557,7 @@ const SCOPES: [&str; 7] = [
 ];
 
 fn scope_fits(scope: &str, resource: &str) -> bool {
-    const COMPUTE: [&str; 6] =
-        ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+    const COMPUTE: [&str; 6] = ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
     match scope {
         "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" => {
             resource == "pods" || COMPUTE.contains(&resource)
@@ -652,9 +659,8 @@ fn internal_selector(selector: &Value) -> Value {
 
 /// Checks what an update changes in a ResourceQuota: its scopes stay.
 pub fn validate_quota_update(new: &Value, old: &Value, errors: &mut ErrorList) {
-    let scopes = |quota: &'_ Value| -> HashSet<String> {
-        strings(get(quota, "spec"), "scopes").map(str::to_owned).collect()
-    };
+    let scopes =
+        |quota: &'_ Value| -> HashSet<String> { strings(get(quota, "spec"), "scopes").map(str::to_owned).collect() };
     if scopes(new) != scopes(old) {
         let place = Place::root("spec");
         let given = get(get(new, "spec"), "scopes").clone();
@@ -822,4 +828,3 @@ fn compare_ratio(
         }
     }
 }
-

@@ -65,9 +65,7 @@ fn descriptor(text: &str) -> Result<(), String> {
     }
     match text.strip_prefix("@every ") {
         Some(duration) if is_go_duration(duration) => Ok(()),
-        Some(duration) => {
-            Err(format!("failed to parse duration {text}: time: invalid duration {duration:?}"))
-        }
+        Some(duration) => Err(format!("failed to parse duration {text}: time: invalid duration {duration:?}")),
         None => Err(format!("unrecognized descriptor: {text}")),
     }
 }

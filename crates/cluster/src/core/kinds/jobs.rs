@@ -12,8 +12,8 @@ use super::pod::spec::{fault_list, validate_template};
 use super::pod::warnings as pod_warnings;
 use super::strategy::{self, Context};
 use super::value::{
-    at, at_mut, default_text, default_to, ensure, entries, flag, get, indexed, integer, items, items_mut, keep,
-    map_of, maybe_text, number, present, put, remove, same, same_field, text,
+    at, at_mut, default_text, default_to, ensure, entries, flag, get, indexed, integer, items, items_mut, keep, map_of,
+    maybe_text, number, present, put, remove, same, same_field, text,
 };
 use super::{apps, cron, names};
 use crate::core::field::{ErrorList, FieldError};
@@ -132,7 +132,7 @@ pub fn validate_job(object: &Value, errors: &mut ErrorList) {
     let completions = integer(spec, "completions");
     if text(spec, "completionMode") == "Indexed" && completions > 0 {
         let name = text(get(object, "metadata"), "name");
-        let last = format!("{name}-{}", completions - 1);
+        let last = format!("{name}-{}", completions.saturating_sub(1));
         if !names::dns_label(&last).is_empty() {
             let place = Place::root("metadata");
             let detail = format!("will not able to create pod with invalid DNS label: {last}");
@@ -509,13 +509,13 @@ fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
     if text.is_empty() {
         return Ok(0);
     }
-    let (mut total, mut last) = (0, None);
+    let (mut total, mut last) = (0_i64, None);
     for part in text.split(',') {
         let (first, end) = interval(part, completions)?;
         if let Some(last) = last.filter(|last| *last >= first) {
             return Err(format!("non-increasing order, previous: {last}, current: {first}"));
         }
-        total += end - first + 1;
+        total = total.saturating_add(end.saturating_sub(first).saturating_add(1));
         last = Some(end);
     }
     Ok(total)
@@ -802,11 +802,19 @@ fn overlap(completed: &str, failed: &str, completions: i64) -> Option<i64> {
         text.split(',').filter_map(|part| interval(part, completions).ok()).collect()
     };
     let (completed, failed) = (intervals(completed), intervals(failed));
-    completed
-        .iter()
-        .flat_map(|done| failed.iter().map(move |lost| (done, lost)))
-        .find(|(done, lost)| done.0 <= lost.1 && lost.0 <= done.1)
-        .map(|(done, lost)| done.0.max(lost.0))
+    let (mut completed, mut failed) = (completed.as_slice(), failed.as_slice());
+    // Both lists are taken as sorted; one that is not has been refused above.
+    while let ([done, later @ ..], [lost, rest @ ..]) = (completed, failed) {
+        if done.0 <= lost.1 && lost.0 <= done.1 {
+            return Some(done.0.max(lost.0));
+        }
+        if done.0 <= lost.0 {
+            completed = later;
+        } else {
+            failed = rest;
+        }
+    }
+    None
 }
 
 fn status_transitions(new: &Value, old: &Value, place: &Place, errors: &mut ErrorList) {

@@ -143,9 +143,7 @@ mod tests {
         assert!(matches(&json!({}), labels));
         assert!(!matches(&Value::Null, labels));
         assert!(matches(&json!({"matchLabels": {"app": "a"}}), labels));
-        let expression = |operator: &str, values: Value| {
-            json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]})
-        };
+        let expression = |operator: &str, values: Value| json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]});
         assert!(matches(&expression("In", json!(["a", "c"])), labels));
         assert!(!matches(&expression("NotIn", json!(["a"])), labels));
         assert!(matches(&expression("Exists", json!([])), labels));

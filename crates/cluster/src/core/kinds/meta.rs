@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::labels;
 use super::names::{self, NameRule};
 use super::place::Place;
-use super::value::{elements, entries, flag, get, indexed, integer, items, keep, number, present, put, same, strings, text};
+use super::value::{
+    elements, entries, flag, get, indexed, integer, items, keep, number, present, put, same, strings, text,
+};
 use crate::core::field::{ErrorList, FieldError};
 
 /// Bytes of all keys and values of annotations together.

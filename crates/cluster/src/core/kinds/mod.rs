@@ -85,8 +85,6 @@ pub fn prepare_create(resource: &Resource, object: &mut Value, ctx: &Context) {
             table::clear_status(object, row);
             if row.generation {
                 meta::set_generation(object, 1);
-            } else if let Some(meta) = object.get_mut("metadata") {
-                remove(meta, "generation");
             }
             (row.prepare)(object, ctx);
         }
@@ -129,7 +127,7 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
             (row.prepare_update)(new, old, ctx);
             if let Bump::Field(field) = row.bump {
                 if !same(get(new, field), get(old, field)) {
-                    meta::set_generation(new, meta::generation(old) + 1);
+                    meta::set_generation(new, meta::generation(old).saturating_add(1));
                 }
             }
         }
@@ -156,10 +154,14 @@ fn prepare_custom(resource: &Resource, new: &mut Value, old: &Value) {
     }
     let content = |object: &'_ Value| -> Vec<(String, Value)> {
         let skipped = |key: &str| key == "metadata" || (status && key == "status");
-        map_of(object).iter().filter(|(key, _)| !skipped(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+        map_of(object)
+            .iter()
+            .filter(|(key, _)| !skipped(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     };
     if content(new) != content(old) {
-        meta::set_generation(new, meta::generation(old) + 1);
+        meta::set_generation(new, meta::generation(old).saturating_add(1));
     }
 }
 
@@ -194,7 +196,9 @@ pub fn validate_update(resource: &Resource, subresource: &str, new: &Value, old:
             }
         }
         "approval" => run(row, row.update_steps, certificates::validate_approval, new, old, &mut errors),
-        "finalize" => run(row, &[Step::MetaUpdate, Step::Change], config::validate_namespace_finalize, new, old, &mut errors),
+        "finalize" => {
+            run(row, &[Step::MetaUpdate, Step::Change], config::validate_namespace_finalize, new, old, &mut errors)
+        }
         "ephemeralcontainers" => pod::update::validate_ephemeral(new, old, &mut errors),
         "resize" => pod::update::validate_resize(new, old, &mut errors),
         _ => {}

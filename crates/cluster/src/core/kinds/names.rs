@@ -338,11 +338,7 @@ pub fn percent(value: &str) -> Faults {
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Faults::new();
     }
-    vec![regex(
-        "a valid percent string must be a numeric string followed by an ending '%'",
-        "[0-9]+%",
-        &["1%", "93%"],
-    )]
+    vec![regex("a valid percent string must be a numeric string followed by an ending '%'", "[0-9]+%", &["1%", "93%"])]
 }
 
 /// The name of an HTTP header.
@@ -364,8 +360,7 @@ pub fn user_or_group_id(id: i64) -> Faults {
 
 /// Whether a string is the path part of a URL.
 pub fn http_path_shape(path: &str) -> bool {
-    !path.is_empty()
-        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte))
+    !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte))
 }
 
 /// The message for a path that is none.

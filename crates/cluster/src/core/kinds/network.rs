@@ -208,9 +208,8 @@ pub fn validate_ingress_status(new: &Value, old: &Value, errors: &mut ErrorList)
 pub fn warn_ingress(object: &Value, old: Option<&Value>, warnings: &mut Vec<String>) {
     let annotated = meta::annotation(object, INGRESS_CLASS).is_some();
     if old.is_none() && annotated && !present(get(object, "spec"), "ingressClassName") {
-        warnings.push(format!(
-            "annotation {INGRESS_CLASS:?} is deprecated, please use 'spec.ingressClassName' instead"
-        ));
+        warnings
+            .push(format!("annotation {INGRESS_CLASS:?} is deprecated, please use 'spec.ingressClassName' instead"));
     }
 }
 
@@ -500,7 +499,7 @@ pub fn prepare_endpoint_slice_update(new: &mut Value, old: &Value, ctx: &Context
     let changed = ["addressType", "endpoints", "ports"].iter().any(|key| !same_field(new, old, key))
         || meta::labels_of(new) != meta::labels_of(old);
     if changed {
-        meta::set_generation(new, meta::generation(old) + 1);
+        meta::set_generation(new, meta::generation(old).saturating_add(1));
     }
     if !same_field(new, old, "endpoints") {
         prepare_endpoint_slice(new, ctx);

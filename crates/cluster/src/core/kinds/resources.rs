@@ -61,9 +61,7 @@ pub fn is_native(name: &str) -> bool {
 
 /// Resources such as `nvidia.com/gpu`.
 pub fn is_extended(name: &str) -> bool {
-    !is_native(name)
-        && !name.starts_with("requests.")
-        && names::qualified_name(&format!("requests.{name}")).is_empty()
+    !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 
 /// Whether a request may be lower than the limit.
@@ -320,10 +318,7 @@ pub fn aggregate(spec: &Value, which: &str) -> std::collections::BTreeMap<String
     total
 }
 
-fn raise(
-    list: &mut std::collections::BTreeMap<String, Quantity>,
-    by: &std::collections::BTreeMap<String, Quantity>,
-) {
+fn raise(list: &mut std::collections::BTreeMap<String, Quantity>, by: &std::collections::BTreeMap<String, Quantity>) {
     for (name, value) in by {
         let slot = list.entry(name.clone()).or_default();
         if *value > *slot {

@@ -10,12 +10,12 @@ use super::names::{self, NameRule};
 use super::place::Place;
 use super::pod::containers::{nonnegative, nonnegative_field};
 use super::pod::spec::fault_list;
+use super::resources;
 use super::strategy::Context;
 use super::value::{
     at, default_to, ensure, entries, get, get_mut, indexed, integer, items, keep, map_of, number, present, put, remove,
     same_field, text,
 };
-use super::resources;
 use crate::core::field::{ErrorList, FieldError};
 
 /// Defaults of an autoscaler.

@@ -74,9 +74,8 @@ pub fn validate_priority_class(object: &Value, errors: &mut ErrorList) {
         };
         if let Some(fault) = fault {
             let place = Place::root("metadata");
-            let detail = format!(
-                "priority class names with 'system-' prefix are reserved for system use only. error: {fault}"
-            );
+            let detail =
+                format!("priority class names with 'system-' prefix are reserved for system use only. error: {fault}");
             errors.push(FieldError::forbidden(place.child("name"), detail));
         }
     } else if value > HIGHEST {

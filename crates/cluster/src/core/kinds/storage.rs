@@ -13,8 +13,8 @@ use super::pod::warnings::deprecated_node_label;
 use super::storage_claims::{VolumeSpec, validate_volume_spec};
 use super::strategy::Context;
 use super::value::{
-    default_to, ensure, entries, get, get_mut, indexed, items, keep, maybe_text, number, present, put, remove,
-    same, same_field, strings, text,
+    default_to, ensure, entries, get, get_mut, indexed, items, keep, maybe_text, number, present, put, remove, same,
+    same_field, strings, text,
 };
 use super::volumes::{supported, validate_csi_driver_name};
 use super::{names, resources};

@@ -221,16 +221,14 @@ pub fn validate_claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         && text(new_spec, attributes).is_empty()
     {
         let what = if present(new_spec, attributes) { "empty string" } else { "nil" };
-        let detail =
-            format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil");
+        let detail = format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil");
         errors.push(FieldError::forbidden(place.child(attributes), detail));
     }
 }
 
 fn differences(new: &Value, old: &Value) -> String {
     let mut lines = String::new();
-    let mut keys: Vec<&String> =
-        super::value::map_of(new).keys().chain(super::value::map_of(old).keys()).collect();
+    let mut keys: Vec<&String> = super::value::map_of(new).keys().chain(super::value::map_of(old).keys()).collect();
     keys.sort_unstable();
     keys.dedup();
     for key in keys.into_iter().filter(|key| !same_field(new, old, key)) {
@@ -415,7 +413,8 @@ pub fn validate_volume_spec(spec: &Value, whose: VolumeSpec, place: &Place, erro
         errors.push(FieldError::required(affinity_place, "Local volume requires node affinity"));
     }
     let root = text(get(spec, "hostPath"), "path");
-    let is_root = !root.is_empty() && root.split('/').all(|part| part.is_empty() || part == ".") && root.starts_with('/');
+    let is_root =
+        !root.is_empty() && root.split('/').all(|part| part.is_empty() || part == ".") && root.starts_with('/');
     if is_root && text(spec, "persistentVolumeReclaimPolicy") == "Recycle" {
         let detail = "may not be 'recycle' for a hostPath mount of '/'";
         errors.push(FieldError::forbidden(place.child("persistentVolumeReclaimPolicy"), detail));
@@ -511,7 +510,8 @@ pub fn validate_volume_update(new: &Value, old: &Value, errors: &mut ErrorList) 
     }
     let place = Place::root("spec");
     if !same(&given, &before) {
-        let detail = format!("spec.persistentvolumesource is immutable after creation\n{}", differences(&given, &before));
+        let detail =
+            format!("spec.persistentvolumesource is immutable after creation\n{}", differences(&given, &before));
         errors.push(FieldError::forbidden(place.child("persistentvolumesource"), detail));
     }
     immutable(get(new_spec, "volumeMode"), get(old_spec, "volumeMode"), &Place::root("volumeMode"), errors);
@@ -537,10 +537,7 @@ pub fn validate_volume_status(new: &Value, _: &Value, errors: &mut ErrorList) {
 pub fn warn_volume(volume: &Value, _: Option<&Value>, warnings: &mut Vec<String>) {
     const ANNOTATIONS: [(&str, &str); 2] = [
         (BETA_CLASS, "deprecated since v1.8; use \"storageClassName\" attribute instead"),
-        (
-            "volume.beta.kubernetes.io/mount-options",
-            "deprecated since v1.31; use \"mountOptions\" attribute instead",
-        ),
+        ("volume.beta.kubernetes.io/mount-options", "deprecated since v1.31; use \"mountOptions\" attribute instead"),
     ];
     const SOURCES: [(&str, &str, &str); 6] = [
         ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::meta::{Finalizers, MetaRules};
 use super::names::NameRule;
 use super::strategy::{
-    Bump, Context, Status, Step, Strategy, keep_spec, keep_status, no_default, no_prepare, no_prepare_update, no_validate,
-    no_validate_update, no_warn, warn_host_name,
+    Bump, Context, Status, Step, Strategy, keep_spec, keep_status, no_default, no_prepare, no_prepare_update,
+    no_validate, no_validate_update, no_warn, warn_host_name,
 };
 use super::value::{get, put};
 use super::{
@@ -74,9 +74,24 @@ const WORKLOAD: Strategy = Strategy {
 
 const BINDING_STEPS: &[Step] = &[Meta, Object, Meta, Object, MetaUpdate, Change];
 
-static TABLE: &[Strategy] = &[
-    Strategy { kind: "ConfigMap", validate: config::validate_config_map, validate_update: config::validate_config_map_update, update_steps: &[MetaUpdate, Change, Meta, Object], ..PLAIN },
-    Strategy { kind: "Secret", default: config::default_secret, prepare_update: config::prepare_secret_update, validate: config::validate_secret, validate_update: config::validate_secret_update, update_steps: &[MetaUpdate, Change, Meta, Object], ..PLAIN },
+/// One row a kind that has rules of its own.
+pub static TABLE: &[Strategy] = &[
+    Strategy {
+        kind: "ConfigMap",
+        validate: config::validate_config_map,
+        validate_update: config::validate_config_map_update,
+        update_steps: &[MetaUpdate, Change, Meta, Object],
+        ..PLAIN
+    },
+    Strategy {
+        kind: "Secret",
+        default: config::default_secret,
+        prepare_update: config::prepare_secret_update,
+        validate: config::validate_secret,
+        validate_update: config::validate_secret_update,
+        update_steps: &[MetaUpdate, Change, Meta, Object],
+        ..PLAIN
+    },
     Strategy {
         kind: "Namespace",
         meta: MetaRules { name: NameRule::Label, ..CLUSTER },
@@ -101,8 +116,23 @@ static TABLE: &[Strategy] = &[
         status: Some(Status { validate: config::validate_node_update, empty: None, ..STATUS }),
         ..WITH_STATUS
     },
-    Strategy { kind: "ServiceAccount", prepare: config::prepare_service_account, prepare_update: config::prepare_service_account_update, warn: config::warn_service_account, ..PLAIN },
-    Strategy { kind: "Endpoints", create_on_update: true, default: config::default_endpoints, validate: config::validate_endpoints, validate_on_update: config::validate_endpoints_update, update_steps: &[MetaUpdate, Meta, ObjectOnUpdate], warn: config::warn_endpoints, ..PLAIN },
+    Strategy {
+        kind: "ServiceAccount",
+        prepare: config::prepare_service_account,
+        prepare_update: config::prepare_service_account_update,
+        warn: config::warn_service_account,
+        ..PLAIN
+    },
+    Strategy {
+        kind: "Endpoints",
+        create_on_update: true,
+        default: config::default_endpoints,
+        validate: config::validate_endpoints,
+        validate_on_update: config::validate_endpoints_update,
+        update_steps: &[MetaUpdate, Meta, ObjectOnUpdate],
+        warn: config::warn_endpoints,
+        ..PLAIN
+    },
     Strategy {
         kind: "Service",
         meta: MetaRules { name: NameRule::Label1035, ..NAMESPACED },
@@ -137,7 +167,18 @@ static TABLE: &[Strategy] = &[
         }),
         ..WITH_STATUS
     },
-    Strategy { kind: "PodTemplate", generation: true, bump: Bump::Field("template"), default: pod::default_pod_template, prepare: prepare_pod_template, prepare_update: prepare_pod_template_update, validate: pod::validate_pod_template, update_steps: &[MetaUpdate, Object], warn: warn_pod_template, ..PLAIN },
+    Strategy {
+        kind: "PodTemplate",
+        generation: true,
+        bump: Bump::Field("template"),
+        default: pod::default_pod_template,
+        prepare: prepare_pod_template,
+        prepare_update: prepare_pod_template_update,
+        validate: pod::validate_pod_template,
+        update_steps: &[MetaUpdate, Object],
+        warn: warn_pod_template,
+        ..PLAIN
+    },
     Strategy {
         group: "",
         kind: "ReplicationController",
@@ -145,7 +186,11 @@ static TABLE: &[Strategy] = &[
         validate: apps::validate_replication_controller,
         update_steps: &[Meta, Object, MetaUpdate, Object],
         warn: apps::warn,
-        status: Some(Status { validate: apps::validate_replica_set_status, empty: Some(r#"{"replicas":0}"#), ..STATUS }),
+        status: Some(Status {
+            validate: apps::validate_replica_set_status,
+            empty: Some(r#"{"replicas":0}"#),
+            ..STATUS
+        }),
         ..WORKLOAD
     },
     Strategy {
@@ -169,7 +214,12 @@ static TABLE: &[Strategy] = &[
         validate_update: storage_claims::validate_volume_update,
         update_steps: &[Meta, Object, Meta, Object, Change],
         warn: storage_claims::warn_volume,
-        status: Some(Status { prepare: storage_claims::prepare_volume_status, validate: storage_claims::validate_volume_status, empty: None, ..STATUS }),
+        status: Some(Status {
+            prepare: storage_claims::prepare_volume_status,
+            validate: storage_claims::validate_volume_status,
+            empty: None,
+            ..STATUS
+        }),
         ..WITH_STATUS
     },
     Strategy {
@@ -181,9 +231,35 @@ static TABLE: &[Strategy] = &[
         status: Some(Status { validate: config::validate_quota_status, ..STATUS }),
         ..WITH_STATUS
     },
-    Strategy { kind: "LimitRange", create_on_update: true, default: config::default_limit_range, validate: config::validate_limit_range, update_steps: &[Meta, Object], ..PLAIN },
-    Strategy { kind: "Event", checks_meta: false, create_on_update: true, default: small::default_event, validate: core_event, validate_update: core_event_update, update_steps: &[Change], ..PLAIN },
-    Strategy { group: "events.k8s.io", kind: "Event", checks_meta: false, create_on_update: true, default: small::default_event, validate: new_event, validate_update: new_event_update, update_steps: &[Change], ..PLAIN },
+    Strategy {
+        kind: "LimitRange",
+        create_on_update: true,
+        default: config::default_limit_range,
+        validate: config::validate_limit_range,
+        update_steps: &[Meta, Object],
+        ..PLAIN
+    },
+    Strategy {
+        kind: "Event",
+        checks_meta: false,
+        create_on_update: true,
+        default: small::default_event,
+        validate: core_event,
+        validate_update: core_event_update,
+        update_steps: &[Change],
+        ..PLAIN
+    },
+    Strategy {
+        group: "events.k8s.io",
+        kind: "Event",
+        checks_meta: false,
+        create_on_update: true,
+        default: small::default_event,
+        validate: new_event,
+        validate_update: new_event_update,
+        update_steps: &[Change],
+        ..PLAIN
+    },
     Strategy {
         kind: "Deployment",
         bump: Bump::Own,
@@ -192,7 +268,12 @@ static TABLE: &[Strategy] = &[
         validate: apps::validate_deployment,
         validate_update: apps::selector_is_immutable,
         warn: apps::warn,
-        status: Some(Status { prepare: apps::prepare_deployment_status, validate: apps::validate_deployment_status, reset: &["spec", "metadata.labels"], ..STATUS }),
+        status: Some(Status {
+            prepare: apps::prepare_deployment_status,
+            validate: apps::validate_deployment_status,
+            reset: &["spec", "metadata.labels"],
+            ..STATUS
+        }),
         ..WORKLOAD
     },
     Strategy {
@@ -201,7 +282,12 @@ static TABLE: &[Strategy] = &[
         validate: apps::validate_replica_set,
         validate_update: apps::selector_is_immutable,
         warn: apps::warn,
-        status: Some(Status { prepare: apps::prepare_replica_set_status, validate: apps::validate_replica_set_status, empty: Some(r#"{"replicas":0}"#), ..STATUS }),
+        status: Some(Status {
+            prepare: apps::prepare_replica_set_status,
+            validate: apps::validate_replica_set_status,
+            empty: Some(r#"{"replicas":0}"#),
+            ..STATUS
+        }),
         ..WORKLOAD
     },
     Strategy {
@@ -213,7 +299,12 @@ static TABLE: &[Strategy] = &[
         validate_update: apps::validate_stateful_set_update,
         update_steps: &[MetaUpdate, Change],
         warn: apps::warn_stateful_set,
-        status: Some(Status { validate: apps::validate_stateful_set_status, steps: &[Change, MetaUpdate], empty: Some(r#"{"availableReplicas":0,"replicas":0}"#), ..STATUS }),
+        status: Some(Status {
+            validate: apps::validate_stateful_set_status,
+            steps: &[Change, MetaUpdate],
+            empty: Some(r#"{"availableReplicas":0,"replicas":0}"#),
+            ..STATUS
+        }),
         ..WORKLOAD
     },
     Strategy {
@@ -228,12 +319,21 @@ static TABLE: &[Strategy] = &[
         warn: apps::warn_template_only,
         status: Some(Status {
             validate: apps::validate_daemon_set_status,
-            empty: Some(r#"{"currentNumberScheduled":0,"desiredNumberScheduled":0,"numberMisscheduled":0,"numberReady":0}"#),
+            empty: Some(
+                r#"{"currentNumberScheduled":0,"desiredNumberScheduled":0,"numberMisscheduled":0,"numberReady":0}"#,
+            ),
             ..STATUS
         }),
         ..WORKLOAD
     },
-    Strategy { group: "apps", kind: "ControllerRevision", validate: apps::validate_controller_revision, validate_update: apps::validate_controller_revision_update, update_steps: &[MetaUpdate, Meta, Change], ..PLAIN },
+    Strategy {
+        group: "apps",
+        kind: "ControllerRevision",
+        validate: apps::validate_controller_revision,
+        validate_update: apps::validate_controller_revision_update,
+        update_steps: &[MetaUpdate, Meta, Change],
+        ..PLAIN
+    },
     Strategy {
         group: "batch",
         kind: "Job",
@@ -300,9 +400,34 @@ static TABLE: &[Strategy] = &[
         status: Some(Status { validate: network::validate_ingress_status, empty: None, ..STATUS }),
         ..COUNTED_WITH_STATUS
     },
-    Strategy { group: "networking.k8s.io", kind: "IngressClass", meta: CLUSTER, default: network::default_ingress_class, validate: network::validate_ingress_class, validate_update: network::validate_ingress_class_update, update_steps: &[MetaUpdate, Change, Meta, Object], ..COUNTED },
-    Strategy { group: "networking.k8s.io", kind: "NetworkPolicy", default: network::default_network_policy, validate: network::validate_network_policy, update_steps: &[Meta, Object, MetaUpdate, Object], warn: network::warn_network_policy, ..COUNTED },
-    Strategy { group: "networking.k8s.io", kind: "IPAddress", meta: MetaRules { name: NameRule::IpAddress, ..CLUSTER }, validate: network::validate_ip_address, validate_update: network::validate_ip_address_update, update_steps: &[Meta, Object, MetaUpdate, Change], ..PLAIN },
+    Strategy {
+        group: "networking.k8s.io",
+        kind: "IngressClass",
+        meta: CLUSTER,
+        default: network::default_ingress_class,
+        validate: network::validate_ingress_class,
+        validate_update: network::validate_ingress_class_update,
+        update_steps: &[MetaUpdate, Change, Meta, Object],
+        ..COUNTED
+    },
+    Strategy {
+        group: "networking.k8s.io",
+        kind: "NetworkPolicy",
+        default: network::default_network_policy,
+        validate: network::validate_network_policy,
+        update_steps: &[Meta, Object, MetaUpdate, Object],
+        warn: network::warn_network_policy,
+        ..COUNTED
+    },
+    Strategy {
+        group: "networking.k8s.io",
+        kind: "IPAddress",
+        meta: MetaRules { name: NameRule::IpAddress, ..CLUSTER },
+        validate: network::validate_ip_address,
+        validate_update: network::validate_ip_address_update,
+        update_steps: &[Meta, Object, MetaUpdate, Change],
+        ..PLAIN
+    },
     Strategy {
         group: "networking.k8s.io",
         kind: "ServiceCIDR",
@@ -314,16 +439,116 @@ static TABLE: &[Strategy] = &[
         status: Some(Status { prepare: network::prepare_service_cidr_status, empty: None, ..STATUS }),
         ..WITH_STATUS
     },
-    Strategy { group: "discovery.k8s.io", kind: "EndpointSlice", generation: true, bump: Bump::Own, default: network::default_endpoint_slice, prepare: network::prepare_endpoint_slice, prepare_update: network::prepare_endpoint_slice_update, validate: network::validate_endpoint_slice, validate_update: network::validate_endpoint_slice_update, update_steps: &[Meta, Change], warn: network::warn_endpoint_slice, ..PLAIN },
-    Strategy { group: "coordination.k8s.io", kind: "Lease", create_on_update: true, unconditional_update: false, prepare: small::prepare_lease, prepare_update: small::prepare_lease_update, validate: small::validate_lease, update_steps: &[MetaUpdate, Object], ..PLAIN },
-    Strategy { group: "scheduling.k8s.io", kind: "PriorityClass", meta: CLUSTER, generation: true, default: small::default_priority_class, validate: small::validate_priority_class, validate_update: small::validate_priority_class_update, update_steps: &[MetaUpdate, Change], ..PLAIN },
-    Strategy { group: "node.k8s.io", kind: "RuntimeClass", meta: CLUSTER, create_on_update: true, unconditional_update: false, validate: small::validate_runtime_class, validate_update: small::validate_runtime_class_update, update_steps: &[Meta, Object, MetaUpdate, Change], warn: small::warn_runtime_class, ..PLAIN },
-    Strategy { group: "rbac.authorization.k8s.io", kind: "Role", meta: MetaRules { name: NameRule::PathSegment, ..NAMESPACED }, create_on_update: true, default: rbac::default_role, validate: rbac::validate_role, update_steps: BINDING_STEPS, ..PLAIN },
-    Strategy { group: "rbac.authorization.k8s.io", kind: "ClusterRole", meta: MetaRules { name: NameRule::PathSegment, ..CLUSTER }, create_on_update: true, default: rbac::default_role, validate: rbac::validate_cluster_role, update_steps: BINDING_STEPS, ..PLAIN },
-    Strategy { group: "rbac.authorization.k8s.io", kind: "RoleBinding", meta: MetaRules { name: NameRule::PathSegment, ..NAMESPACED }, create_on_update: true, default: rbac::default_binding, validate: rbac::validate_role_binding, validate_update: rbac::validate_binding_update, update_steps: BINDING_STEPS, ..PLAIN },
-    Strategy { group: "rbac.authorization.k8s.io", kind: "ClusterRoleBinding", meta: MetaRules { name: NameRule::PathSegment, ..CLUSTER }, create_on_update: true, default: rbac::default_binding, validate: rbac::validate_cluster_role_binding, validate_update: rbac::validate_binding_update, update_steps: BINDING_STEPS, ..PLAIN },
-    Strategy { group: "storage.k8s.io", kind: "StorageClass", meta: CLUSTER, default: storage::default_class, validate: storage::validate_class, validate_update: storage::validate_class_update, update_steps: &[Meta, Object, MetaUpdate, Change], warn: storage::warn_class, ..PLAIN },
-    Strategy { group: "storage.k8s.io", kind: "VolumeAttributesClass", meta: CLUSTER, validate: storage::validate_attributes, validate_update: storage::validate_attributes_update, update_steps: &[Meta, Object, MetaUpdate, Change, Meta, Object], ..PLAIN },
+    Strategy {
+        group: "discovery.k8s.io",
+        kind: "EndpointSlice",
+        generation: true,
+        bump: Bump::Own,
+        default: network::default_endpoint_slice,
+        prepare: network::prepare_endpoint_slice,
+        prepare_update: network::prepare_endpoint_slice_update,
+        validate: network::validate_endpoint_slice,
+        validate_update: network::validate_endpoint_slice_update,
+        update_steps: &[Meta, Change],
+        warn: network::warn_endpoint_slice,
+        ..PLAIN
+    },
+    Strategy {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        create_on_update: true,
+        unconditional_update: false,
+        prepare: small::prepare_lease,
+        prepare_update: small::prepare_lease_update,
+        validate: small::validate_lease,
+        update_steps: &[MetaUpdate, Object],
+        ..PLAIN
+    },
+    Strategy {
+        group: "scheduling.k8s.io",
+        kind: "PriorityClass",
+        meta: CLUSTER,
+        generation: true,
+        default: small::default_priority_class,
+        validate: small::validate_priority_class,
+        validate_update: small::validate_priority_class_update,
+        update_steps: &[MetaUpdate, Change],
+        ..PLAIN
+    },
+    Strategy {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        meta: CLUSTER,
+        create_on_update: true,
+        unconditional_update: false,
+        validate: small::validate_runtime_class,
+        validate_update: small::validate_runtime_class_update,
+        update_steps: &[Meta, Object, MetaUpdate, Change],
+        warn: small::warn_runtime_class,
+        ..PLAIN
+    },
+    Strategy {
+        group: "rbac.authorization.k8s.io",
+        kind: "Role",
+        meta: MetaRules { name: NameRule::PathSegment, ..NAMESPACED },
+        create_on_update: true,
+        default: rbac::default_role,
+        validate: rbac::validate_role,
+        update_steps: BINDING_STEPS,
+        ..PLAIN
+    },
+    Strategy {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRole",
+        meta: MetaRules { name: NameRule::PathSegment, ..CLUSTER },
+        create_on_update: true,
+        default: rbac::default_role,
+        validate: rbac::validate_cluster_role,
+        update_steps: BINDING_STEPS,
+        ..PLAIN
+    },
+    Strategy {
+        group: "rbac.authorization.k8s.io",
+        kind: "RoleBinding",
+        meta: MetaRules { name: NameRule::PathSegment, ..NAMESPACED },
+        create_on_update: true,
+        default: rbac::default_binding,
+        validate: rbac::validate_role_binding,
+        validate_update: rbac::validate_binding_update,
+        update_steps: BINDING_STEPS,
+        ..PLAIN
+    },
+    Strategy {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRoleBinding",
+        meta: MetaRules { name: NameRule::PathSegment, ..CLUSTER },
+        create_on_update: true,
+        default: rbac::default_binding,
+        validate: rbac::validate_cluster_role_binding,
+        validate_update: rbac::validate_binding_update,
+        update_steps: BINDING_STEPS,
+        ..PLAIN
+    },
+    Strategy {
+        group: "storage.k8s.io",
+        kind: "StorageClass",
+        meta: CLUSTER,
+        default: storage::default_class,
+        validate: storage::validate_class,
+        validate_update: storage::validate_class_update,
+        update_steps: &[Meta, Object, MetaUpdate, Change],
+        warn: storage::warn_class,
+        ..PLAIN
+    },
+    Strategy {
+        group: "storage.k8s.io",
+        kind: "VolumeAttributesClass",
+        meta: CLUSTER,
+        validate: storage::validate_attributes,
+        validate_update: storage::validate_attributes_update,
+        update_steps: &[Meta, Object, MetaUpdate, Change, Meta, Object],
+        ..PLAIN
+    },
     Strategy {
         group: "storage.k8s.io",
         kind: "VolumeAttachment",
@@ -334,12 +559,49 @@ static TABLE: &[Strategy] = &[
         validate_update: storage::validate_attachment_update,
         validate_on_update: attachment_on_update,
         update_steps: &[Meta, ObjectOnUpdate, Meta, ObjectOnUpdate, Change],
-        status: Some(Status { prepare: storage::prepare_attachment_status, validate: storage::validate_attachment_update, steps: &[Meta, ObjectOnUpdate, Meta, ObjectOnUpdate, Change], reset: &["metadata", "spec"], empty: None }),
+        status: Some(Status {
+            prepare: storage::prepare_attachment_status,
+            validate: storage::validate_attachment_update,
+            steps: &[Meta, ObjectOnUpdate, Meta, ObjectOnUpdate, Change],
+            reset: &["metadata", "spec"],
+            empty: None,
+        }),
         ..WITH_STATUS
     },
-    Strategy { group: "storage.k8s.io", kind: "CSIDriver", meta: CLUSTER, unconditional_update: false, bump: Bump::Field("spec"), default: storage::default_driver, prepare: storage::prepare_driver, prepare_update: storage::prepare_driver_update, validate: storage::validate_driver, validate_update: storage::validate_driver_update, update_steps: &[MetaUpdate, Object, Change], ..PLAIN },
-    Strategy { group: "storage.k8s.io", kind: "CSINode", meta: CLUSTER, unconditional_update: false, validate: storage::validate_node, validate_update: storage::validate_node_update, update_steps: &[Meta, Object, Meta, Object, Change], ..PLAIN },
-    Strategy { group: "storage.k8s.io", kind: "CSIStorageCapacity", unconditional_update: false, validate: storage::validate_capacity, validate_update: storage::validate_capacity_update, update_steps: &[Meta, Object, MetaUpdate, Change], warn: storage::warn_capacity, ..PLAIN },
+    Strategy {
+        group: "storage.k8s.io",
+        kind: "CSIDriver",
+        meta: CLUSTER,
+        unconditional_update: false,
+        bump: Bump::Field("spec"),
+        default: storage::default_driver,
+        prepare: storage::prepare_driver,
+        prepare_update: storage::prepare_driver_update,
+        validate: storage::validate_driver,
+        validate_update: storage::validate_driver_update,
+        update_steps: &[MetaUpdate, Object, Change],
+        ..PLAIN
+    },
+    Strategy {
+        group: "storage.k8s.io",
+        kind: "CSINode",
+        meta: CLUSTER,
+        unconditional_update: false,
+        validate: storage::validate_node,
+        validate_update: storage::validate_node_update,
+        update_steps: &[Meta, Object, Meta, Object, Change],
+        ..PLAIN
+    },
+    Strategy {
+        group: "storage.k8s.io",
+        kind: "CSIStorageCapacity",
+        unconditional_update: false,
+        validate: storage::validate_capacity,
+        validate_update: storage::validate_capacity_update,
+        update_steps: &[Meta, Object, MetaUpdate, Change],
+        warn: storage::warn_capacity,
+        ..PLAIN
+    },
     Strategy {
         group: "certificates.k8s.io",
         kind: "CertificateSigningRequest",
@@ -349,14 +611,60 @@ static TABLE: &[Strategy] = &[
         validate: certificates::validate,
         validate_update: certificates::validate_update,
         update_steps: &[Meta, Change, MetaUpdate],
-        status: Some(Status { prepare: certificates::prepare_status, validate: certificates::validate_status, steps: &[Meta, Change, MetaUpdate], reset: &["spec", "status.conditions"], empty: None }),
+        status: Some(Status {
+            prepare: certificates::prepare_status,
+            validate: certificates::validate_status,
+            steps: &[Meta, Change, MetaUpdate],
+            reset: &["spec", "status.conditions"],
+            empty: None,
+        }),
         reset: &["spec", "status"],
         ..WITH_STATUS
     },
-    Strategy { group: "admissionregistration.k8s.io", kind: "ValidatingWebhookConfiguration", meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER }, unconditional_update: false, generation: true, bump: Bump::Own, default: webhooks::default_validating, prepare_update: webhooks::prepare_update, validate: webhooks::validate_validating, update_steps: &[Meta, Object], ..PLAIN },
-    Strategy { group: "admissionregistration.k8s.io", kind: "MutatingWebhookConfiguration", meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER }, unconditional_update: false, generation: true, bump: Bump::Own, default: webhooks::default_mutating, prepare_update: webhooks::prepare_update, validate: webhooks::validate_mutating, update_steps: &[Meta, Object], ..PLAIN },
-    Strategy { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicy", meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER }, unconditional_update: false, default: webhooks::default_policy, update_steps: &[Meta, Object], ..COUNTED_WITH_STATUS },
-    Strategy { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicyBinding", meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER }, unconditional_update: false, default: webhooks::default_policy_binding, update_steps: &[Meta, Object], ..COUNTED },
+    Strategy {
+        group: "admissionregistration.k8s.io",
+        kind: "ValidatingWebhookConfiguration",
+        meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
+        unconditional_update: false,
+        generation: true,
+        bump: Bump::Own,
+        default: webhooks::default_validating,
+        prepare_update: webhooks::prepare_update,
+        validate: webhooks::validate_validating,
+        update_steps: &[Meta, Object],
+        ..PLAIN
+    },
+    Strategy {
+        group: "admissionregistration.k8s.io",
+        kind: "MutatingWebhookConfiguration",
+        meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
+        unconditional_update: false,
+        generation: true,
+        bump: Bump::Own,
+        default: webhooks::default_mutating,
+        prepare_update: webhooks::prepare_update,
+        validate: webhooks::validate_mutating,
+        update_steps: &[Meta, Object],
+        ..PLAIN
+    },
+    Strategy {
+        group: "admissionregistration.k8s.io",
+        kind: "ValidatingAdmissionPolicy",
+        meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
+        unconditional_update: false,
+        default: webhooks::default_policy,
+        update_steps: &[Meta, Object],
+        ..COUNTED_WITH_STATUS
+    },
+    Strategy {
+        group: "admissionregistration.k8s.io",
+        kind: "ValidatingAdmissionPolicyBinding",
+        meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
+        unconditional_update: false,
+        default: webhooks::default_policy_binding,
+        update_steps: &[Meta, Object],
+        ..COUNTED
+    },
 ];
 
 static INDEX: LazyLock<HashMap<(&str, &str), &Strategy>> =

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::names;
 use super::place::Place;
 use super::value::{
-    default_text, default_to, entries, flag, get, get_mut, indexed, integer, items, items_mut, maybe_text, number, present,
-    text,
+    default_text, default_to, entries, flag, get, get_mut, indexed, integer, items, items_mut, maybe_text, number,
+    present, text,
 };
 use crate::core::field::{ErrorList, FieldError};
 
@@ -113,10 +113,8 @@ pub fn validate_sources(
             continue;
         }
         if count > 0 {
-            errors.push(FieldError::forbidden(
-                place.child(source.refused_at),
-                "may not specify more than 1 volume type",
-            ));
+            errors
+                .push(FieldError::forbidden(place.child(source.refused_at), "may not specify more than 1 volume type"));
         } else {
             (source.check)(get(volume, source.field), owner, &place.child(source.checked_at), errors);
         }
@@ -240,16 +238,18 @@ fn nfs(source: &Value, _: Owner, place: &Place, errors: &mut ErrorList) {
 /// The three forms of an iSCSI name.
 fn iscsi_name_shape(name: &str) -> bool {
     let alnum = |text: &str, length: usize| {
-        text.len() == length + 1 && text[1..].bytes().all(|byte| byte.is_ascii_alphanumeric())
+        text.len() == length + 1 && text.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric())
     };
     if let Some(rest) = name.strip_prefix("iqn.") {
         let bytes = rest.as_bytes();
-        let digits = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
+        let digits =
+            |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
         let dated = digits(0..4) && bytes.get(4) == Some(&b'-') && digits(5..7) && bytes.get(7) == Some(&b'.');
         let Some((authority, own)) = rest.get(8..).and_then(|rest| rest.split_once(':')) else { return false };
-        let authority_valid =
-            !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-        let own_valid = !own.is_empty() && !own.chars().any(|letter| ",;*&$|".contains(letter) || letter.is_whitespace());
+        let authority_valid = !authority.is_empty()
+            && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        let own_valid =
+            !own.is_empty() && !own.chars().any(|letter| ",;*&$|".contains(letter) || letter.is_whitespace());
         return dated && authority_valid && own_valid;
     }
     name.strip_prefix("eui").is_some_and(|rest| rest.is_ascii() && alnum(rest, 16))
@@ -311,7 +311,9 @@ fn glusterfs(source: &Value, owner: Owner, place: &Place, errors: &mut ErrorList
             let detail = "if the endpointnamespace is set, it must be a valid namespace name";
             errors.push(FieldError::invalid(place, namespace, detail));
         } else {
-            errors.extend(names::dns_label(namespace).into_iter().map(|fault| FieldError::invalid(place, namespace, fault)));
+            errors.extend(
+                names::dns_label(namespace).into_iter().map(|fault| FieldError::invalid(place, namespace, fault)),
+            );
         }
     }
 }
@@ -535,9 +537,8 @@ const MODE: i64 = 0o644;
 
 /// Defaults of one volume of a pod.
 pub fn default_pod_volume(volume: &mut Value) {
-    let without_source = volume.as_object().is_some_and(|fields| {
-        fields.iter().all(|(key, value)| key == "name" || value.is_null())
-    });
+    let without_source =
+        volume.as_object().is_some_and(|fields| fields.iter().all(|(key, value)| key == "name" || value.is_null()));
     if without_source {
         default_to(volume, "emptyDir", json!({}));
     }

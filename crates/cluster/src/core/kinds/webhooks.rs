@@ -80,7 +80,7 @@ fn default_constraints(constraints: &mut Value) {
 /// Counts a change of the webhooks.
 pub fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
     if !same_field(new, old, "webhooks") {
-        meta::set_generation(new, meta::generation(old) + 1);
+        meta::set_generation(new, meta::generation(old).saturating_add(1));
     }
 }
 

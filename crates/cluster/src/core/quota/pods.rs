@@ -74,9 +74,9 @@ pub fn total(pod: &Value, side: Side, overhead: Overhead) -> Amounts {
 
 /// Whether the pod states what it needs as a whole.
 pub fn has_pod_level_resources(pod: &Value) -> bool {
-    [Side::Requests, Side::Limits].into_iter().any(|side| {
-        amounts::read(pod["spec"]["resources"].get(side.field())).keys().any(|name| is_pod_level(name))
-    })
+    [Side::Requests, Side::Limits]
+        .into_iter()
+        .any(|side| amounts::read(pod["spec"]["resources"].get(side.field())).keys().any(|name| is_pod_level(name)))
 }
 
 fn is_pod_level(name: &str) -> bool {

@@ -96,7 +96,8 @@ fn claims_count_by_class_too() {
 #[test]
 fn computing_the_status_twice_changes_nothing() {
     let pods = [pod(json!({"cpu": "100m", "memory": "1Gi"}), json!({})), pod(json!({"cpu": "1"}), json!({}))];
-    let mut quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3", "requests.cpu": "2", "count/secrets": "1"}}});
+    let mut quota =
+        json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3", "requests.cpu": "2", "count/secrets": "1"}}});
     let objects: Vec<&Value> = pods.iter().collect();
     let contents = [Contents { group: "", plural: "pods", objects: &objects }];
     let first = status(&quota, &contents, Timestamp::UNIX_EPOCH).unwrap();

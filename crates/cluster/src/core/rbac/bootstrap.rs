@@ -151,7 +151,10 @@ const CLUSTER_ROLES: &[(&str, &[&str])] = &[
     ("system:public-info-viewer", &["urls | get | /livez /readyz /healthz /version /version/"]),
     (
         "system:aggregate-to-admin",
-        &["create | authorization.k8s.io | localsubjectaccessreviews", "all | rbac.authorization.k8s.io | roles rolebindings"],
+        &[
+            "create | authorization.k8s.io | localsubjectaccessreviews",
+            "all | rbac.authorization.k8s.io | roles rolebindings",
+        ],
     ),
     ("system:aggregate-to-edit", EDIT),
     ("system:aggregate-to-view", VIEW),

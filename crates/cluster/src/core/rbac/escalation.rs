@@ -53,9 +53,8 @@ fn check_role(user: &User, write: &Write, lookup: &dyn Lookup) -> Result<(), Den
     let mut everything = all("resources");
     everything["apiGroups"] = json!(["*"]);
     let everything = [Rule::read(&everything), Rule::read(&all("nonResourceURLs"))];
-    held(user, write, &everything, lookup).map_err(|_| {
-        denied(write, "must have cluster-admin privileges to use the aggregationRule".to_owned())
-    })
+    held(user, write, &everything, lookup)
+        .map_err(|_| denied(write, "must have cluster-admin privileges to use the aggregationRule".to_owned()))
 }
 
 fn check_binding(user: &User, write: &Write, lookup: &dyn Lookup) -> Result<(), Denied> {

@@ -205,7 +205,8 @@ pub fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Value {
             ("forbidden".to_owned(), format!("User \"{}\" cannot {verb} path \"{path}\"", user.name))
         }
         Attributes::Resource { verb, group, resource, subresource, namespace, name } => {
-            let full = if subresource.is_empty() { (*resource).to_owned() } else { format!("{resource}/{subresource}") };
+            let full =
+                if subresource.is_empty() { (*resource).to_owned() } else { format!("{resource}/{subresource}") };
             let place = match *namespace {
                 "" => "at the cluster scope".to_owned(),
                 ns => format!("in the namespace \"{ns}\""),
@@ -214,9 +215,14 @@ pub fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Value {
             let text = format!("User \"{user}\" cannot {verb} resource \"{full}\" in API group \"{group}\" {place}");
             let group_resource = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
             let fields = [("name", *name), ("group", *group), ("kind", *resource)];
-            details.extend(fields.iter().filter(|f| !f.1.is_empty()).map(|(key, value)| ((*key).to_owned(), json!(value))));
-            let subject =
-                if name.is_empty() { format!("{group_resource} is forbidden") } else { format!("{group_resource} \"{name}\" is forbidden") };
+            details.extend(
+                fields.iter().filter(|f| !f.1.is_empty()).map(|(key, value)| ((*key).to_owned(), json!(value))),
+            );
+            let subject = if name.is_empty() {
+                format!("{group_resource} is forbidden")
+            } else {
+                format!("{group_resource} \"{name}\" is forbidden")
+            };
             (subject, text)
         }
     };

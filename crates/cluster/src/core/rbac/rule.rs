@@ -50,7 +50,9 @@ impl Rule {
     /// Whether the rule allows a request.
     pub fn allows(&self, attributes: &Attributes) -> bool {
         match attributes {
-            Attributes::Path { verb, path } => has_or_all(&self.verbs, verb) && self.urls.iter().any(|url| url_covers(url, path)),
+            Attributes::Path { verb, path } => {
+                has_or_all(&self.verbs, verb) && self.urls.iter().any(|url| url_covers(url, path))
+            }
             Attributes::Resource { verb, group, resource, subresource, name, .. } => {
                 has_or_all(&self.verbs, verb)
                     && has_or_all(&self.groups, group)
@@ -67,7 +69,9 @@ impl Rule {
             }
             match own.split_once('/') {
                 None => subresource.is_empty() && own == resource,
-                Some((parent, sub)) => !subresource.is_empty() && sub == subresource && (parent == "*" || parent == resource),
+                Some((parent, sub)) => {
+                    !subresource.is_empty() && sub == subresource && (parent == "*" || parent == resource)
+                }
             }
         })
     }
@@ -79,7 +83,8 @@ impl Rule {
         for group in &self.groups {
             for resource in &self.resources {
                 for verb in &self.verbs {
-                    let atom = Self { verbs: one(verb), groups: one(group), resources: one(resource), ..Self::default() };
+                    let atom =
+                        Self { verbs: one(verb), groups: one(group), resources: one(resource), ..Self::default() };
                     if self.names.is_empty() {
                         atoms.push(atom);
                     } else {

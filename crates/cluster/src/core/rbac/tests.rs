@@ -74,7 +74,11 @@ fn check(world: &World, user: &str, verb: &str, resource: &str, namespace: &str,
 
 #[test]
 fn the_four_roles_for_users_allow_what_their_names_say() {
-    let world = World::bootstrapped().bind("viewer", "view").bind("editor", "edit").bind("admin", "admin").bind("root", "cluster-admin");
+    let world = World::bootstrapped()
+        .bind("viewer", "view")
+        .bind("editor", "edit")
+        .bind("admin", "admin")
+        .bind("root", "cluster-admin");
     check(&world, "viewer", "list", "pods", "ns", true);
     check(&world, "viewer", "get", "pods/log", "ns", true);
     check(&world, "viewer", "get", "secrets", "ns", false);
@@ -83,7 +87,14 @@ fn the_four_roles_for_users_allow_what_their_names_say() {
     check(&world, "editor", "create", "pods", "ns", true);
     check(&world, "editor", "get", "secrets", "ns", true);
     check(&world, "editor", "create", "nodes", "", false);
-    let role = Attributes::Resource { verb: "create", group: GROUP, resource: "roles", subresource: "", namespace: "ns", name: "" };
+    let role = Attributes::Resource {
+        verb: "create",
+        group: GROUP,
+        resource: "roles",
+        subresource: "",
+        namespace: "ns",
+        name: "",
+    };
     let none = groups(&[]);
     assert!(!authorize(&User { name: "editor", groups: &none }, &role, &world).allowed);
     assert!(authorize(&User { name: "admin", groups: &none }, &role, &world).allowed);
@@ -107,7 +118,9 @@ fn everybody_who_is_known_may_look_around() {
 #[test]
 fn masters_need_no_rules() {
     let masters = groups(&[MASTERS]);
-    assert!(authorize(&User { name: "x", groups: &masters }, &request("delete", "nodes", ""), &World::default()).allowed);
+    assert!(
+        authorize(&User { name: "x", groups: &masters }, &request("delete", "nodes", ""), &World::default()).allowed
+    );
 }
 
 #[test]
@@ -117,7 +130,8 @@ fn a_service_account_is_bound_by_namespace_and_name() {
     let world = World::default().with("roles", "ns", role).with("rolebindings", "ns", binding);
     let none = groups(&[]);
     let get = |user, namespace, name| {
-        let attributes = Attributes::Resource { verb: "get", group: "", resource: "configmaps", subresource: "", namespace, name };
+        let attributes =
+            Attributes::Resource { verb: "get", group: "", resource: "configmaps", subresource: "", namespace, name };
         authorize(&User { name: user, groups: &none }, &attributes, &world)
     };
     let allowed = get("system:serviceaccount:ns:sa", "ns", "a");
@@ -129,7 +143,8 @@ fn a_service_account_is_bound_by_namespace_and_name() {
 
 #[test]
 fn a_star_before_a_subresource_means_every_parent() {
-    let rule = Rule { verbs: groups(&["get"]), groups: groups(&["*"]), resources: groups(&["*/scale"]), ..Rule::default() };
+    let rule =
+        Rule { verbs: groups(&["get"]), groups: groups(&["*"]), resources: groups(&["*/scale"]), ..Rule::default() };
     assert!(rule.allows(&request("get", "deployments/scale", "ns")));
     assert!(!rule.allows(&request("get", "deployments", "ns")));
     assert!(!rule.allows(&request("get", "deployments/status", "ns")));
@@ -139,12 +154,21 @@ fn a_star_before_a_subresource_means_every_parent() {
 fn a_refusal_reads_as_upstream_words_it() {
     let none = groups(&[]);
     let user = User { name: "x", groups: &none };
-    let message = |attributes: &Attributes, reason: &str| forbidden(&user, attributes, reason)["message"].as_str().unwrap().to_owned();
+    let message = |attributes: &Attributes, reason: &str| {
+        forbidden(&user, attributes, reason)["message"].as_str().unwrap().to_owned()
+    };
     assert_eq!(
         message(&request("list", "pods", "y"), ""),
         "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"y\""
     );
-    let named = Attributes::Resource { verb: "update", group: "apps", resource: "deployments", subresource: "scale", namespace: "", name: "d" };
+    let named = Attributes::Resource {
+        verb: "update",
+        group: "apps",
+        resource: "deployments",
+        subresource: "scale",
+        namespace: "",
+        name: "d",
+    };
     assert_eq!(
         message(&named, "RBAC: role.rbac.authorization.k8s.io \"r\" not found"),
         "deployments.apps \"d\" is forbidden: User \"x\" cannot update resource \"deployments/scale\" in API group \"apps\" at \

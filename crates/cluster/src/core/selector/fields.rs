@@ -19,15 +19,20 @@ use crate::core::resource::Resource;
 /// How a field relates to the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
+    /// `=` or `==`.
     Equals,
+    /// `!=`.
     NotEquals,
 }
 
 /// One condition on one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
+    /// `status.phase`.
     pub field: String,
+    /// Whether the value must be there or must not.
     pub operator: Operator,
+    /// The value without escapes.
     pub value: String,
 }
 
@@ -84,10 +89,12 @@ impl Selector {
         })
     }
 
+    /// Whether there is no condition.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }
 
+    /// The conditions, in the order of their texts.
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
     }

@@ -20,14 +20,23 @@ use super::{Error, go_quote};
 /// How a label relates to the values of a [`Requirement`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
+    /// `key in (a,b)`.
     In,
+    /// `key notin (a,b)`.
     NotIn,
+    /// `key=a`.
     Equals,
+    /// `key==a`.
     DoubleEquals,
+    /// `key!=a`.
     NotEquals,
+    /// `key`.
     Exists,
+    /// `!key`.
     DoesNotExist,
+    /// `key>1`.
     GreaterThan,
+    /// `key<1`.
     LessThan,
 }
 
@@ -219,14 +228,17 @@ impl Requirement {
         Self::new(text("key"), operator, values.filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
+    /// The label's key.
     pub fn key(&self) -> &str {
         &self.key
     }
 
+    /// How the label relates to the values.
     pub fn operator(&self) -> Operator {
         self.operator
     }
 
+    /// The values, in the order given; a parsed text gives them sorted.
     pub fn values(&self) -> &[String] {
         &self.values
     }

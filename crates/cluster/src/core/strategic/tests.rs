@@ -105,7 +105,10 @@ fn the_order_directive_sorts_what_the_patch_knows() {
     check(
         "Pod",
         json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}),
-        json!({"spec": {"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}], "containers": [{"name": "a", "image": "x"}]}}),
+        json!({"spec": {
+            "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}],
+            "containers": [{"name": "a", "image": "x"}],
+        }}),
         json!({"spec": {"containers": [{"name": "b"}, {"name": "c"}, {"name": "a", "image": "x"}]}}),
     );
 }

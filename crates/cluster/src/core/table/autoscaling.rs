@@ -62,7 +62,7 @@ fn metrics(autoscaler: &View<'_>) -> String {
     let listed = all[..all.len().min(LISTED_MAX)].join(", ");
     match all.len() {
         0 => "<none>".to_owned(),
-        0..=LISTED_MAX => listed,
+        1..=LISTED_MAX => listed,
         count => format!("{listed} + {} more...", count - LISTED_MAX),
     }
 }

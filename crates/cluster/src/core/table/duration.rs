@@ -5,6 +5,7 @@ use jiff::Timestamp;
 /// A span of time in nanoseconds; wide enough for any two timestamps.
 pub type Nanoseconds = i128;
 
+/// One second.
 pub const SECOND: Nanoseconds = 1_000_000_000;
 const MINUTE: Nanoseconds = 60 * SECOND;
 const HOUR: Nanoseconds = 60 * MINUTE;

@@ -41,9 +41,12 @@ use crate::core::resource::Resource;
 /// How much of the object a row carries (`?includeObject=`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IncludeObject {
+    /// Nothing.
     None,
+    /// A `PartialObjectMetadata`.
     #[default]
     Metadata,
+    /// All of it.
     Object,
 }
 
@@ -70,17 +73,22 @@ impl IncludeObject {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Headers {
     #[default]
+    /// They are.
     Shown,
+    /// They are not: `columnDefinitions` is null.
     Hidden,
 }
 
 /// How a Table is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
+    /// What each row carries of its object.
     pub include: IncludeObject,
+    /// Whether columns are declared.
     pub headers: Headers,
     /// `v1`, or `v1beta1` for old clients.
     pub version: &'a str,
+    /// The time that ages are counted to.
     pub now: Timestamp,
     /// Columns of a custom resource's version.
     pub columns: Option<&'a CrdColumns>,

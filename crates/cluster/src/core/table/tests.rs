@@ -41,7 +41,11 @@ fn check(group: &str, kind: &str, object: Value, expected: &str) {
 
 fn pod(status: Value) -> Value {
     json!({
-        "spec": {"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}, {"name": "j"}], "nodeName": "n"},
+        "spec": {
+            "containers": [{"name": "a"}, {"name": "b"}],
+            "initContainers": [{"name": "i"}, {"name": "j"}],
+            "nodeName": "n",
+        },
         "status": status,
     })
 }
@@ -120,7 +124,9 @@ fn sidecars_count_as_containers() {
         "status": {
             "phase": "Running",
             "conditions": [{"type": "g", "status": "True"}],
-            "initContainerStatuses": [{"name": "s", "started": true, "ready": true, "restartCount": 1, "state": {"running": {}}}],
+            "initContainerStatuses": [
+                {"name": "s", "started": true, "ready": true, "restartCount": 1, "state": {"running": {}}},
+            ],
             "containerStatuses": [{"name": "a", "ready": true, "state": {"running": {}}}],
         },
     });

@@ -149,7 +149,8 @@ fn bind(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut Pla
     if let Some(old) = &spec.claim_ref {
         reference.resource_version.clone_from(&old.resource_version);
     }
-    if spec.claim_ref.as_ref() != Some(&reference) && spec.claim_ref.as_ref().is_none_or(|old| old.uid != reference.uid) {
+    if spec.claim_ref.as_ref() != Some(&reference) && spec.claim_ref.as_ref().is_none_or(|old| old.uid != reference.uid)
+    {
         spec.claim_ref = Some(reference);
         if !reserved {
             annotate(&mut taken.metadata, BOUND_BY_CONTROLLER, "yes");
@@ -185,7 +186,8 @@ fn complete(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut
 /// A directory grows by saying so, where the class allows it.
 fn expand(claim: &PersistentVolumeClaim, volume: &PersistentVolume, class: Option<&StorageClass>, plan: &mut Plan) {
     let wanted = requested(claim);
-    let allowed = class.is_some_and(|class| class.allow_volume_expansion == Some(true) && class.provisioner == PROVISIONER);
+    let allowed =
+        class.is_some_and(|class| class.allow_volume_expansion == Some(true) && class.provisioner == PROVISIONER);
     let size = BTreeMap::from([("storage".to_owned(), Text(wanted.to_string()))]);
     if !allowed {
         return;
@@ -197,7 +199,8 @@ fn expand(claim: &PersistentVolumeClaim, volume: &PersistentVolume, class: Optio
     }
     let status = plan.status.clone().or_else(|| claim.status.clone()).unwrap_or_default();
     let stated = status.capacity.as_ref().and_then(|all| all.get("storage"));
-    if stated.and_then(|text| text.0.parse().ok()).is_none_or(|stated: crate::core::quantity::Quantity| stated < wanted) {
+    if stated.and_then(|text| text.0.parse().ok()).is_none_or(|stated: crate::core::quantity::Quantity| stated < wanted)
+    {
         plan.status = Some(PersistentVolumeClaimStatus { capacity: Some(size), ..status });
     }
 }

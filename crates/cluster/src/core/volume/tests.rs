@@ -19,8 +19,10 @@ fn volume(name: &str, storage: &str, class: &str) -> PersistentVolume {
 }
 
 fn class(mode: &str, provisioner: &str) -> StorageClass {
-    serde_json::from_value(json!({"metadata": {"name": "standard"}, "provisioner": provisioner, "volumeBindingMode": mode,
-        "allowVolumeExpansion": true}))
+    serde_json::from_value(
+        json!({"metadata": {"name": "standard"}, "provisioner": provisioner, "volumeBindingMode": mode,
+        "allowVolumeExpansion": true}),
+    )
     .unwrap()
 }
 
@@ -30,14 +32,22 @@ fn pod() -> Pod {
     .unwrap()
 }
 
-fn decide(claim: &PersistentVolumeClaim, volumes: &[PersistentVolume], class: Option<&StorageClass>, pods: &[Pod]) -> super::claim::Plan {
+fn decide(
+    claim: &PersistentVolumeClaim,
+    volumes: &[PersistentVolume],
+    class: Option<&StorageClass>,
+    pods: &[Pod],
+) -> super::claim::Plan {
     let volumes: Vec<&PersistentVolume> = volumes.iter().collect();
     let pods: Vec<&Pod> = pods.iter().collect();
     super::claim::plan(claim, &Observed { volumes: &volumes, class, pods: &pods, directory: "/data/pv/ns/c" })
 }
 
 /// The claim and its volume after a plan was carried out.
-fn carried_out(claim: &PersistentVolumeClaim, plan: super::claim::Plan) -> (PersistentVolumeClaim, Option<PersistentVolume>) {
+fn carried_out(
+    claim: &PersistentVolumeClaim,
+    plan: super::claim::Plan,
+) -> (PersistentVolumeClaim, Option<PersistentVolume>) {
     let mut after = plan.claim.unwrap_or_else(|| claim.clone());
     after.status = plan.status.or(after.status);
     let volume = plan.volume.map(|write| match write {
@@ -69,7 +79,8 @@ fn a_claim_of_our_class_gets_a_directory_and_is_bound_at_once() {
 
 #[test]
 fn a_claim_takes_the_smallest_volume_that_fits() {
-    let volumes = [volume("big", "10Gi", ""), volume("small", "2Gi", ""), volume("tiny", "1Mi", ""), volume("other", "2Gi", "x")];
+    let volumes =
+        [volume("big", "10Gi", ""), volume("small", "2Gi", ""), volume("tiny", "1Mi", ""), volume("other", "2Gi", "x")];
     let claim = claim(Some(""), "1Gi");
     let (bound, taken) = carried_out(&claim, decide(&claim, &volumes, None, &[]));
     assert_eq!(bound.spec.as_ref().unwrap().volume_name.as_deref(), Some("small"));
@@ -154,7 +165,9 @@ fn phase(plan: &super::volume::Plan) -> Option<&str> {
 
 #[test]
 fn a_volume_follows_its_claim() {
-    let decide = |volume: &PersistentVolume, claim: Option<&PersistentVolumeClaim>| super::volume::plan(volume, claim, Timestamp::UNIX_EPOCH);
+    let decide = |volume: &PersistentVolume, claim: Option<&PersistentVolumeClaim>| {
+        super::volume::plan(volume, claim, Timestamp::UNIX_EPOCH)
+    };
     let mut free = volume("v", "1Gi", "");
     free.status = None;
     assert_eq!(phase(&decide(&free, None)), Some("Available"));
@@ -177,7 +190,9 @@ fn a_volume_of_ours_is_removed_with_its_claim_and_others_fail() {
 fn a_bound_volume_outlives_its_deletion() {
     let mut going = bound_volume("Delete");
     going.metadata.finalizers = Some(vec![VOLUME_PROTECTION.into()]);
-    going.metadata.deletion_timestamp = serde_json::from_value::<Value>(json!("2030-01-01T00:00:00Z")).ok().and_then(|v| serde_json::from_value(v).ok());
+    going.metadata.deletion_timestamp = serde_json::from_value::<Value>(json!("2030-01-01T00:00:00Z"))
+        .ok()
+        .and_then(|v| serde_json::from_value(v).ok());
     let owner = claim(Some(""), "1Gi");
     assert_eq!(super::volume::plan(&going, Some(&owner), Timestamp::UNIX_EPOCH), Default::default());
     assert!(super::volume::plan(&going, None, Timestamp::UNIX_EPOCH).freed.is_some());

@@ -79,13 +79,7 @@ fn free(volume: &PersistentVolume, phase: &str, plan: &mut Plan) {
     plan.freed = Some(freed);
 }
 
-fn set_phase(
-    volume: &PersistentVolume,
-    phase: &str,
-    failure: Option<(&str, &str)>,
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+fn set_phase(volume: &PersistentVolume, phase: &str, failure: Option<(&str, &str)>, now: Timestamp, plan: &mut Plan) {
     let standing = volume.status.clone().unwrap_or_default();
     // A failed volume stays so while its claim is gone.
     let failed = standing.phase.as_deref() == Some("Failed") && phase == "Released";

@@ -49,7 +49,7 @@ async fn once(request: &mut Request<'_>, mut object: Value, warnings: &mut Vec<S
     place(request, &mut object)?;
     meta::text(&object, "name").clone_into(&mut request.name);
     let committed = match prepare(request, object, warnings).await {
-        Ok(object) => request.commit(Expected::Absent, request.account(None, object)).await,
+        Ok(object) => request.commit(Expected::Absent, object).await,
         Err(failure) => Err(Lost::Failed(failure)),
     };
     request.api.allocated(request);
@@ -89,6 +89,7 @@ async fn prepare(request: &Request<'_>, mut object: Value, warnings: &mut Vec<St
     let served = &request.served;
     let resource = &served.resource;
     served.default(&mut object);
+    let mut object = request.account(None, object);
     request.admit(Operation::Create, &mut object, None).await?;
     request.api.allocate(request, &mut object, None)?;
     served.prepare_create(&mut object, &request.kind_context(&request.user()));

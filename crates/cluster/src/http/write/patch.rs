@@ -176,9 +176,17 @@ fn patched(request: &Request<'_>, old: &Value, patch: &Value, kind: PatchType) -
         }
         PatchType::Strategic => {
             let Some((table, node)) = request.served.schema() else { return Err(Failure::no_such_path()) };
-            strategic::patch(table, node, old, patch).map_err(|error| Failure::bad_request(error.to_string()))
+            strategic::patch(table, node, old, patch).map_err(strategic_failure)
         }
         PatchType::Apply => merged(request, Some(old), patch),
+    }
+}
+
+fn strategic_failure(error: strategic::Error) -> Box<Failure> {
+    match error.class {
+        strategic::ErrorClass::BadRequest => Failure::bad_request(error.to_string()),
+        strategic::ErrorClass::Unprocessable => Failure::unprocessable(error.to_string()),
+        strategic::ErrorClass::Internal => Failure::unexplained(error.to_string()),
     }
 }
 
@@ -215,7 +223,7 @@ fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome
             Failure::apply_conflict(message, causes.collect())
         }
         ApplyError::BadRequest(text) => Failure::bad_request(text),
-        ApplyError::Internal(text) => Failure::internal(text),
+        ApplyError::Internal(text) => Failure::unexplained(text),
     })
 }
 

@@ -118,8 +118,8 @@ pub async fn change(
     warnings: &mut Vec<String>,
 ) -> Result<Written, Lost> {
     keep_server_fields(&mut new, old);
-    let settled = match prepare(request, &mut new, old, warnings).await {
-        Ok(()) => settle(request, entry, old, request.account(Some(old), new)).await,
+    let settled = match prepare(request, new, old, warnings).await {
+        Ok(new) => settle(request, entry, old, new).await,
         Err(failure) => Err(Lost::Failed(failure)),
     };
     request.api.allocated(request);
@@ -160,6 +160,9 @@ fn keep_server_fields(new: &mut Value, old: &Value) {
         Some(at) => meta::set(new, "deletionTimestamp", at.clone()),
         None => meta::remove(new, "deletionTimestamp"),
     }
+    if meta::text(new, "resourceVersion").is_empty() {
+        meta::set(new, "resourceVersion", meta::text(old, "resourceVersion").to_owned());
+    }
     // A client that leaves managedFields out keeps them; `[]` or `[{}]` clears them.
     if new["metadata"].get("managedFields").is_none_or(Value::is_null)
         && let Some(managed) = old["metadata"].get("managedFields")
@@ -168,11 +171,20 @@ fn keep_server_fields(new: &mut Value, old: &Value) {
     }
 }
 
-async fn prepare(request: &Request<'_>, new: &mut Value, old: &Value, warnings: &mut Vec<String>) -> Outcome<()> {
+/// Upstream's order: who owns which field is settled on what the client sent, before the server adds
+/// its own.
+async fn prepare(
+    request: &Request<'_>,
+    mut new: Value,
+    old: &Value,
+    warnings: &mut Vec<String>,
+) -> Outcome<Value> {
     let served = &request.served;
     let resource = &served.resource;
     let subresource = request.subresource.as_str();
-    served.default(new);
+    served.default(&mut new);
+    let mut owned = request.account(Some(old), new);
+    let new = &mut owned;
     if subresource != "status" || resource.kind == "Pod" {
         request.admit(Operation::Update, new, Some(old)).await?;
     }
@@ -185,5 +197,6 @@ async fn prepare(request: &Request<'_>, new: &mut Value, old: &Value, warnings: 
     if subresource.is_empty() {
         warnings.extend(served.warnings(new, Some(old)));
     }
-    request.check(Operation::Update, new, Some(old), warnings).await
+    request.check(Operation::Update, new, Some(old), warnings).await?;
+    Ok(owned)
 }

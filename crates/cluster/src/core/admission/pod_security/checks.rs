@@ -72,7 +72,8 @@ const CHECKS: [Row; 18] = [
 pub fn faults(standard: Standard, metadata: &Value, spec: &Value) -> Vec<Fault> {
     let pod = Pod { metadata, spec, minor: standard.minor.unwrap_or(u32::MAX) };
     let holds = |row: &&Row| {
-        let replaced = standard.level == Level::Restricted && row.replaced_since.is_some_and(|since| pod.minor >= since);
+        let replaced =
+            standard.level == Level::Restricted && row.replaced_since.is_some_and(|since| pod.minor >= since);
         row.level <= standard.level && pod.minor >= row.since && !replaced
     };
     CHECKS.iter().filter(holds).filter_map(|row| (row.check)(&pod)).collect()
@@ -213,7 +214,8 @@ fn probe_hosts(pod: &Pod) -> Option<Fault> {
         let lifecycle = &container["lifecycle"];
         let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|field| &container[field]);
         let handlers = probes.into_iter().chain([&lifecycle["postStart"], &lifecycle["preStop"]]);
-        let hosts = handlers.flat_map(|handler| [text(&handler["httpGet"], "host"), text(&handler["tcpSocket"], "host")]);
+        let hosts =
+            handlers.flat_map(|handler| [text(&handler["httpGet"], "host"), text(&handler["tcpSocket"], "host")]);
         hosts.flatten().map(str::to_owned).collect()
     };
     let bad: BTreeSet<String> = pod.bad(|container| !hosts(container).is_empty()).into_iter().collect();
@@ -267,7 +269,10 @@ fn selinux(pod: &Pod) -> Option<Fault> {
             faults.push(format!("{field} may not be set"));
         }
     }
-    Fault::new("seLinuxOptions", format!("{owners} set forbidden securityContext.seLinuxOptions: {}", faults.join("; ")))
+    Fault::new(
+        "seLinuxOptions",
+        format!("{owners} set forbidden securityContext.seLinuxOptions: {}", faults.join("; ")),
+    )
 }
 
 fn seccomp(owner: &Value) -> Option<&str> {

@@ -185,8 +185,9 @@ fn is_significant(new: &Value, old: &Value) -> bool {
     let images = |pod: &Value, field: &str| -> Vec<Value> {
         items(&pod["spec"], field).map(|container| container["image"].clone()).collect()
     };
-    let before: BTreeMap<&str, &Value> =
-        items(&old["spec"], "ephemeralContainers").map(|one| (text(one, "name").unwrap_or(""), &one["image"])).collect();
+    let before: BTreeMap<&str, &Value> = items(&old["spec"], "ephemeralContainers")
+        .map(|one| (text(one, "name").unwrap_or(""), &one["image"]))
+        .collect();
     ["containers", "initContainers"].into_iter().any(|field| images(new, field) != images(old, field))
         || items(&new["spec"], "ephemeralContainers")
             .any(|one| before.get(text(one, "name").unwrap_or("")) != Some(&&one["image"]))
@@ -258,7 +259,10 @@ fn violations(namespace: &str, standard: Standard, pods: &[std::sync::Arc<Value>
 fn invalid(object: &Value, faults: &[(String, String, &'static str)]) -> Denied {
     let name = text(&object["metadata"], "name").unwrap_or_default();
     let describe = |(label, value, rule): &(String, String, &'static str)| {
-        (format!("metadata.labels[{label}]"), format!("Invalid value: {}: {rule}", crate::core::selector::go_quote(value)))
+        (
+            format!("metadata.labels[{label}]"),
+            format!("Invalid value: {}: {rule}", crate::core::selector::go_quote(value)),
+        )
     };
     let described: Vec<(String, String)> = faults.iter().map(describe).collect();
     let lines: Vec<String> = described.iter().map(|(field, message)| format!("{field}: {message}")).collect();

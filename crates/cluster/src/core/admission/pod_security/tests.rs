@@ -31,7 +31,8 @@ fn baseline_refuses_what_reaches_the_host() {
     bad["spec"]["hostNetwork"] = json!(true);
     bad["spec"]["hostPID"] = json!(true);
     bad["spec"]["volumes"] = json!([{"name": "h", "hostPath": {"path": "/"}}]);
-    bad["spec"]["containers"][0]["securityContext"] = json!({"privileged": true, "capabilities": {"add": ["NET_ADMIN", "CHOWN"]}});
+    bad["spec"]["containers"][0]["securityContext"] =
+        json!({"privileged": true, "capabilities": {"add": ["NET_ADMIN", "CHOWN"]}});
     bad["spec"]["containers"][0]["ports"] = json!([{"containerPort": 1, "hostPort": 8080}]);
     let expect = "pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": non-default capabilities (container \"main\" \
                   must not include \"NET_ADMIN\" in securityContext.capabilities.add), host namespaces (hostNetwork=true, \
@@ -54,7 +55,9 @@ fn restricted_wants_everything_said() {
 
 #[test]
 fn a_version_keeps_the_rules_of_its_release() {
-    let world = namespace(json!({"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.18"}));
+    let world = namespace(
+        json!({"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.18"}),
+    );
     let mut old = restricted_pod();
     old["spec"]["securityContext"]["seccompProfile"] = Value::Null;
     old["spec"]["containers"][0]["securityContext"]["capabilities"] = Value::Null;
@@ -65,7 +68,8 @@ fn a_version_keeps_the_rules_of_its_release() {
 fn workloads_are_warned_about_and_not_refused() {
     let world = enforcing("baseline");
     let request = Request { group: "apps", ..create("deployments") };
-    let deployment = json!({"metadata": {"name": "d"}, "spec": {"template": {"spec": {"hostIPC": true, "containers": []}}}});
+    let deployment =
+        json!({"metadata": {"name": "d"}, "spec": {"template": {"spec": {"hostIPC": true, "containers": []}}}});
     let admitted = validate(&request, &world, &deployment, None).unwrap();
     assert_eq!(admitted.warnings, ["would violate PodSecurity \"baseline:latest\": host namespaces (hostIPC=true)"]);
 }

@@ -19,8 +19,9 @@ const MAP_COST: u64 = 30;
 /// What an expression sees.
 #[derive(Clone, Debug)]
 pub struct Variables<'a> {
-    pub this: Val<'a>,
-    pub old: Option<Val<'a>>,
+    /// A value that does not fit its schema is an error only for expressions that read it.
+    pub this: Outcome<Val<'a>>,
+    pub old: Option<Outcome<Val<'a>>>,
 }
 
 /// Runs a program; the cost is given whatever the outcome.
@@ -46,9 +47,9 @@ impl<'a> Run<'a> {
         if let Some((_, value)) = self.locals.iter().rev().find(|(local, _)| local == name) {
             return Ok(value.clone());
         }
-        match name {
-            "self" => Ok(self.variables.this.clone()),
-            "oldSelf" if self.variables.old.is_some() => Ok(self.variables.old.clone().unwrap_or(Val::Null)),
+        match (name, &self.variables.old) {
+            ("self", _) => self.variables.this.clone(),
+            ("oldSelf", Some(old)) => old.clone(),
             _ => Err(Fault::new(format!("no such attribute(s): {name}"))),
         }
     }

@@ -15,7 +15,7 @@ use super::eval::{self, Variables};
 use super::parser;
 use super::plan::{self, Plan};
 use super::types::Type;
-use super::value::{Fault, Val, from_data};
+use super::value::{Fault, Outcome, Val, from_data};
 use crate::core::crd::correlate::{Correlation, MapList};
 use crate::core::crd::field_path::{self, Arrays};
 use crate::core::crd::structural::{Rule, Schema};
@@ -126,6 +126,11 @@ impl Budget {
     /// Whether an evaluation ran out of it.
     pub fn is_spent(self) -> bool {
         self.0 < 0
+    }
+
+    /// What is left of it.
+    pub fn left(self) -> i64 {
+        self.0
     }
 
     /// The lower of two budgets.
@@ -282,14 +287,7 @@ impl Validator {
             if compiled.uses_old_self && old.is_none() && !optional {
                 continue;
             }
-            let variables = match variables(&this, &old_value, optional) {
-                Ok(variables) => variables,
-                Err(Fault::Error(message)) => {
-                    errors.push(invalid(format!("{message} evaluating rule: {}", rule.name())));
-                    continue;
-                }
-                Err(Fault::Limit) => return,
-            };
+            let variables = variables(&this, &old_value, optional);
             let (outcome, cost) = eval::run(program, variables.clone());
             if !spend(budget, cost) {
                 errors.push(invalid(OUT_OF_BUDGET.to_owned()));
@@ -380,19 +378,13 @@ fn spend(budget: &mut Budget, cost: u64) -> bool {
     }
 }
 
-fn variables<'a>(
-    this: &Result<Val<'a>, Fault>,
-    old: &Option<Result<Val<'a>, Fault>>,
-    optional: bool,
-) -> Result<Variables<'a>, Fault> {
-    let this = this.clone()?;
-    let old = old.clone().transpose()?;
+fn variables<'a>(this: &Outcome<Val<'a>>, old: &Option<Outcome<Val<'a>>>, optional: bool) -> Variables<'a> {
     let old = match (old, optional) {
-        (Some(old), true) => Some(Val::some(old)),
-        (None, true) => Some(Val::Optional(None)),
-        (old, false) => old,
+        (Some(old), true) => Some(old.clone().map(Val::some)),
+        (None, true) => Some(Ok(Val::Optional(None))),
+        (old, false) => old.clone(),
     };
-    Ok(Variables { this, old })
+    Variables { this: this.clone(), old }
 }
 
 fn fault_detail(fault: &Fault, rule: &Rule) -> (String, bool) {

@@ -55,8 +55,7 @@ pub fn bind(pod: &mut Value, binding: &Value, now: &str) -> Result<(), String> {
             }
         }
     }
-    let condition =
-        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     super::set_condition(pod, condition);
     Ok(())
 }
@@ -79,7 +78,10 @@ mod tests {
     #[test]
     fn a_binding_names_a_node() {
         let errors = validate(&json!({"target": {"kind": "Pod"}}));
-        assert_eq!(errors[0].to_string(), "target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\"");
+        assert_eq!(
+            errors[0].to_string(),
+            "target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\""
+        );
         assert_eq!(errors[1].to_string(), "target.name: Required value");
     }
 }

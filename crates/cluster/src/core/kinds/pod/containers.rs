@@ -7,9 +7,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::super::place::Place;
-use super::super::value::{
-    flag, get, indexed, integer, is_empty, items, maybe_text, number, present, same, text,
-};
+use super::super::value::{flag, get, indexed, integer, is_empty, items, maybe_text, number, present, same, text};
 use super::super::volumes::local_descending_path;
 use super::super::{names, resources};
 use super::spec::Scope;

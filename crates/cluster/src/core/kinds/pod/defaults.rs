@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 
 use super::super::value::{
-    at_mut, default_number, default_text, default_to, ensure, entries, flag, get, get_mut, integer, items, items_mut, keep,
-    present, put, remove, text,
+    at_mut, default_number, default_text, default_to, ensure, entries, flag, get, get_mut, integer, items, items_mut,
+    keep, present, put, remove, text,
 };
 use super::super::{resources, volumes};
 
@@ -148,9 +148,8 @@ fn is_image_name(name: &str) -> bool {
         }
         _ => (None, name),
     };
-    let domain_valid = domain.is_none_or(|domain| {
-        domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-    });
+    let domain_valid =
+        domain.is_none_or(|domain| domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)));
     let hexadecimal = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     domain_valid && !hexadecimal && path.split('/').all(is_path_component)
 }

@@ -194,8 +194,7 @@ pub fn validate_tolerations(tolerations: &Value, place: &Place, errors: &mut Err
         if !key.is_empty() {
             labels::validate_key(key, &place.child("key"), errors);
         } else if operator != "Exists" {
-            let detail =
-                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             errors.push(FieldError::invalid(operator_place, operator, detail));
         }
         if present(toleration, "tolerationSeconds") && effect != "NoExecute" {

@@ -76,9 +76,18 @@ fn sysctl_namespace(name: &str) -> Option<&'static str> {
         "kernel.msg",
     ];
     let name = match name.find(['.', '/']) {
-        Some(at) if name.as_bytes()[at] == b'/' => {
-            name.chars().map(|letter| if letter == '/' { '.' } else if letter == '.' { '/' } else { letter }).collect()
-        }
+        Some(at) if name.as_bytes()[at] == b'/' => name
+            .chars()
+            .map(|letter| {
+                if letter == '/' {
+                    '.'
+                } else if letter == '.' {
+                    '/'
+                } else {
+                    letter
+                }
+            })
+            .collect(),
         _ => name.to_owned(),
     };
     if IPC.contains(&name.as_str()) || name.starts_with("fs.mqueue.") {

@@ -2,7 +2,7 @@
 //!
 //! After `ValidatePodSpec` and its callers in `pkg/apis/core/validation/validation.go`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::names::{self, Faults};
 use super::super::place::Place;
@@ -50,7 +50,11 @@ pub fn validate(spec: &Value, meta: &Value, whose: Whose, place: &Place, errors:
     let scope = Scope {
         spec,
         volumes: volumes::validate(spec, meta, place, errors),
-        claims: items(spec, "resourceClaims").iter().map(|claim| text(claim, "name")).filter(|name| !name.is_empty()).collect(),
+        claims: items(spec, "resourceClaims")
+            .iter()
+            .map(|claim| text(claim, "name"))
+            .filter(|name| !name.is_empty())
+            .collect(),
         grace_period: number(spec, "terminationGracePeriodSeconds"),
         host_users: maybe_flag(spec, "hostUsers") != Some(false),
         os: maybe_text(get(spec, "os"), "name"),
@@ -88,14 +92,18 @@ fn resource_claims(spec: &Value, place: &Place, errors: &mut ErrorList) {
             seen.push(name);
         }
         let sources = ["resourceClaimName", "resourceClaimTemplateName"];
+        let shown = || {
+            let of = |key| get(claim, key).clone();
+            json!({ "Name": name, "ResourceClaimName": of(sources[0]), "ResourceClaimTemplateName": of(sources[1]) })
+        };
         match sources.iter().filter(|key| present(claim, key)).count() {
             0 => {
                 let detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                errors.push(FieldError::invalid(place, claim.clone(), detail));
+                errors.push(FieldError::invalid(place, shown(), detail));
             }
             2 => {
                 let detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                errors.push(FieldError::invalid(place, claim.clone(), detail));
+                errors.push(FieldError::invalid(place, shown(), detail));
             }
             _ => {}
         }

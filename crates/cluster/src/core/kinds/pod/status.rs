@@ -1,6 +1,6 @@
 //! Writes of a pod's status.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::meta::{self, Finalizers};
 use super::super::place::Place;
@@ -141,7 +141,8 @@ fn address_list(status: &Value, before: &Value, list: &str, place: &Place, error
     }
     if given.len() > 1 && (given.len() > 2 || !address::is_dual_stack(&given)) {
         let detail = "may specify no more than one IP for each IP family";
-        errors.push(FieldError::invalid(place, get(status, list).clone(), detail));
+        let shown: Vec<Value> = given.iter().map(|ip| json!({ "IP": ip })).collect();
+        errors.push(FieldError::invalid(place, shown, detail));
     }
 }
 

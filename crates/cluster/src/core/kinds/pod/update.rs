@@ -6,11 +6,11 @@
 use serde_json::Value;
 
 use super::super::meta::{self, Finalizers};
+use super::super::names;
 use super::super::place::Place;
 use super::super::value::{
     at, entries, get, indexed, items, items_mut, keep, map_of, number, present, put, remove, same, same_field, text,
 };
-use super::super::names;
 use super::containers::{is_sidecar, same_names};
 use super::{scheduling, validate_whole};
 use crate::core::field::{ErrorList, FieldError};
@@ -28,7 +28,7 @@ pub fn prepare(new: &mut Value, old: &Value) {
 
 fn count_change(new: &mut Value, old: &Value) {
     if !same_field(new, old, "spec") {
-        meta::set_generation(new, meta::generation(old) + 1);
+        meta::set_generation(new, meta::generation(old).saturating_add(1));
     }
 }
 
@@ -88,9 +88,9 @@ fn deadline(new: &Value, old: &Value, place: &Place, errors: &mut ErrorList) -> 
 
 fn tolerations(new: &Value, old: &Value, place: &Place, errors: &mut ErrorList) {
     let kept = |old: &Value| {
-        items(new, "tolerations").iter().any(|new| {
-            ["key", "operator", "value", "effect"].iter().all(|key| text(new, key) == text(old, key))
-        })
+        items(new, "tolerations")
+            .iter()
+            .any(|new| ["key", "operator", "value", "effect"].iter().all(|key| text(new, key) == text(old, key)))
     };
     if !items(old, "tolerations").iter().all(kept) {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
@@ -146,7 +146,8 @@ fn mask_gated(masked: &mut Value, old: &Value, place: &Place, errors: &mut Error
         }
         keep(masked, old, "nodeSelector");
     }
-    let (new_affinity, old_affinity) = (at(masked, &["affinity", "nodeAffinity"]), at(old, &["affinity", "nodeAffinity"]));
+    let (new_affinity, old_affinity) =
+        (at(masked, &["affinity", "nodeAffinity"]), at(old, &["affinity", "nodeAffinity"]));
     if same(new_affinity, old_affinity) {
         return;
     }
@@ -312,8 +313,18 @@ pub fn validate_resize(new: &Value, old: &Value, errors: &mut ErrorList) {
         let pod = get(spec, "resources");
         !entries(pod, "requests").is_empty() || !entries(pod, "limits").is_empty()
     };
-    if pod_level(new_spec) || pod_level(old_spec) {
-        *errors = vec![FieldError::forbidden(Place::WHOLE, "pods with pod-level resources cannot be resized")];
+    let mirror = "kubernetes.io/config.mirror";
+    let barred = if pod_level(new_spec) || pod_level(old_spec) {
+        Some("pods with pod-level resources cannot be resized")
+    } else if present(at(old, &["metadata", "annotations"]), mirror) {
+        Some("static pods cannot be resized")
+    } else if text(get(old_spec, "os"), "name") == "windows" {
+        Some("windows pods cannot be resized")
+    } else {
+        None
+    };
+    if let Some(detail) = barred {
+        *errors = vec![FieldError::forbidden(Place::WHOLE, detail)];
         return;
     }
     let class = text(get(old, "status"), "qosClass");
@@ -321,6 +332,11 @@ pub fn validate_resize(new: &Value, old: &Value, errors: &mut ErrorList) {
     if class != super::quality_class(new_spec) {
         let shown = text(get(new, "status"), "qosClass");
         errors.push(FieldError::invalid(place, shown, "Pod QOS Class may not change as a result of resizing"));
+    }
+    let running =
+        items(get(old, "status"), "containerStatuses").iter().find(|one| present(get(one, "state"), "running"));
+    if running.is_some_and(|container| !present(container, "resources")) {
+        errors.push(FieldError::forbidden(place, "Pod running on node without support for resize"));
     }
     for list in ["containers", "initContainers"] {
         resized_list(new_spec, old_spec, list, &place, errors);

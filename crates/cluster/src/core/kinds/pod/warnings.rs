@@ -19,15 +19,9 @@ const NODE_LABELS: [(&str, &str); 8] = [
         "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead",
     ),
     ("failure-domain.beta.kubernetes.io/zone", "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"),
-    (
-        "beta.kubernetes.io/instance-type",
-        "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead",
-    ),
+    ("beta.kubernetes.io/instance-type", "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead"),
     ("app.kubernetes.io/created-by", "deprecated since v1.9"),
-    (
-        "scheduler.alpha.kubernetes.io/preferAvoidPods",
-        "deprecated since v1.22; use Taints and Tolerations instead",
-    ),
+    ("scheduler.alpha.kubernetes.io/preferAvoidPods", "deprecated since v1.22; use Taints and Tolerations instead"),
     ("node-role.kubernetes.io/master", "use \"node-role.kubernetes.io/control-plane\" instead"),
 ];
 const ANNOTATIONS: [(&str, &str); 3] = [
@@ -200,7 +194,11 @@ struct Mapped {
 
 impl std::fmt::Display for Mapped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.source.is_empty() { write!(f, "{:?}", self.path) } else { write!(f, "{:?} ({})", self.path, self.source) }
+        if self.source.is_empty() {
+            write!(f, "{:?}", self.path)
+        } else {
+            write!(f, "{:?} ({})", self.path, self.source)
+        }
     }
 }
 

@@ -126,9 +126,7 @@ impl Pool<'_> {
         let parsed = parse_sloppy(ip);
         let fault = match parsed {
             Some(address) if !CLUSTER_NETWORK.contains(address) => {
-                format!(
-                    "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {CLUSTER_NETWORK}"
-                )
+                format!("the provided IP ({ip}) is not in the valid range. The range of valid IPs is {CLUSTER_NETWORK}")
             }
             Some(_) if !self.has_address(ip) => {
                 self.taken.addresses.insert(ip.to_owned());

@@ -183,6 +183,23 @@ fn unavailable_pods_of_old_sets_go_first() {
 }
 
 #[test]
+fn a_status_that_lags_behind_costs_no_available_pod() {
+    let mut stage =
+        Stage::new(json!({ "replicas": 2, "strategy": { "rollingUpdate": { "maxSurge": 0, "maxUnavailable": 1 } } }));
+    stage.run();
+    stage.image("two");
+    for _ in 0..2 {
+        stage.pass();
+    }
+    // "one" was asked to go down to one pod and still reports two.
+    stage.image("three");
+    for _ in 0..3 {
+        stage.pass();
+    }
+    assert_eq!(stage.sizes()["one"], 1);
+}
+
+#[test]
 fn a_rollback_gives_the_old_set_a_new_number_and_a_history() {
     let mut stage = Stage::new(json!({}));
     stage.run();

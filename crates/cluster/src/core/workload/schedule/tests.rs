@@ -248,6 +248,24 @@ fn the_preferred_node_wins_and_an_empty_one_is_better_than_a_full_one() {
 }
 
 #[test]
+fn pods_of_one_controller_and_pods_that_ask_for_nothing_are_spread_over_nodes() {
+    let nodes = [node("a", json!({})), node("b", json!({}))];
+    let of_set = |name: &str| {
+        let owner =
+            json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "s", "uid": "s", "controller": true }]);
+        pod(name, json!({ "metadata": { "ownerReferences": owner } }))
+    };
+    for make in [of_set, |name: &str| asking(name, json!({}))] {
+        let mut snapshot = Snapshot::new(&nodes, &[]);
+        for (name, expected) in [("one", "a"), ("two", "b"), ("three", "a")] {
+            let next = make(name);
+            assert_eq!(node_of(&schedule(&next, &snapshot)), expected);
+            snapshot.assume(&next, expected);
+        }
+    }
+}
+
+#[test]
 fn node_affinity_knows_all_operators() {
     let labelled = node("n", json!({ "metadata": { "labels": { "size": "8", "disk": "ssd" } } }));
     let rows = [

@@ -1,0 +1,1 @@
+"""Raw protocol cases, a file for each part of the API."""

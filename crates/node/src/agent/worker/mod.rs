@@ -1,0 +1,328 @@
+//! One pod's worker: takes what happens, plans, carries out, writes the status.
+//!
+//! Everything that takes time runs in a task of its own and comes back as a [`Note`]; the worker itself
+//! never waits for anything but the next thing to happen. It is the only writer of the pod's status.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ferroflow_platform::{controller::EventKind, task::Kind as TaskKind};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    check::Target,
+    launch::Order,
+    prepare::{self, Extent, Prepared, Refusal},
+    probes::{self, Prober},
+};
+use crate::{
+    core::{
+        plan::{self, Action, Deletion, Fault, Observed, Plan, Situation, Trouble, Verdict, Waiting},
+        record::Attempt,
+        spec::{self, Role},
+        status::{self, Place},
+    },
+    runtime::{self, PodRecord},
+};
+
+/// What a worker is told.
+pub enum Note {
+    Prepared(Result<Prepared, Refusal>),
+    Launched {
+        container: String,
+        number: u32,
+        result: Result<Attempt, Trouble>,
+    },
+    Hooked {
+        container: String,
+        number: u32,
+        result: Result<(), String>,
+    },
+    Probed {
+        container: String,
+        number: u32,
+        kind: probes::Kind,
+        succeeded: bool,
+    },
+    Unhealthy {
+        container: String,
+        kind: probes::Kind,
+        message: String,
+    },
+    Written(Result<Pod, kube::Error>),
+    Refreshed(Result<Option<Timestamp>, Refusal>),
+    /// The sandbox is gone, and the object too or not yet.
+    Removed,
+    /// A config map or secret of the pod's namespace, by name.
+    ObjectChanged(String),
+}
+
+/// A status that only says that a container is being started waits this long for it to have started.
+const START_PATIENCE: Duration = Duration::from_millis(100);
+/// The first wait after something failed; it doubles up to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(120);
+/// After a `preStop` hook a container has at least so long to end.
+const AFTER_HOOK: Duration = Duration::from_secs(2);
+
+/// Who watches one run of a container.
+struct Watcher {
+    number: u32,
+    started: watch::Sender<bool>,
+    cancel: CancellationToken,
+    hook_pending: bool,
+    probe_pending: bool,
+}
+
+/// How far the pod's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Alive,
+    /// Nothing runs; what it held is given back.
+    Rested,
+    /// Its files and its object are being removed.
+    Removing,
+    Removed,
+}
+
+/// The worker of one pod.
+pub struct Worker {
+    shared: Arc<Shared>,
+    pod: Arc<Pod>,
+    uid: String,
+    stored: Option<PodRecord>,
+    notes: mpsc::Sender<Note>,
+    events: mpsc::Sender<runtime::Event>,
+    received_events: Option<mpsc::Receiver<runtime::Event>>,
+    containers: Vec<(Role, Container)>,
+    prepared: Option<Prepared>,
+    preparing: Option<CancellationToken>,
+    prepare_at: Option<Instant>,
+    prepare_failures: u32,
+    observed: BTreeMap<String, Observed>,
+    failures: BTreeMap<String, u32>,
+    watchers: BTreeMap<String, Watcher>,
+    gone: bool,
+    started_at: Timestamp,
+    verdict: Option<Verdict>,
+    ending_since: Option<Timestamp>,
+    waiting: BTreeMap<String, Waiting>,
+    launched_at: Option<Instant>,
+    refreshing: bool,
+    stage: Stage,
+    /// The status that was written last, or the API server's.
+    status: PodStatus,
+    /// The status that must be written.
+    wanted: Option<PodStatus>,
+    writing: bool,
+    write_at: Option<Instant>,
+    write_failures: u32,
+    wake_at: Option<Timestamp>,
+    told_unhonoured: bool,
+}
+
+impl Worker {
+    /// A worker for a pod that is bound to this node; `stored` is what an earlier agent left of it.
+    pub fn new(
+        shared: Arc<Shared>,
+        pod: Arc<Pod>,
+        uid: String,
+        stored: Option<PodRecord>,
+        notes: mpsc::Sender<Note>,
+    ) -> Self {
+        let (events, received_events) = mpsc::channel(16);
+        let status = pod.status.clone().unwrap_or_default();
+        let started_at = status.start_time.as_ref().map_or_else(|| shared.clock.now(), |time| time.0);
+        let adopted = stored.is_some();
+        let mut worker = Self {
+            containers: pod.spec.as_ref().map(spec::containers).unwrap_or_default(),
+            verdict: terminal(&pod),
+            shared,
+            pod,
+            uid,
+            stored,
+            notes,
+            events,
+            received_events: Some(received_events),
+            prepared: None,
+            preparing: None,
+            prepare_at: None,
+            prepare_failures: 0,
+            observed: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            gone: false,
+            started_at,
+            ending_since: None,
+            waiting: BTreeMap::new(),
+            launched_at: None,
+            refreshing: false,
+            stage: Stage::Alive,
+            status,
+            wanted: None,
+            writing: false,
+            write_at: None,
+            write_failures: 0,
+            wake_at: None,
+            told_unhonoured: adopted,
+        };
+        for (_, container) in &worker.containers {
+            worker.observed.insert(container.name.clone(), Observed::default());
+        }
+        worker
+    }
+
+    /// Works until the pod's object is gone and nothing of it is left.
+    pub async fn run(mut self, mut changes: watch::Receiver<Option<Arc<Pod>>>, mut notes: mpsc::Receiver<Note>) {
+        let Some(mut events) = self.received_events.take() else { return };
+        changes.mark_changed();
+        loop {
+            let sleep = self.sleep();
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let pod = changes.borrow_and_update().clone();
+                    self.pod_changed(pod);
+                }
+                Some(note) = notes.recv() => self.take(note).await,
+                Some(event) = events.recv() => self.happened(event).await,
+                () = sleep => {}
+            }
+            self.step();
+            if self.gone && self.stage == Stage::Removed {
+                return;
+            }
+        }
+    }
+
+    /// Completes when something is due.
+    fn sleep(&self) -> ferroflow_platform::clock::BoxFuture<'static, ()> {
+        let now = (self.shared.clock.now(), self.shared.clock.instant());
+        let wake = self.wake_at.map(|at| {
+            let left = at.duration_since(now.0);
+            now.1 + Duration::try_from(left).unwrap_or_default()
+        });
+        let renew =
+            self.prepared.as_ref().filter(|_| self.stage == Stage::Alive).and_then(|prepared| prepared.renew_at);
+        let renew = renew.map(|at| now.1 + Duration::try_from(at.duration_since(now.0)).unwrap_or_default());
+        match [wake, renew, self.prepare_at, self.write_at].into_iter().flatten().min() {
+            Some(at) => self.shared.clock.sleep_until(at),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn step(&mut self) {
+        if self.stage == Stage::Removed && !self.gone {
+            return;
+        }
+        self.prepare_if_due();
+        if self.prepared.as_ref().and_then(|prepared| prepared.renew_at).is_some_and(|at| at <= self.shared.clock.now())
+        {
+            self.refresh();
+        }
+        let (pod, observed, verdict) = (self.pod.clone(), self.observed.clone(), self.verdict.clone());
+        let situation = self.situation(&pod, &observed, verdict.as_ref());
+        let plan = plan::plan(situation);
+        if plan.ending && self.ending_since.is_none() {
+            self.ending_since = Some(situation.now);
+        }
+        self.wake_at = plan.wake_at;
+        self.tell_backoff(&plan);
+        self.want_status(&situation, &plan);
+        self.verdict = self.verdict.take().or_else(|| plan.verdict.clone());
+        for action in plan.actions {
+            self.carry_out(action);
+        }
+        self.write();
+    }
+
+    fn situation<'a>(
+        &self,
+        pod: &'a Pod,
+        observed: &'a BTreeMap<String, Observed>,
+        verdict: Option<&'a Verdict>,
+    ) -> Situation<'a> {
+        let deletion = match (&self.pod.metadata.deletion_timestamp, self.gone) {
+            (_, true) => Deletion::Gone,
+            (Some(_), _) => Deletion::Asked { grace_s: self.pod.metadata.deletion_grace_period_seconds.unwrap_or(30) },
+            (None, _) => Deletion::No,
+        };
+        Situation {
+            pod,
+            observed,
+            sandbox_ready: self.prepared.is_some(),
+            deletion,
+            started_at: self.started_at,
+            verdict,
+            ending_since: self.ending_since,
+            now: self.shared.clock.now(),
+        }
+    }
+
+    fn role(&self, name: &str) -> Role {
+        self.containers.iter().find(|(_, one)| one.name == name).map_or(Role::Main, |(role, _)| *role)
+    }
+
+    fn event(&self, container: &str, kind: EventKind, reason: &str, message: String) {
+        self.shared.container_event(&self.pod, self.role(container), container, kind, reason, message);
+    }
+
+    fn spawn(&self, name: String, future: impl Future<Output = ()> + Send + 'static) {
+        self.shared.group.spawn(name, TaskKind::Transient, async move {
+            future.await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+}
+
+/// How a run came to be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Adoption {
+    Started,
+    Found,
+}
+
+/// The end that a pod's object already shows.
+fn terminal(pod: &Pod) -> Option<Verdict> {
+    let status = pod.status.as_ref()?;
+    let phase = match status.phase.as_deref()? {
+        "Succeeded" => "Succeeded",
+        "Failed" => "Failed",
+        _ => return None,
+    };
+    Some(Verdict { phase, reason: status.reason.clone(), message: status.message.clone() })
+}
+
+fn retry_after(failures: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(RETRY_LAST)
+}
+
+/// Removes the pod's object at once, if it is still this one; tries until the API server has answered.
+async fn delete_object(shared: &Shared, namespace: &str, name: &str, uid: &str) {
+    let api: Api<Pod> = Api::namespaced(shared.client.clone(), namespace);
+    let params = DeleteParams {
+        grace_period_seconds: Some(0),
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    for failures in 1.. {
+        match api.delete(name, &params).await {
+            Ok(_) => return,
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
+            Err(error) => tracing::warn!(namespace, name, %error, "cannot remove a pod's object"),
+        }
+        shared.clock.sleep(retry_after(failures)).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! A worker's one status: when it is written, and what is told when it changes.
+
+USES
+
+impl Worker {
+    pub(super) fn want_status(&mut self, situation: &Situation<'_>, plan: &Plan) {
+        // A pod that ended under an agent whose records are lost is left as that one wrote it.
+        let unknown = self.observed.values().all(|observed| observed.attempts.is_empty());
+        if self.gone || (terminal(&self.pod).is_some() && unknown) {
+            self.wanted = None;
+            return;
+        }
+        let now = self.shared.clock.instant();
+        if let Some(launched) = self.launched_at
+            && plan.waiting.is_empty()
+            && now < launched + START_PATIENCE
+        {
+            self.write_at = Some(launched + START_PATIENCE);
+            return;
+        }
+        let address = self.prepared.as_ref().map(|prepared| prepared.share.address.clone()).unwrap_or_default();
+        let address = if address.is_empty() { self.status.pod_ip.clone().unwrap_or_default() } else { address };
+        let place = Place { pod_address: &address, host_address: &self.shared.config.address };
+        let status = status::build(situation, plan, place, &self.status);
+        let base = Pod { status: Some(self.status.clone()), ..Pod::default() };
+        let written = status::is_written(&base, &status) && status::is_written(&self.pod, &status);
+        self.wanted = (!written).then_some(status);
+    }
+
+    pub(super) fn write(&mut self) {
+        let now = self.shared.clock.instant();
+        if self.writing || self.write_at.is_some_and(|at| now < at && self.write_failures > 0) {
+            return;
+        }
+        let Some(status) = self.wanted.take() else {
+            if self.write_failures == 0 && self.write_at.is_some_and(|at| at <= now) {
+                self.write_at = None;
+            }
+            return;
+        };
+        self.write_at = None;
+        self.writing = true;
+        let body = status::patch(&self.pod, &status);
+        self.status = status;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), &text(&self.pod.metadata.namespace));
+        let (name, notes) = (text(&self.pod.metadata.name), self.notes.clone());
+        self.spawn(format!("status of pod {}", self.uid), async move {
+            let written = api.patch_status(&name, &PatchParams::default(), &Patch::Strategic(&body)).await;
+            let _ = notes.send(Note::Written(written)).await;
+        });
+    }
+
+    pub(super) fn written(&mut self, result: Result<Pod, kube::Error>) {
+        self.writing = false;
+        match result {
+            Ok(pod) => {
+                self.write_failures = 0;
+                let newer =
+                    |one: &Pod| one.metadata.resource_version.as_deref().and_then(|one| one.parse::<u64>().ok());
+                if newer(&pod) >= newer(&self.pod) && pod.metadata.uid == self.pod.metadata.uid {
+                    self.pod = Arc::new(pod);
+                }
+                self.images_back_off();
+            }
+            // The object is gone, or another of its name is there: the watch tells in a moment.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                self.write_failures += 1;
+                self.write_at = Some(self.shared.clock.instant() + retry_after(self.write_failures));
+                self.status = PodStatus::default();
+            }
+            Err(error) => {
+                tracing::warn!(uid = self.uid, %error, "cannot write a pod's status");
+                self.write_failures += 1;
+                self.write_at = Some(self.shared.clock.instant() + retry_after(self.write_failures));
+                self.status = self.pod.status.clone().unwrap_or_default();
+            }
+        }
+    }
+
+    /// An image that could not be had is shown once as that, then as what is waited for.
+    pub(super) fn images_back_off(&mut self) {
+        let mut told = Vec::new();
+        for (name, observed) in &mut self.observed {
+            let Some(trouble) = observed.trouble.as_mut().filter(|trouble| trouble.reason == "ErrImagePull") else {
+                continue;
+            };
+            if observed.launching {
+                continue;
+            }
+            let container = self.containers.iter().find(|(_, one)| one.name == *name);
+            let image = container.and_then(|(_, one)| one.image.clone()).unwrap_or_default();
+            let message = format!("Back-off pulling image {image:?}");
+            trouble.reason = "ImagePullBackOff".to_owned();
+            trouble.message = format!("{message}: ErrImagePull: {}", trouble.message);
+            told.push((name.clone(), message));
+        }
+        for (name, message) in told {
+            self.event(&name, EventKind::Normal, "BackOff", message);
+            self.event(&name, EventKind::Warning, "Failed", "Error: ImagePullBackOff".to_owned());
+        }
+    }
+
+    pub(super) fn tell_backoff(&mut self, plan: &Plan) {
+        let pod = spec::full_name(&self.pod);
+        for (name, waiting) in &plan.waiting {
+            if waiting.reason == "CrashLoopBackOff" && self.waiting.get(name) != Some(waiting) {
+                let message = format!("Back-off restarting failed container {name} in pod {pod}");
+                self.event(name, EventKind::Warning, "BackOff", message);
+            }
+        }
+        self.waiting.clone_from(&plan.waiting);
+    }
+}
