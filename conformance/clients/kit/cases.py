@@ -8,16 +8,12 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
-from .client import Client
+from .client import Client, Skip
 
 CASES = []
 # Long enough for a busy machine; nothing waits this long when it goes well.
 WAIT_SECONDS = 30
 PARALLEL = int(os.environ.get("FERROFLOW_CASES_PARALLEL", "8"))
-
-
-class Skip(Exception):
-    """The case does not apply to this cluster; its text says why."""
 
 
 class Failure(AssertionError):

@@ -14,8 +14,8 @@ use clap::Parser;
 fn main() -> ExitCode {
     // A pod's supervisor is this same program; it must be chosen before any thread exists.
     let mut words = std::env::args_os();
-    if words.nth(1).is_some_and(|word| word == "pod-shim") {
-        return ExitCode::FAILURE;
+    if words.nth(1).is_some_and(|word| word == ferroflow_node::SHIM_SUBCOMMAND) {
+        return ferroflow_node::shim_main(words);
     }
     let args = args::Args::parse();
     match commands::run(args) {

@@ -1,14 +1,27 @@
 //! Puts the parts together: the cluster, its controllers, the node.
 
-use std::{path::Path, process};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+};
 
 use anyhow::Context;
+use ferroflow_api::names;
 use ferroflow_cluster::{Cluster, Controllers, Options};
-use ferroflow_platform::{clock::SharedClock, task::Group, telemetry};
+use ferroflow_node::{ImageTable, Node, NodeConfig, runtime::process::ShimCommand};
+use ferroflow_platform::{
+    clock::SharedClock,
+    controller::Caches,
+    identity::{Identity, MASTERS},
+    task::Group,
+    telemetry,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Parts, Up},
+    problem::Problem,
     record::Record,
 };
 
@@ -22,6 +35,7 @@ pub fn log() {
 /// A running server.
 pub struct Server {
     cluster: Cluster,
+    node: Option<String>,
 }
 
 /// Starts everything that was asked for.
@@ -37,8 +51,58 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
         eprintln!("error: {error}");
         process::exit(74);
     });
-    let cluster = Cluster::start(options, clock, group, failed).await.context("the cluster cannot be started")?;
-    Ok(Server { cluster })
+    let images = images(up)?;
+    let cluster = Cluster::start(options, clock.clone(), group.clone(), failed).await;
+    let cluster = cluster.context("the cluster cannot be started")?;
+    let node = match up.parts {
+        Parts::All => Some(start_node(data, up, images, &cluster, clock, group).await?),
+        Parts::Control | Parts::Api => None,
+    };
+    Ok(Server { cluster, node })
+}
+
+/// The images table that was given, and what its relative paths are relative to.
+fn images(up: &Up) -> anyhow::Result<(ImageTable, PathBuf)> {
+    let Some(file) = &up.images else { return Ok((ImageTable::default(), PathBuf::from("/"))) };
+    let hint = "docs/images.md shows what a table looks like";
+    let text = fs::read_to_string(file).with_context(|| format!("images table \"{}\" cannot be read", file.display()))?;
+    let table = toml::from_str(&text)
+        .map_err(|error| Problem::new(format!("images table \"{}\": {error}", file.display()), hint))?;
+    let base = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
+    Ok((table, base))
+}
+
+async fn start_node(
+    data: &Path,
+    up: &Up,
+    (images, images_base): (ImageTable, PathBuf),
+    cluster: &Cluster,
+    clock: SharedClock,
+    group: Group,
+) -> anyhow::Result<String> {
+    let name = node_name();
+    let identity = Identity::user(format!("system:node:{name}"), &["system:nodes", MASTERS]);
+    let caches = Caches::new(cluster.client(identity), group.clone());
+    let config = NodeConfig {
+        name: name.clone(),
+        data_dir: data.join("node"),
+        address: names::NODE_ADDRESS.to_owned(),
+        images,
+        images_base,
+        simulate: up.simulate.iter().cloned().collect(),
+        shim: ShimCommand::default(),
+    };
+    let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
+    cluster.set_agent(node);
+    Ok(name)
+}
+
+/// The host's name, as a node may have it.
+fn node_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '.';
+    let name: String = name.chars().filter(|character| fits(*character)).take(63).collect();
+    if name.is_empty() { "laptop".to_owned() } else { name }
 }
 
 impl Server {
@@ -59,7 +123,7 @@ impl Server {
 
     /// The node in a few words; `None` where there is none.
     pub fn describe_node(&self) -> Option<String> {
-        None
+        self.node.clone()
     }
 
     /// Ends the pods' processes.

@@ -29,10 +29,10 @@ pub fn register(caches: &Caches, clock: &SharedClock) {
         .run(&caches.group(), CronJobs { crons, jobs, recorder });
 }
 
-/// Looks a time zone up in the data base of the machine.
+/// Looks a time zone up in the data base.
 fn zone(cron: &CronJob) -> Zone {
     match cron.spec.as_ref().and_then(|spec| spec.time_zone.as_deref()) {
-        None | Some("") => Zone::Known(TimeZone::UTC),
+        None | Some("" | "UTC" | "Local") => Zone::Known(TimeZone::UTC),
         Some(name) => match TimeZone::get(name) {
             Ok(zone) => Zone::Known(zone),
             Err(_) => Zone::Unknown(format!("unknown time zone {name}")),

@@ -181,18 +181,18 @@ pub fn meta_of(seen: &Seen) -> Option<Meta> {
         api_version: one.api_version,
         kind: one.kind,
         name: one.name,
-        uid: one.uid,
+        uid: one.uid.into(),
         controller: one.controller,
         block_owner_deletion: one.block_owner_deletion,
     };
     Some(Meta {
         resource: seen.resource.clone(),
-        namespace: seen.entry.key.namespace.to_string(),
-        name: seen.entry.key.name.to_string(),
-        uid: metadata.uid,
-        resource_version: seen.entry.revision.to_string(),
+        namespace: seen.entry.key.namespace.clone(),
+        name: seen.entry.key.name.clone(),
+        uid: metadata.uid.into(),
+        resource_version: seen.entry.revision,
         owners: metadata.owner_references.unwrap_or_default().into_iter().map(owner).collect(),
-        finalizers: metadata.finalizers.unwrap_or_default(),
+        finalizers: metadata.finalizers.unwrap_or_default().into(),
         deleting: metadata.deletion_timestamp.is_some(),
     })
 }

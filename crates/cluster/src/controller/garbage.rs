@@ -92,7 +92,7 @@ impl Collector {
     }
 
     /// Carries actions out; returns the UIDs of those that no change will decide anew.
-    async fn execute(&self, actions: Vec<Action>) -> Vec<String> {
+    async fn execute(&self, actions: Vec<Action>) -> Vec<Arc<str>> {
         let mut failed = Vec::new();
         for batch in actions.chunks(AT_ONCE) {
             failed.extend(join_all(batch.iter().map(|action| self.act(action))).await.into_iter().flatten());
@@ -100,7 +100,7 @@ impl Collector {
         failed
     }
 
-    async fn act(&self, action: &Action) -> Option<String> {
+    async fn act(&self, action: &Action) -> Option<Arc<str>> {
         let (target, result) = match action {
             Action::Delete { target, propagation } => (target, self.delete(target, *propagation).await),
             Action::SetOwners { target, owners } => {
@@ -132,8 +132,8 @@ impl Collector {
             Propagation::Foreground => PropagationPolicy::Foreground,
             Propagation::Orphan => PropagationPolicy::Orphan,
         };
-        let preconditions =
-            Preconditions { uid: Some(target.uid.clone()), resource_version: Some(target.resource_version.clone()) };
+        let version = target.resource_version.to_string();
+        let preconditions = Preconditions { uid: Some(target.uid.to_string()), resource_version: Some(version) };
         let params = DeleteParams {
             propagation_policy: Some(policy),
             preconditions: Some(preconditions),
@@ -143,7 +143,8 @@ impl Collector {
     }
 
     async fn patch(&self, target: &Target, field: &str, value: Value) -> kube::Result<()> {
-        let patch = json!({"metadata": {"uid": target.uid, "resourceVersion": target.resource_version, field: value}});
+        let version = target.resource_version.to_string();
+        let patch = json!({"metadata": {"uid": &*target.uid, "resourceVersion": version, field: value}});
         let api = api(&self.client, &target.resource, &target.namespace);
         api.patch(&target.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
     }
@@ -166,7 +167,7 @@ pub fn api(client: &Client, resource: &ResourceId, namespace: &str) -> Api<Dynam
 }
 
 fn owner_json(owner: &OwnerRef) -> Value {
-    let mut json = json!({"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid});
+    let mut json = json!({"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": &*owner.uid});
     for (field, value) in [("controller", owner.controller), ("blockOwnerDeletion", owner.block_owner_deletion)] {
         if let Some(value) = value {
             json[field] = json!(value);
@@ -179,10 +180,10 @@ fn reference(target: &Target) -> ObjectReference {
     ObjectReference {
         api_version: Some(target.resource.api_version()),
         kind: Some(target.resource.kind.clone()),
-        name: Some(target.name.clone()),
-        namespace: Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty()),
-        uid: Some(target.uid.clone()),
-        resource_version: Some(target.resource_version.clone()),
+        name: Some(target.name.to_string()),
+        namespace: Some(target.namespace.to_string()).filter(|namespace| !namespace.is_empty()),
+        uid: Some(target.uid.to_string()),
+        resource_version: Some(target.resource_version.to_string()),
         field_path: None,
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     core::{
         admission::{self, Denied, Lookup},
         quota::Charge,
+        rbac,
         status::{Failure, Outcome},
     },
     registry::Registry,
@@ -112,6 +113,7 @@ impl Request<'_> {
         if operation == Operation::Delete {
             return Ok(admission::delete(&request, &self.api.lookup)?);
         }
+        self.check_grant(object, old)?;
         loop {
             let admitted = admission::validate(&request, &self.api.lookup, object, old)?;
             if self.options.dry_run || self.charge(admitted.charges).await? {
@@ -119,6 +121,18 @@ impl Request<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Nobody gives away more rights than he has.
+    fn check_grant(&self, object: &Value, old: Option<&Value>) -> Outcome<()> {
+        let resource = &self.served.resource;
+        if resource.group != rbac::GROUP {
+            return Ok(());
+        }
+        let user = rbac::User { name: &self.identity.name, groups: &self.identity.groups };
+        let write =
+            rbac::escalation::Write { plural: &resource.plural, namespace: &self.namespace, object, old };
+        Ok(rbac::escalation::check(&user, &write, &self.api.lookup)?)
     }
 
     /// Stores new usages; whether all quotas were as admission saw them.

@@ -45,7 +45,7 @@ fn ask(oracle: &mut Oracle, tally: &mut Tally, cases: &[Value]) {
         let outcome = match answer {
             Answer::Value(theirs) => {
                 let theirs = canonical(theirs);
-                if ours == theirs { Ok(()) } else { Err(told(&ours, &theirs)) }
+                if ours == theirs { Ok(()) } else { Err(told(case, &ours, &theirs)) }
             }
             Answer::Error(text) | Answer::Panic(text) => Err(format!("the oracle fails: {text}")),
         };
@@ -53,13 +53,15 @@ fn ask(oracle: &mut Oracle, tally: &mut Tally, cases: &[Value]) {
     }
 }
 
-fn told(ours: &Value, theirs: &Value) -> String {
+fn told(case: &Value, ours: &Value, theirs: &Value) -> String {
     let mut text = difference(ours, theirs);
     for key in ["rules", "left"] {
         if ours[key] != theirs[key] {
-            text.push_str(&format!("\n{key}: ours {} theirs {}", ours[key], theirs[key]));
+            text.push_str(&format!("\n{key}:\n  ours   {}\n  theirs {}", ours[key], theirs[key]));
         }
     }
+    text.push_str(&format!("\nrule: {}", case["schema"]["x-kubernetes-validations"]));
+    text.push_str(&format!("\nobject: {}\nold: {}", case["object"]["spec"], case["old"]["spec"]));
     text
 }
 

@@ -209,14 +209,13 @@ async fn status_of(
         Ok(response.status().as_u16())
     };
     tokio::pin!(connection, exchange);
-    loop {
-        tokio::select! {
-            biased;
-            result = &mut exchange => return result,
-            ended = &mut connection => {
-                ended.map_err(|error| error.to_string())?;
-                return exchange.await;
-            }
+    // The connection only moves bytes; when it ends first, the answer is there or will never be.
+    tokio::select! {
+        biased;
+        result = &mut exchange => result,
+        ended = &mut connection => {
+            ended.map_err(|error| error.to_string())?;
+            exchange.await
         }
     }
 }
@@ -231,3 +230,7 @@ async fn collect(stream: Option<Box<dyn AsyncRead + Send + Unpin>>) -> String {
 fn go_seconds(duration: Duration) -> String {
     crate::core::plan::go_duration(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

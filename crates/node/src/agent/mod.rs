@@ -16,7 +16,11 @@ mod worker;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use ferroflow_platform::{
@@ -31,11 +35,12 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     core::{
         image::ImageTable,
+        record::Attempt,
         spec::{self, Role},
     },
     image::Environments,
     runtime::{
-        self, PodRecord, PodRuntime, Sandbox,
+        self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
     },
 };
@@ -90,6 +95,8 @@ struct Shared {
     /// Pods that an earlier agent left, until their workers take them up.
     stored: Mutex<HashMap<String, PodRecord>>,
     pods: Mutex<HashMap<String, Handle>>,
+    /// The node is ending its pods: workers act no more.
+    leaving: AtomicBool,
 }
 
 /// A worker from outside, by the uid of its pod.
@@ -101,6 +108,8 @@ struct Handle {
 
 /// Notes that wait for a worker; whoever sends more waits.
 const NOTES: usize = 64;
+/// How often it is looked whether pods that were told to end have ended.
+const STOP_LOOK: Duration = Duration::from_millis(20);
 
 impl Node {
     /// Registers the node and begins to run its pods. Everything it does runs in `group`; pods go on
@@ -136,11 +145,54 @@ impl Node {
             group,
             stored: Mutex::new(stored.into_iter().map(|record| (record.uid.clone(), record)).collect()),
             pods: Mutex::default(),
+            leaving: AtomicBool::new(false),
             config,
         });
         register::start(&shared).await?;
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
+    }
+
+    /// How well the node's pods are kept apart.
+    pub fn isolation(&self) -> Isolation {
+        self.shared.runtime.isolation()
+    }
+
+    /// How many pods have a sandbox here, ended ones included.
+    pub fn pods(&self) -> usize {
+        let pods = self.shared.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.values().filter(|handle| handle.sandbox.is_some()).count()
+    }
+
+    /// Ends the processes of all pods: asks them, and kills what is left after `patience`. Nothing is
+    /// started any more; the next node goes on with what their restart policies say.
+    pub async fn stop_pods(&self, patience: Duration) {
+        self.shared.leaving.store(true, Ordering::Release);
+        let sandboxes: Vec<Arc<dyn Sandbox>> = {
+            let pods = self.shared.pods.lock().unwrap_or_else(PoisonError::into_inner);
+            pods.values().filter_map(|handle| handle.sandbox.clone()).collect()
+        };
+        let stopped = sandboxes.iter().map(|sandbox| self.stop_sandbox(&**sandbox, patience));
+        futures::future::join_all(stopped).await;
+    }
+
+    async fn stop_sandbox(&self, sandbox: &dyn Sandbox, patience: Duration) {
+        let deadline = self.shared.clock.instant() + patience;
+        let running = async || {
+            let attempts = sandbox.attempts().await.unwrap_or_default();
+            attempts.into_iter().filter(Attempt::is_running).map(|attempt| attempt.container).collect::<Vec<_>>()
+        };
+        for container in running().await {
+            if let Err(error) = sandbox.stop(container, libc::SIGTERM, patience).await {
+                tracing::debug!(%error, "cannot stop a container");
+            }
+        }
+        while !running().await.is_empty() && self.shared.clock.instant() < deadline {
+            self.shared.clock.sleep(STOP_LOOK).await;
+        }
+        if let Err(error) = sandbox.rest().await {
+            tracing::debug!(%error, "cannot end a supervisor");
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
     core::{
         address,
         device::{self, Devices},
-        quantity, spec,
+        quantity,
+        spec::{self, Role},
     },
     runtime::PodRecord,
 };
@@ -93,12 +94,15 @@ impl Pool {
     fn devices(&self, pod: &Pod, state: &State) -> Result<BTreeMap<String, Devices>, (&'static str, String)> {
         let containers = pod.spec.as_ref().map(spec::containers).unwrap_or_default();
         let mut chosen: BTreeMap<String, Devices> = BTreeMap::new();
-        for (_, container) in containers {
+        // Init containers last: they have ended when the others start, and may use the same devices.
+        let (inits, others): (Vec<_>, Vec<_>) = containers.into_iter().partition(|(role, _)| *role == Role::Init);
+        for (role, container) in others.into_iter().chain(inits) {
             let wanted = self.wanted(&container);
             if wanted.is_empty() {
                 continue;
             }
-            let held = state.shares.values().flat_map(|share| share.devices.values()).chain(chosen.values());
+            let own = chosen.values().filter(|_| role != Role::Init);
+            let held = state.shares.values().flat_map(|share| share.devices.values()).chain(own);
             let devices = device::allocate(&wanted, &self.capacity, held).map_err(|(resource, free)| {
                 let message = format!(
                     "Allocate failed due to requested number of devices unavailable for {resource}. Requested: {}, Available: {free}, which is unexpected",
@@ -140,5 +144,32 @@ impl Pool {
     /// Completes when something has been given back.
     pub async fn released(&self) {
         self.released.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(init: u32, main: u32) -> Pod {
+        let container = |name: &str, count: u32| json!({"name": name, "resources": {"limits": {"nvidia.com/gpu": count.to_string()}}});
+        let spec = json!({"initContainers": [container("i", init)], "containers": [container("a", main)]});
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn a_pod_gets_the_same_share_again_and_gives_it_back_once() {
+        let pool = Pool::new(BTreeMap::from([(device::NVIDIA_GPU.to_owned(), 2)]), "10.200.0.1".to_owned());
+        let share = pool.take(&pod(2, 1), "1").unwrap();
+        assert_eq!(share.address, "10.244.0.2");
+        assert_eq!(share.devices["a"][device::NVIDIA_GPU], [0]);
+        assert_eq!(share.devices["i"][device::NVIDIA_GPU], [0, 1]);
+        assert_eq!(pool.take(&pod(2, 1), "1").unwrap(), share);
+        let (reason, message) = pool.take(&pod(0, 1), "2").unwrap_err();
+        assert_eq!(reason, "UnexpectedAdmissionError");
+        assert!(message.contains("nvidia.com/gpu. Requested: 1, Available: 0"), "{message}");
+        pool.rest("1");
+        assert_eq!(pool.take(&pod(0, 1), "2").unwrap().address, "10.244.0.3");
     }
 }

@@ -327,7 +327,8 @@ impl Planner<'_> {
             match role {
                 Role::Sidecar => {
                     self.keep(&name, Role::Sidecar);
-                    if !initialised && !(observed.is_running() && observed.started) {
+                    let up = observed.is_running() && observed.started;
+                    if !initialised && !up {
                         return false;
                     }
                 }

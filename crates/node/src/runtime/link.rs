@@ -135,7 +135,7 @@ impl LinkTask {
             reading
         };
         loop {
-            match self.socket.get_mut().next::<Message>() {
+            match self.socket.get_mut().take_message::<Message>() {
                 Ok(Some(Message::Reply(reply))) => {
                     let descriptor = self.socket.get_mut().take_descriptor();
                     if let Some(waiting) = self.pending.remove(&reply.id) {

@@ -7,11 +7,12 @@
 pub mod link;
 pub mod logs;
 pub mod process;
+mod records;
 mod session;
-mod termination;
+mod start;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 

@@ -5,12 +5,11 @@
 //! mounts are rewritten where they occur in a command, its arguments and its variables.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     fs, io,
     os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,19 +20,16 @@ use ferroflow_platform::{
     kubelet::{ContainerUsage, ExecOptions, ExecSession, ExitStatus},
     task::{Group, Kind},
 };
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{
     Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox,
     link::{self, Link},
-    logs, session, termination,
+    logs, records, session,
+    start::{self, make_directory},
 };
 use crate::{
-    core::{
-        record::{Attempt, Exit, ExitReason},
-        rewrite::{Mapping, Rewriter},
-    },
+    core::record::{Attempt, Exit, ExitReason},
     shim::{
         self, Durability,
         protocol::{self, Answer, Live, Operation},
@@ -43,10 +39,6 @@ use crate::{
 
 const SOCKET: &str = "s";
 const POD_FILE: &str = "pod.json";
-/// Where programs are looked for in a container that sets no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Runs of a container of which log and record are kept: the last one, the one before, and one to spare.
-const RUNS_KEPT: u32 = 3;
 /// `/proc` counts time in hundredths of a second on every Linux: proc_pid_stat(5), `USER_HZ`.
 const TICK_NANOSECONDS: u64 = 1_000_000_000 / 100;
 
@@ -152,7 +144,7 @@ impl ProcessSandbox {
         self.shared.group.spawn("events of a pod's supervisor", Kind::Transient, async move {
             while let Some(event) = receiver.recv().await {
                 let protocol::Event::Exited(mut attempt) = event else { continue };
-                fill_message(&directory, &mut attempt);
+                records::fill_message(&directory, &mut attempt);
                 if events.send(Event::Exited(attempt)).await.is_err() {
                     return Ok(());
                 }
@@ -224,122 +216,6 @@ impl ProcessSandbox {
         }
     }
 
-    fn home(&self, container: &str) -> PathBuf {
-        self.directory.join("root").join(container)
-    }
-
-    /// Makes the directories of a container and says how to start it.
-    fn prepare(&self, launch: Launch) -> Result<protocol::Start, Error> {
-        let home = self.home(&launch.container);
-        make_directory(&self.directory.join("run").join(&launch.container), 0o700)?;
-        make_directory(&self.directory.join("logs").join(&launch.container), 0o700)?;
-        let world = if launch.user.is_some() { 0o777 } else { 0o755 };
-        make_directory(&home, world)?;
-        make_directory(&home.join("tmp"), 0o777)?;
-        let message = message_file(&self.directory, &launch.container, launch.number);
-        fs::File::create(&message).map_err(|error| Error::file("create", &message, error))?;
-        let _ = fs::set_permissions(&message, fs::Permissions::from_mode(0o666));
-
-        self.forget_old_runs(&launch.container, launch.number);
-        let text = |path: &Path| path.display().to_string();
-        let mounts = launch.mounts.iter().map(|mount| Mapping { from: mount.target.clone(), to: text(&mount.source) });
-        let termination = Mapping { from: launch.termination_path.clone(), to: text(&message) };
-        let rewriter = Rewriter::new(mounts.chain([termination]));
-        let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
-        let id = container_id(&self.uid, &launch.container, launch.number);
-        let env = self.environment(&launch, &rewriter, &home, &id);
-        Ok(protocol::Start {
-            attempt: Attempt {
-                version: 1,
-                container: launch.container,
-                number: launch.number,
-                id,
-                image: launch.image,
-                image_id: launch.image_id,
-                backoff_s: launch.backoff_s,
-                message_from_log: launch.message_from_log,
-                started_at: self.shared.clock.now(),
-                exit: None,
-            },
-            argv: launch.argv.iter().map(|argument| rewriter.apply(argument)).collect(),
-            env,
-            working_dir,
-            tty: launch.tty,
-            stdin: launch.stdin,
-            stdin_once: launch.stdin_once,
-            memory_limit_bytes: launch.memory_limit_bytes,
-            user: launch.user,
-            group: launch.group,
-        })
-    }
-
-    /// Removes what is left of runs that nobody can ask for any more.
-    fn forget_old_runs(&self, container: &str, number: u32) {
-        let Some(old) = number.checked_sub(RUNS_KEPT) else { return };
-        let log = self.log(container, old);
-        let rotated = (1..16).map(|number| shim::rotated(&log.log, number));
-        let message = message_file(&self.directory, container, old);
-        for path in [log.record, log.log.clone(), message].into_iter().chain(rotated) {
-            // Most of the older files of a log were never there.
-            let _ = fs::remove_file(path);
-        }
-    }
-
-    fn environment(&self, launch: &Launch, rewriter: &Rewriter, home: &Path, id: &str) -> BTreeMap<String, String> {
-        let mut env = BTreeMap::from([
-            ("HOME".to_owned(), home.display().to_string()),
-            ("TMPDIR".to_owned(), home.join("tmp").display().to_string()),
-            ("LANG".to_owned(), "C.UTF-8".to_owned()),
-        ]);
-        env.extend(launch.env.iter().map(|(name, value)| (name.clone(), rewriter.apply(value))));
-        let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.to_owned());
-        let first = launch.path_first.iter().map(|directory| directory.display().to_string());
-        let path: Vec<String> = first.chain([path]).collect();
-        env.insert("PATH".to_owned(), path.join(":"));
-        if launch.tty {
-            env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
-        }
-        env.insert(shim::CONTAINER_ID_VARIABLE.to_owned(), id.to_owned());
-        env
-    }
-
-    /// Runs of which there is a record; one that is not alive and has no end was lost.
-    fn read_records(&self, live: &[Live]) -> Result<Vec<Attempt>, Error> {
-        let run = self.directory.join("run");
-        let mut attempts = Vec::new();
-        let containers = fs::read_dir(&run).map_err(|error| Error::file("list", &run, error))?;
-        for directory in containers.flatten() {
-            let files = fs::read_dir(directory.path()).map_err(|error| Error::file("list", directory.path(), error))?;
-            for file in files.flatten().map(|entry| entry.path()) {
-                if file.extension().is_some_and(|extension| extension == "json") {
-                    let bytes = fs::read(&file).map_err(|error| Error::file("read", &file, error))?;
-                    // A record that the power cut in half is one of a run that was lost.
-                    attempts.extend(serde_json::from_slice::<Attempt>(&bytes));
-                }
-            }
-        }
-        attempts.sort_by(|a, b| (&a.container, a.number).cmp(&(&b.container, b.number)));
-        for attempt in &mut attempts {
-            let alive = live.iter().any(|live| live.container == attempt.container && live.number == attempt.number);
-            if attempt.exit.is_none() && !alive {
-                self.mark_lost(attempt);
-            }
-            fill_message(&self.directory, attempt);
-        }
-        Ok(attempts)
-    }
-
-    fn mark_lost(&self, attempt: &mut Attempt) {
-        attempt.exit = Some(Exit {
-            code: 137,
-            reason: ExitReason::ContainerStatusUnknown,
-            message: "The container could not be located: the supervisor of its pod has ended".to_owned(),
-            finished_at: self.shared.clock.now(),
-        });
-        // The next agent comes to the same conclusion if this cannot be stored.
-        let _ = shim::write_record(&self.directory, attempt, Durability::Disk);
-    }
-
     async fn live(&self) -> Vec<Live> {
         let Some(link) = self.current_link() else { return Vec::new() };
         match link.call(Operation::Status, Vec::new()).await {
@@ -372,7 +248,8 @@ impl Sandbox for ProcessSandbox {
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, Result<Attempt, Error>> {
         Box::pin(async move {
-            let start = self.prepare(launch)?;
+            records::forget_old(&self.directory, &launch.container, launch.number);
+            let start = start::prepare(&self.directory, &self.uid, launch, self.shared.clock.now())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {
@@ -401,8 +278,10 @@ impl Sandbox for ProcessSandbox {
 
     fn attempts(&self) -> BoxFuture<'_, Result<Vec<Attempt>, Error>> {
         Box::pin(async move {
+            let found = records::read(&self.directory)?;
+            // In this order: a run that starts meanwhile is not in the records yet.
             let live = self.live().await;
-            self.read_records(&live)
+            Ok(records::settle(&self.directory, found, &live, self.shared.clock.now()))
         })
     }
 
@@ -477,10 +356,7 @@ impl Sandbox for ProcessSandbox {
     }
 
     fn log(&self, container: &str, number: u32) -> logs::Location {
-        logs::Location {
-            log: self.directory.join("logs").join(container).join(format!("{number}.log")),
-            record: shim::record_path(&self.directory, container, number),
-        }
+        records::location(&self.directory, container, number)
     }
 
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>> {
@@ -519,33 +395,4 @@ impl Sandbox for ProcessSandbox {
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })
     }
-}
-
-fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(path)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .map_err(|error| Error::file("make", path, error))
-}
-
-fn working_dir(wanted: Option<&str>, rewriter: &Rewriter, home: &Path) -> String {
-    let rewritten = wanted.map(|path| rewriter.apply(path));
-    rewritten.filter(|path| Path::new(path).is_dir()).unwrap_or_else(|| home.display().to_string())
-}
-
-fn message_file(pod: &Path, container: &str, number: u32) -> PathBuf {
-    pod.join("root").join(container).join(format!("termination-log-{number}"))
-}
-
-fn fill_message(pod: &Path, attempt: &mut Attempt) {
-    let message = message_file(pod, &attempt.container, attempt.number);
-    termination::fill(attempt, &message, &shim::log_path(pod, attempt));
-}
-
-/// The id of a run: the same for the same run, and no other.
-fn container_id(uid: &str, container: &str, number: u32) -> String {
-    let digest = Sha256::digest(format!("{uid}/{container}/{number}"));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -67,14 +67,16 @@ fn record(uid: &str) -> PodRecord {
     }
 }
 
-async fn open(directory: &Path) -> (ProcessRuntime, Arc<dyn Sandbox>, mpsc::Receiver<Event>) {
+/// A runtime in `directory` with the sandbox of one pod.
+pub(crate) async fn open(directory: &Path) -> (ProcessRuntime, Arc<dyn Sandbox>, mpsc::Receiver<Event>) {
     let node = ProcessRuntime::new(directory.to_owned(), shim_command(), SystemClock::shared(), Group::new()).unwrap();
     let (sender, events) = mpsc::channel(16);
     let sandbox = node.open(record("uid-1"), sender).await.unwrap();
     (node, sandbox, events)
 }
 
-fn shell(container: &str, script: &str) -> Launch {
+/// A container that runs a script.
+pub(crate) fn shell(container: &str, script: &str) -> Launch {
     Launch {
         container: container.to_owned(),
         image: "busybox".to_owned(),

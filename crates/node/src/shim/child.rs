@@ -62,10 +62,8 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
         command.pre_exec(move || {
             rustix::process::setsid()?;
             unblock_signals()?;
-            if is_terminal {
-                if libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
-                    return Err(io::Error::last_os_error());
-                }
+            if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                return Err(io::Error::last_os_error());
             }
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // The supervisor may have died before that took effect.

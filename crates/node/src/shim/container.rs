@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::{
     child::{self, Program, Streams},
     journal::{Journal, Limits, Source},
+    outlet::{Outlet, State},
     protocol::Start,
 };
 use crate::core::record::{Attempt, Exit, ExitReason};
@@ -32,12 +33,6 @@ pub struct Ended {
     pub code: i32,
 }
 
-/// Someone who joined the streams.
-struct Tap {
-    stdout: Option<File>,
-    stderr: Option<File>,
-}
-
 /// A container that runs.
 pub struct Container {
     pub start: Start,
@@ -48,7 +43,8 @@ pub struct Container {
     /// A source that has ended is `None`, so that the numbers of the others stay.
     sources: Vec<(Source, Option<File>)>,
     journal: Journal,
-    taps: Vec<Tap>,
+    /// Those who joined the streams.
+    outlets: Vec<(Source, Outlet)>,
     stdin: Option<OwnedFd>,
     terminal: Option<File>,
 }
@@ -92,7 +88,7 @@ impl Container {
             out_of_memory: false,
             sources,
             journal,
-            taps: Vec::new(),
+            outlets: Vec::new(),
             stdin,
             terminal,
         })
@@ -121,7 +117,7 @@ impl Container {
                 let bytes = &buffer[..length];
                 // A full disk costs the log its lines; it must not cost the container its life.
                 let _ = self.journal.append(source, bytes, now);
-                self.taps.retain_mut(|tap| tap.write(source, bytes));
+                self.outlets.retain_mut(|(wanted, outlet)| *wanted != source || outlet.write(bytes) != State::Closed);
                 Progress::Some(length)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Nothing,
@@ -140,10 +136,11 @@ impl Container {
         stderr: Option<OwnedFd>,
         wants_stdin: bool,
     ) -> io::Result<Option<OwnedFd>> {
-        for end in [&stdout, &stderr].into_iter().flatten() {
-            rustix::io::ioctl_fionbio(end, true)?;
+        for (source, end) in [(Source::Stdout, stdout), (Source::Stderr, stderr)] {
+            if let Some(end) = end {
+                self.outlets.push((source, Outlet::new(end)?));
+            }
         }
-        self.taps.push(Tap { stdout: stdout.map(File::from), stderr: stderr.map(File::from) });
         if let Some(terminal) = &self.terminal {
             return Ok(Some(OwnedFd::from(terminal.try_clone()?)));
         }
@@ -156,8 +153,19 @@ impl Container {
         self.stdin.as_ref().map(OwnedFd::try_clone).transpose()
     }
 
-    /// Reads what is left, closes the log and stores the exit; the process has been waited for.
-    pub fn finish(mut self, pod: &Path, ended: Ended, now: Timestamp) -> Attempt {
+    /// Ends whose reader is not done with what was written.
+    pub fn waiting_outlets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.outlets.iter().filter(|(_, outlet)| outlet.is_waiting()).map(|(_, outlet)| outlet.fd())
+    }
+
+    /// Writes on to those who joined and were slow.
+    pub fn flush(&mut self) {
+        self.outlets.retain_mut(|(_, outlet)| outlet.flush() != State::Closed);
+    }
+
+    /// Reads what is left, closes the log and stores the exit; the process has been waited for. Gives
+    /// back the ends that still have something to write.
+    pub fn finish(mut self, pod: &Path, ended: Ended, now: Timestamp) -> (Attempt, Vec<Outlet>) {
         let mut buffer = vec![0_u8; READ_SIZE];
         for index in 0..self.sources.len() {
             let mut total = 0;
@@ -178,7 +186,8 @@ impl Container {
         attempt.exit = Some(Exit { code: ended.code, reason, message: String::new(), finished_at: now });
         // What cannot be stored is still told to the agent.
         let _ = write_record(pod, &attempt, Durability::Disk);
-        attempt
+        let outlets = self.outlets.into_iter().map(|(_, outlet)| outlet).filter(Outlet::is_waiting);
+        (attempt, outlets.collect())
     }
 }
 
@@ -187,21 +196,6 @@ enum Progress {
     Some(usize),
     Nothing,
     Ended,
-}
-
-impl Tap {
-    /// Whether the listener is still there.
-    fn write(&mut self, source: Source, bytes: &[u8]) -> bool {
-        let end = match source {
-            Source::Stdout => &mut self.stdout,
-            Source::Stderr => &mut self.stderr,
-        };
-        let Some(file) = end else { return true };
-        match file.write(bytes) {
-            Ok(_) => true,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        }
-    }
 }
 
 fn separate_streams(

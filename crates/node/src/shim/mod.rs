@@ -8,6 +8,7 @@
 mod child;
 mod container;
 mod journal;
+mod outlet;
 pub mod protocol;
 mod supervisor;
 pub mod tree;

@@ -19,6 +19,7 @@ use rustix::{
 use super::{
     child::{self, Program, Streams},
     container::{Container, Ended},
+    outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
     tree,
     wire::{Reading, Wire},
@@ -40,6 +41,7 @@ enum Source {
     Signals,
     Connection(u64),
     Container(String, usize),
+    Outlets,
 }
 
 /// The state of the supervisor.
@@ -52,10 +54,12 @@ pub struct Supervisor {
     containers: BTreeMap<String, Container>,
     /// Further processes, and the connection that asked for each.
     commands: BTreeMap<i32, u64>,
+    /// Output of ended containers that someone is still reading.
+    outlets: Vec<Outlet>,
     /// Ids of containers that ended; processes that escaped them are ended too.
     ended: Vec<String>,
     watchdog_at: Option<Instant>,
-    started_any: bool,
+    served_any: bool,
     leaving: bool,
 }
 
@@ -75,9 +79,10 @@ impl Supervisor {
             next_connection: 0,
             containers: BTreeMap::new(),
             commands: BTreeMap::new(),
+            outlets: Vec::new(),
             ended: Vec::new(),
             watchdog_at: None,
-            started_any: false,
+            served_any: false,
             leaving: false,
         })
     }
@@ -93,6 +98,7 @@ impl Supervisor {
                     Source::Listener => self.accept(),
                     Source::Signals => self.drain_signals(),
                     Source::Connection(number) => self.serve(number),
+                    Source::Outlets => self.flush(),
                     Source::Container(name, index) => {
                         if let Some(container) = self.containers.get_mut(&name) {
                             container.read(index, Timestamp::now());
@@ -108,8 +114,8 @@ impl Supervisor {
     }
 
     fn is_done(&self) -> bool {
-        let idle = self.containers.is_empty() && self.commands.is_empty();
-        (self.leaving && idle) || (idle && self.started_any && self.connections.is_empty())
+        let idle = self.containers.is_empty() && self.commands.is_empty() && self.outlets.is_empty();
+        (self.leaving && idle) || (idle && self.served_any && self.connections.is_empty())
     }
 
     fn wait(&self) -> Result<Vec<Source>, String> {
@@ -129,6 +135,11 @@ impl Supervisor {
                 names.push(Source::Container(name.clone(), index));
             }
         }
+        let ended = self.outlets.iter().map(Outlet::fd);
+        for outlet in self.containers.values().flat_map(Container::waiting_outlets).chain(ended) {
+            set.push(PollFd::from_borrowed_fd(outlet, PollFlags::OUT));
+            names.push(Source::Outlets);
+        }
         match rustix::event::poll(&mut set, self.timeout(Instant::now()).as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
@@ -136,6 +147,11 @@ impl Supervisor {
         }
         let ready: Vec<bool> = set.iter().map(|entry| !entry.revents().is_empty()).collect();
         Ok(names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(name, _)| name).collect())
+    }
+
+    fn flush(&mut self) {
+        self.containers.values_mut().for_each(Container::flush);
+        self.outlets.retain_mut(|outlet| outlet.flush() == State::Waiting);
     }
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
@@ -151,6 +167,7 @@ impl Supervisor {
                 continue;
             }
             if let Ok(wire) = Wire::new(stream) {
+                self.served_any = true;
                 self.next_connection += 1;
                 self.connections.insert(self.next_connection, Connection { wire, subscribed: false });
             }
@@ -162,7 +179,7 @@ impl Supervisor {
         let read = connection.wire.flush().and_then(|()| connection.wire.read());
         loop {
             let Some(connection) = self.connections.get_mut(&number) else { return };
-            match connection.wire.next::<Request>() {
+            match connection.wire.take_message::<Request>() {
                 Ok(Some(request)) => self.answer(number, request),
                 Ok(None) => break,
                 Err(_) => return self.drop_connection(number),
@@ -233,10 +250,12 @@ impl Supervisor {
 
     fn start(&mut self, start: Start) -> Result<Answer, String> {
         let name = start.attempt.container.clone();
-        if self.containers.contains_key(&name) {
-            return Err(format!("container {name:?} runs already"));
+        if let Some(running) = self.containers.get(&name) {
+            // An agent that was killed may have asked for the same: once is enough.
+            let attempt = running.start.attempt.clone();
+            let same = attempt.number == start.attempt.number;
+            return if same { Ok(Answer::Started(attempt)) } else { Err(format!("container {name:?} runs already")) };
         }
-        self.started_any = true;
         let watched = start.memory_limit_bytes.is_some();
         let container = Container::start(&self.directory, start, Timestamp::now())?;
         let attempt = container.start.attempt.clone();
@@ -329,7 +348,8 @@ impl Supervisor {
         kill_group(container.pid, Signal::KILL);
         self.ended.push(container.start.attempt.id.clone());
         self.sweep();
-        let attempt = container.finish(&self.directory, ended, Timestamp::now());
+        let (attempt, outlets) = container.finish(&self.directory, ended, Timestamp::now());
+        self.outlets.extend(outlets);
         let listeners: Vec<u64> =
             self.connections.iter().filter(|(_, one)| one.subscribed).map(|(number, _)| *number).collect();
         for number in listeners {

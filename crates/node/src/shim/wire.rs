@@ -99,7 +99,7 @@ impl Wire {
     ///
     /// # Errors
     /// When the bytes are no message.
-    pub fn next<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
+    pub fn take_message<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
         protocol::decode(&mut self.incoming)
     }
 

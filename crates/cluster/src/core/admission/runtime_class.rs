@@ -38,7 +38,8 @@ fn choose_nodes(request: &Request, class: &Value, object: &mut Value) -> Result<
         if let Some(given) = given.and_then(Value::as_str) {
             let value = value.as_str().unwrap_or_default();
             let cause = format!(
-                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {given}"
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = \
+                 {given}"
             );
             return Err(Denied::forbidden(request, Some(object), cause));
         }

@@ -1,20 +1,21 @@
 //! The graph itself: nodes by UID, dependents by owner, and the decision about one node.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{Action, Change, FOREGROUND, Kinds, Meta, ORPHAN, OwnerRef, Propagation};
 
 /// All objects and their owner references.
 #[derive(Debug, Default)]
 pub struct Graph {
-    nodes: HashMap<String, Meta>,
+    nodes: HashMap<Arc<str>, Meta>,
     /// UIDs of the objects that name an owner, by the owner's UID, whether or not the owner exists.
-    dependents: HashMap<String, BTreeSet<String>>,
+    dependents: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Owners that existed and are gone, as long as somebody still names them. Their kind need not be
     /// served any more.
-    gone: HashSet<String>,
+    gone: HashSet<Arc<str>>,
     /// Owner references of other namespaces that were told about: dependent, owner.
-    told: HashSet<(String, String)>,
+    told: HashSet<(Arc<str>, Arc<str>)>,
     /// False until the first full picture is in; nothing is decided before.
     complete: bool,
 }
@@ -42,7 +43,7 @@ impl Graph {
     /// Says that everything that exists is loaded; decides about all of it.
     pub fn loaded(&mut self, kinds: &dyn Kinds) -> Vec<Action> {
         self.complete = true;
-        let mut all: Vec<String> = self.nodes.keys().cloned().collect();
+        let mut all: Vec<Arc<str>> = self.nodes.keys().cloned().collect();
         all.sort_unstable();
         self.decide_all(all, kinds)
     }
@@ -62,12 +63,12 @@ impl Graph {
     /// Decides anew about one object, for a caller whose action failed for a reason that no change will
     /// tell of.
     pub fn again(&mut self, uid: &str, kinds: &dyn Kinds) -> Vec<Action> {
-        self.decide_all(vec![uid.to_owned()], kinds)
+        self.decide_all(vec![uid.into()], kinds)
     }
 
     /// Decides about every object that has owners, for when kinds begin or cease to be served.
     pub fn kinds_changed(&mut self, kinds: &dyn Kinds) -> Vec<Action> {
-        let mut owned: Vec<String> =
+        let mut owned: Vec<Arc<str>> =
             self.nodes.values().filter(|meta| !meta.owners.is_empty()).map(|meta| meta.uid.clone()).collect();
         owned.sort_unstable();
         self.decide_all(owned, kinds)
@@ -83,7 +84,7 @@ impl Graph {
         self.nodes.is_empty()
     }
 
-    fn upsert(&mut self, meta: Meta) -> Vec<String> {
+    fn upsert(&mut self, meta: Meta) -> Vec<Arc<str>> {
         let uid = meta.uid.clone();
         let mut concerned = vec![uid.clone()];
         let old = self.nodes.get(&uid);
@@ -104,7 +105,7 @@ impl Graph {
 
     fn insert(&mut self, meta: Meta) {
         if let Some(old) = self.nodes.get(&meta.uid) {
-            let dropped: Vec<String> = old
+            let dropped: Vec<Arc<str>> = old
                 .owners
                 .iter()
                 .filter(|before| !meta.owners.iter().any(|now| now.uid == before.uid))
@@ -118,21 +119,21 @@ impl Graph {
         self.nodes.insert(meta.uid.clone(), meta);
     }
 
-    fn remove(&mut self, uid: &str) -> Vec<String> {
+    fn remove(&mut self, uid: &Arc<str>) -> Vec<Arc<str>> {
         let Some(old) = self.nodes.remove(uid) else { return Vec::new() };
-        let owners: Vec<String> = old.owners.into_iter().map(|owner| owner.uid).collect();
+        let owners: Vec<Arc<str>> = old.owners.iter().map(|owner| owner.uid.clone()).collect();
         self.unlink(uid, &owners);
-        let mut concerned: Vec<String> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
+        let mut concerned: Vec<Arc<str>> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
         if !concerned.is_empty() {
-            self.gone.insert(uid.to_owned());
+            self.gone.insert(uid.clone());
         }
         concerned.extend(owners);
         concerned
     }
 
-    fn unlink(&mut self, dependent: &str, owners: &[String]) {
+    fn unlink(&mut self, dependent: &Arc<str>, owners: &[Arc<str>]) {
         for owner in owners {
-            self.told.remove(&(dependent.to_owned(), owner.clone()));
+            self.told.remove(&(dependent.clone(), owner.clone()));
             let Some(dependents) = self.dependents.get_mut(owner) else { continue };
             dependents.remove(dependent);
             if dependents.is_empty() {
@@ -142,7 +143,7 @@ impl Graph {
         }
     }
 
-    fn decide_all(&mut self, uids: Vec<String>, kinds: &dyn Kinds) -> Vec<Action> {
+    fn decide_all(&mut self, uids: Vec<Arc<str>>, kinds: &dyn Kinds) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut seen = BTreeSet::new();
         for uid in uids {
@@ -154,13 +155,13 @@ impl Graph {
         actions
     }
 
-    fn decide(&self, uid: &str, kinds: &dyn Kinds, actions: &mut Vec<Action>) {
+    fn decide(&self, uid: &Arc<str>, kinds: &dyn Kinds, actions: &mut Vec<Action>) {
         let Some(meta) = self.nodes.get(uid) else { return };
         if meta.orphans_dependents() {
             return self.decide_orphaning(meta, actions);
         }
         if meta.waits_for_dependents() {
-            if !self.dependents_of(uid).any(|dependent| dependent.owners.iter().any(|o| o.uid == uid && o.blocks())) {
+            if !self.dependents_of(uid).any(|dependent| dependent.owners.iter().any(|o| o.uid == *uid && o.blocks())) {
                 actions.push(without_finalizer(meta, FOREGROUND));
             }
             return;
@@ -207,7 +208,7 @@ impl Graph {
     fn delete_in_foreground(&self, meta: &Meta, actions: &mut Vec<Action>) {
         let blocking = meta.owners.iter().any(OwnerRef::blocks);
         if blocking && self.dependents_of(&meta.uid).any(Meta::waits_for_dependents) {
-            let mut owners = meta.owners.clone();
+            let mut owners = meta.owners.to_vec();
             owners.iter_mut().filter(|owner| owner.blocks()).for_each(|owner| owner.block_owner_deletion = Some(false));
             // The deletion follows when this change is observed.
             actions.push(Action::SetOwners { target: meta.target(), owners });
@@ -241,18 +242,19 @@ impl Graph {
         owners
     }
 
-    fn warn_of_foreign_owners(&mut self, uid: &str, actions: &mut Vec<Action>) {
+    fn warn_of_foreign_owners(&mut self, uid: &Arc<str>, actions: &mut Vec<Action>) {
         let Some(meta) = self.nodes.get(uid).filter(|meta| !meta.deleting) else { return };
         for reference in &meta.owners {
             let owner = self.nodes.get(&reference.uid);
             let foreign = owner.is_some_and(|owner| !owner.namespace.is_empty() && owner.namespace != meta.namespace);
-            if !foreign || !self.told.insert((uid.to_owned(), reference.uid.clone())) {
+            if !foreign || !self.told.insert((uid.clone(), reference.uid.clone())) {
                 continue;
             }
             let OwnerRef { api_version, kind, name, uid, .. } = reference;
             let ns = &meta.namespace;
             let note = format!(
-                "ownerRef [{api_version}/{kind}, namespace: {ns}, name: {name}, uid: {uid}] does not exist in namespace \"{ns}\""
+                "ownerRef [{api_version}/{kind}, namespace: {ns}, name: {name}, uid: {uid}] does not exist in namespace \
+                 \"{ns}\""
             );
             actions.push(Action::Warn { target: meta.target(), reason: "OwnerRefInvalidNamespace", note });
         }
@@ -263,7 +265,7 @@ impl Graph {
 fn refers(reference: &OwnerRef, dependent: &Meta, owner: &Meta) -> bool {
     let same_namespace = owner.namespace.is_empty() || owner.namespace == dependent.namespace;
     let same_kind = reference.kind == owner.resource.kind && reference.group() == owner.resource.group;
-    same_namespace && same_kind && reference.name == owner.name
+    same_namespace && same_kind && *reference.name == *owner.name
 }
 
 fn without_finalizer(meta: &Meta, finalizer: &str) -> Action {

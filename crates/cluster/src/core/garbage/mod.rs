@@ -40,12 +40,12 @@ impl ResourceId {
 }
 
 /// One entry of `metadata.ownerReferences`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerRef {
     pub api_version: String,
     pub kind: String,
     pub name: String,
-    pub uid: String,
+    pub uid: Arc<str>,
     pub controller: Option<bool>,
     pub block_owner_deletion: Option<bool>,
 }
@@ -60,17 +60,18 @@ impl OwnerRef {
     }
 }
 
-/// What the graph keeps of an object.
+/// What the graph keeps of an object. There is one of each object in the cluster: names are shared with
+/// the store, and lists take no more room than they need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     pub resource: Arc<ResourceId>,
     /// Empty for cluster-scoped objects.
-    pub namespace: String,
-    pub name: String,
-    pub uid: String,
-    pub resource_version: String,
-    pub owners: Vec<OwnerRef>,
-    pub finalizers: Vec<String>,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    pub uid: Arc<str>,
+    pub resource_version: u64,
+    pub owners: Box<[OwnerRef]>,
+    pub finalizers: Box<[String]>,
     /// Has a deletionTimestamp.
     pub deleting: bool,
 }
@@ -94,7 +95,7 @@ impl Meta {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             uid: self.uid.clone(),
-            resource_version: self.resource_version.clone(),
+            resource_version: self.resource_version,
         }
     }
 }
@@ -105,17 +106,17 @@ pub enum Change {
     /// It was created or changed to this.
     Upsert(Meta),
     /// The object with this UID is gone.
-    Delete { uid: String },
+    Delete { uid: Arc<str> },
 }
 
 /// An object to act on, in the state that the action was decided for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub resource: Arc<ResourceId>,
-    pub namespace: String,
-    pub name: String,
-    pub uid: String,
-    pub resource_version: String,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    pub uid: Arc<str>,
+    pub resource_version: u64,
 }
 
 /// How the dependents of a deleted object are treated.

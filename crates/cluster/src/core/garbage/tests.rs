@@ -61,9 +61,9 @@ impl Cluster {
             namespace: "ns".into(),
             name: uid.into(),
             uid: uid.into(),
-            resource_version: String::new(),
-            owners: owners.to_vec(),
-            finalizers: Vec::new(),
+            resource_version: 0,
+            owners: owners.into(),
+            finalizers: Box::default(),
             deleting: false,
         };
         self.store(meta);
@@ -71,12 +71,12 @@ impl Cluster {
 
     fn store(&mut self, mut meta: Meta) {
         self.revision += 1;
-        meta.resource_version = self.revision.to_string();
+        meta.resource_version = self.revision;
         let actions = if meta.deleting && meta.finalizers.is_empty() {
-            self.objects.remove(&meta.uid);
+            self.objects.remove(&*meta.uid);
             self.graph.observe(Change::Delete { uid: meta.uid }, &Served)
         } else {
-            self.objects.insert(meta.uid.clone(), meta.clone());
+            self.objects.insert(meta.uid.to_string(), meta.clone());
             self.graph.observe(Change::Upsert(meta), &Served)
         };
         self.act(actions);
@@ -88,8 +88,8 @@ impl Cluster {
             meta.deleting = true;
             match propagation {
                 Propagation::Background => {}
-                Propagation::Foreground => meta.finalizers.push(FOREGROUND.into()),
-                Propagation::Orphan => meta.finalizers.push(ORPHAN.into()),
+                Propagation::Foreground => meta.finalizers = [FOREGROUND.to_owned()].into(),
+                Propagation::Orphan => meta.finalizers = [ORPHAN.to_owned()].into(),
             }
             self.store(meta);
         }
@@ -104,9 +104,9 @@ impl Cluster {
                         self.delete(&target.uid, propagation);
                     }
                 }
-                Action::SetOwners { target, owners } => self.change(&target, |meta| meta.owners = owners),
+                Action::SetOwners { target, owners } => self.change(&target, |meta| meta.owners = owners.into()),
                 Action::SetFinalizers { target, finalizers } => {
-                    self.change(&target, |meta| meta.finalizers = finalizers)
+                    self.change(&target, |meta| meta.finalizers = finalizers.into())
                 }
                 Action::Warn { note, .. } => self.log.push(note),
             }
@@ -114,12 +114,12 @@ impl Cluster {
     }
 
     fn is_current(&self, target: &Target) -> bool {
-        self.objects.get(&target.uid).is_some_and(|meta| meta.resource_version == target.resource_version)
+        self.objects.get(&*target.uid).is_some_and(|meta| meta.resource_version == target.resource_version)
     }
 
     fn change(&mut self, target: &Target, edit: impl FnOnce(&mut Meta)) {
         if self.is_current(target) {
-            let mut meta = self.objects[&target.uid].clone();
+            let mut meta = self.objects[&*target.uid].clone();
             edit(&mut meta);
             self.store(meta);
         }
@@ -149,7 +149,7 @@ fn an_object_with_another_owner_stays_and_forgets_the_one_that_went() {
     cluster.create("c", &[owner("a", true), owner("b", true)]);
     cluster.delete("a", Propagation::Background);
     assert_eq!(cluster.names(), ["b", "c"]);
-    assert_eq!(cluster.objects["c"].owners, [owner("b", true)]);
+    assert_eq!(*cluster.objects["c"].owners, [owner("b", true)]);
 }
 
 #[test]
@@ -158,13 +158,13 @@ fn an_owner_in_the_foreground_waits_for_the_dependents_that_block_it() {
     cluster.create("a", &[]);
     cluster.create("b", &[owner("a", true)]);
     let mut held = cluster.objects["b"].clone();
-    held.finalizers.push("example.com/hold".into());
+    held.finalizers = ["example.com/hold".to_owned()].into();
     cluster.store(held);
     cluster.create("c", &[owner("a", false)]);
     cluster.delete("a", Propagation::Foreground);
     assert_eq!(cluster.names(), ["a", "b"]);
     let mut free = cluster.objects["b"].clone();
-    free.finalizers.clear();
+    free.finalizers = Box::default();
     cluster.store(free);
     assert!(cluster.names().is_empty());
 }
@@ -204,9 +204,9 @@ fn a_circle_of_owners_does_not_hold_a_foreground_deletion() {
             namespace: "ns".into(),
             name: uid.into(),
             uid: uid.into(),
-            resource_version: "0".into(),
-            owners: vec![owner(of, true)],
-            finalizers: Vec::new(),
+            resource_version: 0,
+            owners: [owner(of, true)].into(),
+            finalizers: Box::default(),
             deleting: false,
         };
         cluster.objects.insert(uid.into(), meta.clone());
@@ -294,7 +294,7 @@ proptest! {
             for (from, to, blocks) in &edges {
                 // Only to objects that exist already: no circles here.
                 let uid = format!("n{to:02}");
-                if *from == node && to < from && owners.iter().all(|one| one.uid != uid) {
+                if *from == node && to < from && owners.iter().all(|one| *one.uid != *uid) {
                     owners.push(owner(&uid, *blocks));
                 }
             }
@@ -307,7 +307,7 @@ proptest! {
         for meta in cluster.objects.values() {
             prop_assert!(!meta.deleting, "{} still waits", meta.uid);
             for reference in &meta.owners {
-                prop_assert!(cluster.objects.contains_key(&reference.uid), "{} dangles", meta.uid);
+                prop_assert!(cluster.objects.contains_key(&*reference.uid), "{} dangles", meta.uid);
             }
         }
         let objects: Vec<String> = cluster.objects.keys().cloned().collect();

@@ -105,8 +105,8 @@ impl<'a> Snapshot<'a> {
         let counted = new_failed.iter().filter(|pod| self.action(pod) != FailureAction::Ignore).count();
         let succeeded = status.and_then(|status| status.succeeded).unwrap_or(0);
         let failed = status.and_then(|status| status.failed).unwrap_or(0);
-        self.succeeded = succeeded + as_count(new_succeeded.len() + self.uncounted_succeeded.len());
-        self.failed = failed + as_count(counted + self.uncounted_failed.len());
+        self.succeeded = succeeded.saturating_add(as_count(new_succeeded.len() + self.uncounted_succeeded.len()));
+        self.failed = failed.saturating_add(as_count(counted + self.uncounted_failed.len()));
         // At first sight of a job, its record is what the pods that were counted before still tell.
         let record = backoff.unwrap_or_else(|| {
             let old = |is: fn(&View) -> bool| -> Vec<&'a Pod> {

@@ -29,7 +29,13 @@ pub fn validate(object: &Value, errors: &mut ErrorList) {
         }
     }
     labels::validate_selector(get(spec, "selector"), Values::Checked, &place.child("selector"), errors);
-    super::volumes::supported(spec, "unhealthyPodEvictionPolicy", &["AlwaysAllow", "IfHealthyBudget"], &place, errors);
+    super::volumes::sources::supported(
+        spec,
+        "unhealthyPodEvictionPolicy",
+        &["AlwaysAllow", "IfHealthyBudget"],
+        &place,
+        errors,
+    );
 }
 
 /// Checks a write of the status.

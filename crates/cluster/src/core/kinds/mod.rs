@@ -12,13 +12,19 @@ pub mod budget;
 pub mod certificates;
 pub mod config;
 pub mod cron;
+mod endpoint_slice;
+mod endpoints;
+mod ingress;
 pub mod jobs;
 pub mod labels;
 pub mod meta;
 pub mod names;
+mod namespace;
 pub mod network;
+mod node;
 pub mod place;
 pub mod pod;
+mod quota;
 pub mod rbac;
 pub mod resources;
 pub mod scaling;
@@ -125,10 +131,10 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
     match (row(resource), subresource) {
         (Some(row), "") => {
             (row.prepare_update)(new, old, ctx);
-            if let Bump::Field(field) = row.bump {
-                if !same(get(new, field), get(old, field)) {
-                    meta::set_generation(new, meta::generation(old).saturating_add(1));
-                }
+            if let Bump::Field(field) = row.bump
+                && !same(get(new, field), get(old, field))
+            {
+                meta::set_generation(new, meta::generation(old).saturating_add(1));
             }
         }
         (Some(row), "status") => {
@@ -197,7 +203,7 @@ pub fn validate_update(resource: &Resource, subresource: &str, new: &Value, old:
         }
         "approval" => run(row, row.update_steps, certificates::validate_approval, new, old, &mut errors),
         "finalize" => {
-            run(row, &[Step::MetaUpdate, Step::Change], config::validate_namespace_finalize, new, old, &mut errors)
+            run(row, &[Step::MetaUpdate, Step::Change], namespace::validate_namespace_finalize, new, old, &mut errors)
         }
         "ephemeralcontainers" => pod::update::validate_ephemeral(new, old, &mut errors),
         "resize" => pod::update::validate_resize(new, old, &mut errors),
@@ -239,34 +245,6 @@ pub fn deprecation(resource: &Resource) -> Option<&'static str> {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         ("", "ComponentStatus") => Some("v1 ComponentStatus is deprecated in v1.19+"),
-        _ => None,
-    }
-}
-
-/// The paths that a write through the object itself (`""`) or a subresource does not own, dotted.
-pub fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'static str] {
-    match (row(resource), subresource) {
-        (Some(row), "") => row.reset,
-        (Some(row), "status") => row.status.map_or(&[], |status| status.reset),
-        (Some(_), "approval") => &["spec", "status.certificate"],
-        (Some(_), "finalize") => &["status"],
-        (Some(_), _) => &[],
-        (None, "") if has_status(resource) => &["status"],
-        (None, "status") => &["metadata.deletionTimestamp", "spec"],
-        (None, _) => &[],
-    }
-}
-
-/// What a write through a subresource does own, dotted, where it is less than all; `*` is any item.
-pub fn owned_fields(resource: &Resource, subresource: &str) -> Option<&'static [&'static str]> {
-    match (resource.kind.as_str(), subresource) {
-        ("Pod", "ephemeralcontainers") => Some(&["spec.ephemeralContainers"]),
-        ("Pod", "resize") => Some(&[
-            "spec.containers.*.resources",
-            "spec.containers.*.resizePolicy",
-            "spec.initContainers.*.resources",
-            "spec.initContainers.*.resizePolicy",
-        ]),
         _ => None,
     }
 }

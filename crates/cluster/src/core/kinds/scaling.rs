@@ -162,7 +162,7 @@ fn scaling_rules(rules: &Value, place: &Place, errors: &mut ErrorList) {
         }
         _ => {}
     }
-    super::volumes::supported(rules, "selectPolicy", &["Disabled", "Max", "Min"], place, errors);
+    super::volumes::sources::supported(rules, "selectPolicy", &["Disabled", "Max", "Min"], place, errors);
     let list = place.child("policies");
     if items(rules, "policies").is_empty() {
         errors.push(FieldError::required(list, "must specify at least one Policy"));

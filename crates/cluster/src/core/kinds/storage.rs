@@ -16,7 +16,7 @@ use super::value::{
     default_to, ensure, entries, get, get_mut, indexed, items, keep, maybe_text, number, present, put, remove, same,
     same_field, strings, text,
 };
-use super::volumes::{supported, validate_csi_driver_name};
+use super::volumes::sources::{supported, validate_csi_driver_name};
 use super::{names, resources};
 use crate::core::field::{ErrorList, FieldError};
 

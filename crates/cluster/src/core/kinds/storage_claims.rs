@@ -120,7 +120,7 @@ pub fn validate_spec(spec: &Value, place: &Place, errors: &mut ErrorList) {
         Some(amount) => resources::validate_amount("storage", &amount, &storage, errors),
     }
     class_name(spec, "storageClassName", place, errors);
-    super::volumes::supported(spec, "volumeMode", &VOLUME_MODES, place, errors);
+    super::volumes::sources::supported(spec, "volumeMode", &VOLUME_MODES, place, errors);
     for key in ["dataSource", "dataSourceRef"] {
         if present(spec, key) {
             data_source(get(spec, key), &place.child(key), errors);
@@ -482,7 +482,7 @@ fn classes_and_mode(spec: &Value, whose: VolumeSpec, place: &Place, errors: &mut
         return;
     }
     class_name(spec, "storageClassName", place, errors);
-    super::volumes::supported(spec, "volumeMode", &VOLUME_MODES, place, errors);
+    super::volumes::sources::supported(spec, "volumeMode", &VOLUME_MODES, place, errors);
     if present(spec, "volumeAttributesClassName") {
         if text(spec, "volumeAttributesClassName").is_empty() {
             let place = place.child("volumeAttributesClassName");
@@ -503,10 +503,11 @@ pub fn validate_volume_update(new: &Value, old: &Value, errors: &mut ErrorList) 
         PERSISTENT_SOURCES.iter().map(|source| (source.field.to_owned(), get(spec, source.field).clone())).collect()
     };
     let (mut given, before) = (sources(new_spec), sources(old_spec));
-    if present(&before, "csi") && !present(get(&before, "csi"), "controllerExpandSecretRef") {
-        if let Some(csi) = get_mut(&mut given, "csi") {
-            remove(csi, "controllerExpandSecretRef");
-        }
+    if present(&before, "csi")
+        && !present(get(&before, "csi"), "controllerExpandSecretRef")
+        && let Some(csi) = get_mut(&mut given, "csi")
+    {
+        remove(csi, "controllerExpandSecretRef");
     }
     let place = Place::root("spec");
     if !same(&given, &before) {

@@ -68,8 +68,6 @@ pub struct Status {
     pub validate: ValidateUpdate,
     /// Steps of its validation; [`Step::Change`] is `validate`.
     pub steps: &'static [Step],
-    /// Paths that server-side apply takes away from whoever writes the status.
-    pub reset: &'static [&'static str],
     /// What the status of a new object is; `None` leaves it to the kind's own preparation.
     pub empty: Option<&'static str>,
 }
@@ -98,8 +96,6 @@ pub struct Strategy {
     pub update_steps: &'static [Step],
     pub warn: Warn,
     pub status: Option<Status>,
-    /// Paths that server-side apply takes away from whoever writes the whole object.
-    pub reset: &'static [&'static str],
 }
 
 /// Nothing to set.

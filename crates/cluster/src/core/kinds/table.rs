@@ -15,8 +15,8 @@ use super::strategy::{
 };
 use super::value::{get, put};
 use super::{
-    apps, budget, certificates, config, jobs, network, pod, rbac, scaling, service, small, storage, storage_claims,
-    webhooks,
+    apps, budget, certificates, config, endpoint_slice, endpoints, ingress, jobs, namespace, network, node, pod, quota,
+    rbac, scaling, service, small, storage, storage_claims, webhooks,
 };
 use crate::core::field::ErrorList;
 
@@ -45,23 +45,16 @@ const PLAIN: Strategy = Strategy {
     update_steps: &[MetaUpdate, Meta, Object, Change],
     warn: no_warn,
     status: None,
-    reset: &[],
 };
 
 /// A kind that counts changes of its specification.
 const COUNTED: Strategy = Strategy { generation: true, bump: Bump::Field("spec"), ..PLAIN };
 
-const STATUS: Status = Status {
-    prepare: keep_spec,
-    validate: no_validate_update,
-    steps: &[MetaUpdate, Change],
-    reset: &["spec"],
-    empty: Some("{}"),
-};
+const STATUS: Status =
+    Status { prepare: keep_spec, validate: no_validate_update, steps: &[MetaUpdate, Change], empty: Some("{}") };
 
 /// A kind with a status that only its controller writes.
-const WITH_STATUS: Strategy =
-    Strategy { prepare_update: keep_status, status: Some(STATUS), reset: &["status"], ..PLAIN };
+const WITH_STATUS: Strategy = Strategy { prepare_update: keep_status, status: Some(STATUS), ..PLAIN };
 const COUNTED_WITH_STATUS: Strategy = Strategy { generation: true, bump: Bump::Field("spec"), ..WITH_STATUS };
 
 const WORKLOAD: Strategy = Strategy {
@@ -95,25 +88,25 @@ pub static TABLE: &[Strategy] = &[
     Strategy {
         kind: "Namespace",
         meta: MetaRules { name: NameRule::Label, ..CLUSTER },
-        default: config::default_namespace,
-        prepare: config::prepare_namespace,
-        prepare_update: config::prepare_namespace_update,
-        validate: config::validate_namespace,
+        default: namespace::default_namespace,
+        prepare: namespace::prepare_namespace,
+        prepare_update: namespace::prepare_namespace_update,
+        validate: namespace::validate_namespace,
         update_steps: &[Meta, Object, MetaUpdate],
-        status: Some(Status { validate: config::validate_namespace_status, empty: None, ..STATUS }),
+        status: Some(Status { validate: namespace::validate_namespace_status, empty: None, ..STATUS }),
         ..WITH_STATUS
     },
     Strategy {
         kind: "Node",
         meta: CLUSTER,
-        default: config::default_node,
-        prepare: config::prepare_node,
-        prepare_update: config::prepare_node_update,
-        validate: config::validate_node,
-        validate_update: config::validate_node_update,
+        default: node::default_node,
+        prepare: node::prepare_node,
+        prepare_update: node::prepare_node_update,
+        validate: node::validate_node,
+        validate_update: node::validate_node_update,
         update_steps: &[Meta, Object, MetaUpdate, Change],
-        warn: config::warn_node,
-        status: Some(Status { validate: config::validate_node_update, empty: None, ..STATUS }),
+        warn: node::warn_node,
+        status: Some(Status { validate: node::validate_node_update, empty: None, ..STATUS }),
         ..WITH_STATUS
     },
     Strategy {
@@ -126,11 +119,11 @@ pub static TABLE: &[Strategy] = &[
     Strategy {
         kind: "Endpoints",
         create_on_update: true,
-        default: config::default_endpoints,
-        validate: config::validate_endpoints,
-        validate_on_update: config::validate_endpoints_update,
+        default: endpoints::default_endpoints,
+        validate: endpoints::validate_endpoints,
+        validate_on_update: endpoints::validate_endpoints_update,
         update_steps: &[MetaUpdate, Meta, ObjectOnUpdate],
-        warn: config::warn_endpoints,
+        warn: endpoints::warn_endpoints,
         ..PLAIN
     },
     Strategy {
@@ -162,7 +155,6 @@ pub static TABLE: &[Strategy] = &[
             prepare: prepare_pod_status,
             validate: pod::status::validate,
             steps: &[Change],
-            reset: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
             empty: None,
         }),
         ..WITH_STATUS
@@ -187,7 +179,7 @@ pub static TABLE: &[Strategy] = &[
         update_steps: &[Meta, Object, MetaUpdate, Object],
         warn: apps::warn,
         status: Some(Status {
-            validate: apps::validate_replica_set_status,
+            validate: apps::status::validate_replica_set_status,
             empty: Some(r#"{"replicas":0}"#),
             ..STATUS
         }),
@@ -224,18 +216,18 @@ pub static TABLE: &[Strategy] = &[
     },
     Strategy {
         kind: "ResourceQuota",
-        prepare: config::prepare_quota,
-        validate: config::validate_quota,
-        validate_update: config::validate_quota_update,
+        prepare: quota::prepare_quota,
+        validate: quota::validate_quota,
+        validate_update: quota::validate_quota_update,
         update_steps: &[MetaUpdate, Object, Change],
-        status: Some(Status { validate: config::validate_quota_status, ..STATUS }),
+        status: Some(Status { validate: quota::validate_quota_status, ..STATUS }),
         ..WITH_STATUS
     },
     Strategy {
         kind: "LimitRange",
         create_on_update: true,
-        default: config::default_limit_range,
-        validate: config::validate_limit_range,
+        default: quota::default_limit_range,
+        validate: quota::validate_limit_range,
         update_steps: &[Meta, Object],
         ..PLAIN
     },
@@ -270,8 +262,7 @@ pub static TABLE: &[Strategy] = &[
         warn: apps::warn,
         status: Some(Status {
             prepare: apps::prepare_deployment_status,
-            validate: apps::validate_deployment_status,
-            reset: &["spec", "metadata.labels"],
+            validate: apps::status::validate_deployment_status,
             ..STATUS
         }),
         ..WORKLOAD
@@ -284,7 +275,7 @@ pub static TABLE: &[Strategy] = &[
         warn: apps::warn,
         status: Some(Status {
             prepare: apps::prepare_replica_set_status,
-            validate: apps::validate_replica_set_status,
+            validate: apps::status::validate_replica_set_status,
             empty: Some(r#"{"replicas":0}"#),
             ..STATUS
         }),
@@ -292,15 +283,15 @@ pub static TABLE: &[Strategy] = &[
     },
     Strategy {
         kind: "StatefulSet",
-        default: apps::default_stateful_set,
-        prepare: apps::prepare_stateful_set,
-        prepare_update: apps::prepare_stateful_set_update,
-        validate: apps::validate_stateful_set,
-        validate_update: apps::validate_stateful_set_update,
+        default: apps::stateful_set::default_stateful_set,
+        prepare: apps::stateful_set::prepare_stateful_set,
+        prepare_update: apps::stateful_set::prepare_stateful_set_update,
+        validate: apps::stateful_set::validate_stateful_set,
+        validate_update: apps::stateful_set::validate_stateful_set_update,
         update_steps: &[MetaUpdate, Change],
-        warn: apps::warn_stateful_set,
+        warn: apps::stateful_set::warn_stateful_set,
         status: Some(Status {
-            validate: apps::validate_stateful_set_status,
+            validate: apps::status::validate_stateful_set_status,
             steps: &[Change, MetaUpdate],
             empty: Some(r#"{"availableReplicas":0,"replicas":0}"#),
             ..STATUS
@@ -310,15 +301,15 @@ pub static TABLE: &[Strategy] = &[
     Strategy {
         kind: "DaemonSet",
         bump: Bump::Own,
-        default: apps::default_daemon_set,
-        prepare: apps::prepare_daemon_set,
-        prepare_update: apps::prepare_daemon_set_update,
-        validate: apps::validate_daemon_set,
+        default: apps::daemon_set::default_daemon_set,
+        prepare: apps::daemon_set::prepare_daemon_set,
+        prepare_update: apps::daemon_set::prepare_daemon_set_update,
+        validate: apps::daemon_set::validate_daemon_set,
         validate_update: apps::selector_is_immutable,
         update_steps: &[MetaUpdate, Change, Object],
         warn: apps::warn_template_only,
         status: Some(Status {
-            validate: apps::validate_daemon_set_status,
+            validate: apps::status::validate_daemon_set_status,
             empty: Some(
                 r#"{"currentNumberScheduled":0,"desiredNumberScheduled":0,"numberMisscheduled":0,"numberReady":0}"#,
             ),
@@ -345,19 +336,19 @@ pub static TABLE: &[Strategy] = &[
         validate_on_update: jobs::validate_job_on_update,
         update_steps: &[Meta, ObjectOnUpdate, MetaUpdate, Change],
         warn: jobs::warn_job,
-        status: Some(Status { validate: jobs::validate_job_status, ..STATUS }),
+        status: Some(Status { validate: jobs::status::validate_job_status, ..STATUS }),
         ..WORKLOAD
     },
     Strategy {
         group: "batch",
         kind: "CronJob",
-        default: jobs::default_cron_job,
-        prepare: jobs::prepare_cron_job,
-        prepare_update: jobs::prepare_cron_job_update,
-        validate: jobs::validate_cron_job,
-        validate_update: jobs::validate_cron_job_update,
+        default: jobs::cron_job::default_cron_job,
+        prepare: jobs::cron_job::prepare_cron_job,
+        prepare_update: jobs::cron_job::prepare_cron_job_update,
+        validate: jobs::cron_job::validate_cron_job,
+        validate_update: jobs::cron_job::validate_cron_job_update,
         update_steps: &[MetaUpdate, Change],
-        warn: jobs::warn_cron_job,
+        warn: jobs::cron_job::warn_cron_job,
         status: Some(Status { steps: &[], ..STATUS }),
         ..WORKLOAD
     },
@@ -391,22 +382,22 @@ pub static TABLE: &[Strategy] = &[
     Strategy {
         group: "networking.k8s.io",
         kind: "Ingress",
-        default: network::default_ingress,
-        prepare: network::prepare_ingress,
-        validate: network::validate_ingress_create,
+        default: ingress::default_ingress,
+        prepare: ingress::prepare_ingress,
+        validate: ingress::validate_ingress_create,
         validate_on_update: ingress_on_update,
         update_steps: &[MetaUpdate, Meta, ObjectOnUpdate],
-        warn: network::warn_ingress,
-        status: Some(Status { validate: network::validate_ingress_status, empty: None, ..STATUS }),
+        warn: ingress::warn_ingress,
+        status: Some(Status { validate: ingress::validate_ingress_status, empty: None, ..STATUS }),
         ..COUNTED_WITH_STATUS
     },
     Strategy {
         group: "networking.k8s.io",
         kind: "IngressClass",
         meta: CLUSTER,
-        default: network::default_ingress_class,
-        validate: network::validate_ingress_class,
-        validate_update: network::validate_ingress_class_update,
+        default: ingress::default_ingress_class,
+        validate: ingress::validate_ingress_class,
+        validate_update: ingress::validate_ingress_class_update,
         update_steps: &[MetaUpdate, Change, Meta, Object],
         ..COUNTED
     },
@@ -444,13 +435,13 @@ pub static TABLE: &[Strategy] = &[
         kind: "EndpointSlice",
         generation: true,
         bump: Bump::Own,
-        default: network::default_endpoint_slice,
-        prepare: network::prepare_endpoint_slice,
-        prepare_update: network::prepare_endpoint_slice_update,
-        validate: network::validate_endpoint_slice,
-        validate_update: network::validate_endpoint_slice_update,
+        default: endpoint_slice::default_endpoint_slice,
+        prepare: endpoint_slice::prepare_endpoint_slice,
+        prepare_update: endpoint_slice::prepare_endpoint_slice_update,
+        validate: endpoint_slice::validate_endpoint_slice,
+        validate_update: endpoint_slice::validate_endpoint_slice_update,
         update_steps: &[Meta, Change],
-        warn: network::warn_endpoint_slice,
+        warn: endpoint_slice::warn_endpoint_slice,
         ..PLAIN
     },
     Strategy {
@@ -563,7 +554,6 @@ pub static TABLE: &[Strategy] = &[
             prepare: storage::prepare_attachment_status,
             validate: storage::validate_attachment_update,
             steps: &[Meta, ObjectOnUpdate, Meta, ObjectOnUpdate, Change],
-            reset: &["metadata", "spec"],
             empty: None,
         }),
         ..WITH_STATUS
@@ -615,10 +605,8 @@ pub static TABLE: &[Strategy] = &[
             prepare: certificates::prepare_status,
             validate: certificates::validate_status,
             steps: &[Meta, Change, MetaUpdate],
-            reset: &["spec", "status.conditions"],
             empty: None,
         }),
-        reset: &["spec", "status"],
         ..WITH_STATUS
     },
     Strategy {
@@ -726,7 +714,7 @@ fn new_event_update(new: &Value, old: &Value, errors: &mut ErrorList) {
 }
 
 fn ingress_on_update(new: &Value, _: &Value, errors: &mut ErrorList) {
-    network::validate_ingress(new, errors);
+    ingress::validate_ingress(new, errors);
 }
 
 fn attachment_on_update(new: &Value, _: &Value, errors: &mut ErrorList) {

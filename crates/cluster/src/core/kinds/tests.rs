@@ -307,10 +307,3 @@ fn a_scale_shows_and_sets_the_replicas() {
     scale["spec"]["replicas"] = json!(-1);
     assert!(scaling::apply_scale(&mut object, &scale).is_err());
 }
-
-#[test]
-fn fields_that_a_write_resets_are_known_for_objects_and_their_status() {
-    let pods = pods();
-    assert_eq!(reset_fields(&pods, ""), ["status"]);
-    assert!(reset_fields(&pods, "status").contains(&"spec"));
-}

@@ -16,7 +16,7 @@ use super::value::{
     at_mut, default_to, ensure, get, get_mut, indexed, integer, items, items_mut, maybe_text, number, present,
     same_field, strings, text,
 };
-use super::volumes::supported;
+use super::volumes::sources::supported;
 use crate::core::field::{ErrorList, FieldError};
 
 /// Defaults of a ValidatingWebhookConfiguration.

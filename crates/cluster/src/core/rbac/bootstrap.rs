@@ -26,8 +26,8 @@ const VIEW: &[&str] = &[
      replicationcontrollers/status pods/log",
     "read | core | namespaces",
     "read | discovery.k8s.io | endpointslices",
-    "read | apps | controllerrevisions statefulsets statefulsets/status statefulsets/scale daemonsets daemonsets/status \
-     deployments deployments/status deployments/scale replicasets replicasets/status replicasets/scale",
+    "read | apps | controllerrevisions statefulsets statefulsets/status statefulsets/scale daemonsets \
+     daemonsets/status deployments deployments/status deployments/scale replicasets replicasets/status replicasets/scale",
     "read | autoscaling | horizontalpodautoscalers horizontalpodautoscalers/status",
     "read | batch | jobs cronjobs cronjobs/status jobs/status",
     "read | extensions | daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses \

@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::act::{Act, Change, Kind, New};
 use super::claim::Owner;
@@ -86,13 +86,37 @@ fn prune(value: &mut Value) {
     }
 }
 
-/// The data of the revision that holds a template.
+/// The data of the revision that holds a template. Clients compare it byte by byte with what Go makes of the template
+/// that they read (`daemon.Match` upstream), so structs that Go always writes are there even when they are empty.
 pub fn data(template: &PodTemplateSpec) -> Value {
-    let mut template = template_value(template);
+    let mut template = serde_json::to_value(template).unwrap_or_default();
+    write_empty_structs(&mut template);
     if let Some(map) = template.as_object_mut() {
         map.insert("$patch".to_owned(), "replace".into());
     }
     json!({ "spec": { "template": template } })
+}
+
+/// Containers have `resources` and claim templates `metadata` and `resources`, written even when empty.
+fn write_empty_structs(template: &mut Value) {
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in elements(template, list) {
+            container.entry("resources").or_insert_with(|| json!({}));
+        }
+    }
+    for volume in elements(template, "volumes") {
+        let claim = volume.get_mut("ephemeral").and_then(|source| source.get_mut("volumeClaimTemplate"));
+        let Some(claim) = claim.and_then(Value::as_object_mut) else { continue };
+        claim.entry("metadata").or_insert_with(|| json!({}));
+        if let Some(spec) = claim.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.entry("resources").or_insert_with(|| json!({}));
+        }
+    }
+}
+
+fn elements<'a>(template: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Map<String, Value>> {
+    let list = template.get_mut("spec").and_then(|spec| spec.get_mut(list)).and_then(Value::as_array_mut);
+    list.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
 /// The template that a revision holds.
@@ -105,9 +129,10 @@ pub fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
 /// Whether a revision holds this data.
 pub fn holds(revision: &ControllerRevision, data: &Value) -> bool {
     revision.data.as_ref().is_some_and(|raw| {
-        let mut stored = raw.0.clone();
+        let (mut stored, mut wanted) = (raw.0.clone(), data.clone());
         prune(&mut stored);
-        stored == *data
+        prune(&mut wanted);
+        stored == wanted
     })
 }
 

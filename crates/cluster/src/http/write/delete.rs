@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Lost, Request, decode, meta};
 use crate::{
     core::{
+        crd::status::{CLEANUP_FINALIZER, Termination, terminating},
         deletion::{self, DeleteOptions, Plan},
         status::{self, Failure, Outcome},
     },
@@ -64,12 +66,25 @@ pub async fn delete(request: &Request<'_>, options: &DeleteOptions) -> Outcome<D
             return Err(Failure::conflict(&request.served.resource, &request.name, &why));
         }
         request.check(Operation::Delete, &object, Some(&object), &mut Vec::new()).await?;
+        let object = if request.served.is_definition() { held_for_objects(object, request.now) } else { object };
         match once(request, &entry, object, options).await {
             Err(Lost::Stale) => {}
             Err(Lost::Failed(failure)) => return Err(failure),
             Ok(deleted) => return Ok(deleted),
         }
     }
+}
+
+/// A definition that is deleted stays until its objects are gone.
+fn held_for_objects(mut definition: Value, now: Timestamp) -> Value {
+    if meta::is_deleting(&definition) {
+        return definition;
+    }
+    let mut finalizers: Vec<String> = meta::finalizers(&definition).into_iter().map(str::to_owned).collect();
+    finalizers.push(CLEANUP_FINALIZER.to_owned());
+    meta::set(&mut definition, "finalizers", finalizers);
+    definition["status"] = terminating(&definition, Termination::Pending, now);
+    definition
 }
 
 async fn once(

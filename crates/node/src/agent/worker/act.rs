@@ -1,6 +1,31 @@
 //! How a worker carries out a plan: each thing that takes time in a task of its own.
 
-USES
+use std::time::Duration;
+
+use ferroflow_platform::controller::EventKind;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, Preconditions},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Adoption, Note, Stage, Watcher, Worker, retry_after};
+use crate::{
+    agent::{
+        Shared,
+        check::Target,
+        launch::Order,
+        prepare::{self, Extent},
+        probes::{self, Prober},
+    },
+    core::plan::Action,
+};
+
+/// After a `preStop` hook a container has at least so long to end.
+const AFTER_HOOK: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub(super) fn prepare_if_due(&mut self) {
@@ -25,7 +50,7 @@ impl Worker {
                 prepared = prepare::prepare(&shared, &pod, &uid, extent, events) => prepared,
                 () = cancel.cancelled() => return,
             };
-            let _ = notes.send(Note::Prepared(prepared)).await;
+            let _ = notes.send(Note::Prepared(prepared.map(Box::new))).await;
         });
     }
 
@@ -186,5 +211,23 @@ impl Worker {
             }
             let _ = notes.send(Note::Removed).await;
         });
+    }
+}
+
+/// Removes the pod's object at once, if it is still this one; tries until the API server has answered.
+async fn delete_object(shared: &Shared, namespace: &str, name: &str, uid: &str) {
+    let api: Api<Pod> = Api::namespaced(shared.client.clone(), namespace);
+    let params = DeleteParams {
+        grace_period_seconds: Some(0),
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    for failures in 1.. {
+        match api.delete(name, &params).await {
+            Ok(_) => return,
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
+            Err(error) => tracing::warn!(namespace, name, %error, "cannot remove a pod's object"),
+        }
+        shared.clock.sleep(retry_after(failures)).await;
     }
 }

@@ -3,15 +3,15 @@
 //! Everything that takes time runs in a task of its own and comes back as a [`Note`]; the worker itself
 //! never waits for anything but the next thing to happen. It is the only writer of the pod's status.
 
+mod act;
+mod react;
+mod write;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ferroflow_platform::{controller::EventKind, task::Kind as TaskKind};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
-use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
-};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -20,24 +20,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    check::Target,
-    launch::Order,
-    prepare::{self, Extent, Prepared, Refusal},
-    probes::{self, Prober},
+    prepare::{Prepared, Refusal},
+    probes,
 };
 use crate::{
     core::{
-        plan::{self, Action, Deletion, Fault, Observed, Plan, Situation, Trouble, Verdict, Waiting},
+        plan::{self, Deletion, Observed, Situation, Trouble, Verdict, Waiting},
         record::Attempt,
         spec::{self, Role},
-        status::{self, Place},
     },
     runtime::{self, PodRecord},
 };
 
 /// What a worker is told.
 pub enum Note {
-    Prepared(Result<Prepared, Refusal>),
+    Prepared(Result<Box<Prepared>, Refusal>),
     Launched {
         container: String,
         number: u32,
@@ -59,7 +56,7 @@ pub enum Note {
         kind: probes::Kind,
         message: String,
     },
-    Written(Result<Pod, kube::Error>),
+    Written(Result<Box<Pod>, kube::Error>),
     Refreshed(Result<Option<Timestamp>, Refusal>),
     /// The sandbox is gone, and the object too or not yet.
     Removed,
@@ -67,13 +64,9 @@ pub enum Note {
     ObjectChanged(String),
 }
 
-/// A status that only says that a container is being started waits this long for it to have started.
-const START_PATIENCE: Duration = Duration::from_millis(100);
 /// The first wait after something failed; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(120);
-/// After a `preStop` hook a container has at least so long to end.
-const AFTER_HOOK: Duration = Duration::from_secs(2);
 
 /// Who watches one run of a container.
 struct Watcher {
@@ -224,7 +217,8 @@ impl Worker {
     }
 
     fn step(&mut self) {
-        if self.stage == Stage::Removed && !self.gone {
+        let leaving = self.shared.leaving.load(std::sync::atomic::Ordering::Acquire);
+        if leaving || (self.stage == Stage::Removed && !self.gone) {
             return;
         }
         self.prepare_if_due();
@@ -305,24 +299,11 @@ fn terminal(pod: &Pod) -> Option<Verdict> {
     Some(Verdict { phase, reason: status.reason.clone(), message: status.message.clone() })
 }
 
-fn retry_after(failures: u32) -> Duration {
-    RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(RETRY_LAST)
+/// A pod's resourceVersion, which is a growing number.
+fn revision(pod: &Pod) -> Option<u64> {
+    pod.metadata.resource_version.as_deref().and_then(|revision| revision.parse().ok())
 }
 
-/// Removes the pod's object at once, if it is still this one; tries until the API server has answered.
-async fn delete_object(shared: &Shared, namespace: &str, name: &str, uid: &str) {
-    let api: Api<Pod> = Api::namespaced(shared.client.clone(), namespace);
-    let params = DeleteParams {
-        grace_period_seconds: Some(0),
-        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
-        ..DeleteParams::default()
-    };
-    for failures in 1.. {
-        match api.delete(name, &params).await {
-            Ok(_) => return,
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
-            Err(error) => tracing::warn!(namespace, name, %error, "cannot remove a pod's object"),
-        }
-        shared.clock.sleep(retry_after(failures)).await;
-    }
+fn retry_after(failures: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(RETRY_LAST)
 }

@@ -1,6 +1,24 @@
 //! What a worker makes of what it is told.
 
-USES
+use std::sync::Arc;
+
+use ferroflow_platform::controller::EventKind;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Adoption, Note, Stage, Worker, retry_after, revision, terminal};
+use crate::{
+    agent::{
+        prepare::{self, Prepared},
+        probes,
+    },
+    core::{
+        honour,
+        plan::{Fault, Trouble},
+        record::Attempt,
+        spec, status,
+    },
+    runtime,
+};
 
 impl Worker {
     pub(super) fn pod_changed(&mut self, pod: Option<Arc<Pod>>) {
@@ -11,6 +29,10 @@ impl Worker {
             }
             return;
         };
+        // What a status write has answered may be ahead of the watch.
+        if revision(&pod) < revision(&self.pod) {
+            return;
+        }
         let meta_changed = pod.metadata.labels != self.pod.metadata.labels
             || pod.metadata.annotations != self.pod.metadata.annotations;
         self.pod = pod;
@@ -33,7 +55,7 @@ impl Worker {
 
     pub(super) async fn take(&mut self, note: Note) {
         match note {
-            Note::Prepared(Ok(prepared)) => self.opened(prepared).await,
+            Note::Prepared(Ok(prepared)) => self.opened(*prepared).await,
             Note::Prepared(Err(refusal)) => {
                 self.preparing = None;
                 self.prepare_failures += 1;
@@ -243,7 +265,7 @@ impl Worker {
             return;
         }
         self.told_unhonoured = true;
-        let fields = crate::core::honour::unhonoured(&self.pod, rustix::process::geteuid().is_root());
+        let fields = honour::unhonoured(&self.pod, rustix::process::geteuid().is_root());
         if !fields.is_empty() {
             let level = self.shared.runtime.isolation().as_str();
             let message = format!("at isolation level {level:?} these fields have no effect: {}", fields.join(", "));

@@ -1,6 +1,23 @@
 //! A worker's one status: when it is written, and what is told when it changes.
 
-USES
+use std::{sync::Arc, time::Duration};
+
+use ferroflow_platform::controller::EventKind;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+
+use super::{Note, Worker, retry_after, revision, terminal};
+use crate::core::{
+    plan::{Plan, Situation},
+    spec,
+    status::{self, Place},
+};
+
+/// A status that only says that a container is being started waits this long for it to have started.
+const START_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Worker {
     pub(super) fn want_status(&mut self, situation: &Situation<'_>, plan: &Plan) {
@@ -47,19 +64,17 @@ impl Worker {
         let (name, notes) = (text(&self.pod.metadata.name), self.notes.clone());
         self.spawn(format!("status of pod {}", self.uid), async move {
             let written = api.patch_status(&name, &PatchParams::default(), &Patch::Strategic(&body)).await;
-            let _ = notes.send(Note::Written(written)).await;
+            let _ = notes.send(Note::Written(written.map(Box::new))).await;
         });
     }
 
-    pub(super) fn written(&mut self, result: Result<Pod, kube::Error>) {
+    pub(super) fn written(&mut self, result: Result<Box<Pod>, kube::Error>) {
         self.writing = false;
         match result {
             Ok(pod) => {
                 self.write_failures = 0;
-                let newer =
-                    |one: &Pod| one.metadata.resource_version.as_deref().and_then(|one| one.parse::<u64>().ok());
-                if newer(&pod) >= newer(&self.pod) && pod.metadata.uid == self.pod.metadata.uid {
-                    self.pod = Arc::new(pod);
+                if revision(&pod) >= revision(&self.pod) && pod.metadata.uid == self.pod.metadata.uid {
+                    self.pod = Arc::new(*pod);
                 }
                 self.images_back_off();
             }

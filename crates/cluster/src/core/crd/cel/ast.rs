@@ -73,29 +73,36 @@ pub struct Comprehension {
 /// The name of the hidden accumulator of macros.
 pub const ACCUMULATOR: &str = "@result";
 
+impl Kind {
+    /// A list literal.
+    pub fn is_list(&self) -> bool {
+        matches!(self, Self::List(_))
+    }
+
+    /// A map literal.
+    pub fn is_map(&self) -> bool {
+        matches!(self, Self::Map(_))
+    }
+}
+
 impl Expr {
+    /// The nodes right below.
+    pub fn children(&self) -> Vec<&Expr> {
+        match &self.kind {
+            Kind::Literal(_) | Kind::Ident(_) => Vec::new(),
+            Kind::Select { operand, .. } => vec![operand],
+            Kind::Call { target, args, .. } => target.iter().map(AsRef::as_ref).chain(args).collect(),
+            Kind::List(elements) => elements.iter().map(|element| &element.value).collect(),
+            Kind::Map(entries) => entries.iter().flat_map(|entry| [&entry.key, &entry.value]).collect(),
+            Kind::Struct { fields, .. } => fields.iter().map(|field| &field.value).collect(),
+            Kind::Comprehension(fold) => vec![&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result],
+        }
+    }
+
     /// Visits this node and all below, parents first.
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         visit(self);
-        match &self.kind {
-            Kind::Literal(_) | Kind::Ident(_) => {}
-            Kind::Select { operand, .. } => operand.walk(visit),
-            Kind::Call { target, args, .. } => {
-                target.iter().for_each(|target| target.walk(visit));
-                args.iter().for_each(|arg| arg.walk(visit));
-            }
-            Kind::List(elements) => elements.iter().for_each(|element| element.value.walk(visit)),
-            Kind::Map(entries) => entries.iter().for_each(|entry| {
-                entry.key.walk(visit);
-                entry.value.walk(visit);
-            }),
-            Kind::Struct { fields, .. } => fields.iter().for_each(|field| field.value.walk(visit)),
-            Kind::Comprehension(fold) => {
-                for part in [&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result] {
-                    part.walk(visit);
-                }
-            }
-        }
+        self.children().into_iter().for_each(|child| child.walk(visit));
     }
 
     /// `a.b.c` as one name, where the node is nothing else.

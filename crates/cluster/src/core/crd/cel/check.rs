@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::ast::{Ast, Comprehension, Expr, Issue, Kind, Literal, render};
 use super::functions::{self, Overload};
+use super::literals;
 use super::types::{Bindings, Free, ObjectType, Type, most_general};
-use crate::core::crd::pattern::Pattern;
 
 /// A checked expression.
 #[derive(Clone, Debug)]
@@ -53,7 +53,8 @@ pub fn check(ast: Ast, variables: &[(&str, Type)]) -> Result<Checked, String> {
     checker.expr(&mut root);
     if checker.issues.is_empty() {
         checker.types = checker.types.iter().map(|kind| checker.bindings.substitute(kind, Free::Dyn)).collect();
-        checker.validate_literals(&root);
+        let faults = literals::validate(&root, &checker.types, &checker.overloads);
+        faults.into_iter().for_each(|(id, message)| checker.report(id, message));
     }
     if !checker.issues.is_empty() {
         return Err(render(&ast.source, checker.issues));
@@ -148,7 +149,7 @@ impl Checker {
                 for element in elements {
                     self.expr(&mut element.value);
                     let kind = self.element_type(&element.value, element.optional);
-                    joined = Some(self.join(element.value.id, joined, kind));
+                    joined = Some(self.join(joined, kind));
                 }
                 let items = joined.unwrap_or_else(|| self.fresh());
                 self.set(id, Type::list(items));
@@ -159,10 +160,10 @@ impl Checker {
                 for entry in entries {
                     self.expr(&mut entry.key);
                     let key = self.get(&entry.key);
-                    keys = Some(self.join(entry.key.id, keys, key));
+                    keys = Some(self.join(keys, key));
                     self.expr(&mut entry.value);
                     let value = self.element_type(&entry.value, entry.optional);
-                    values = Some(self.join(entry.value.id, values, value));
+                    values = Some(self.join(values, value));
                 }
                 let keys = keys.unwrap_or_else(|| self.fresh());
                 let values = values.unwrap_or_else(|| self.fresh());
@@ -209,13 +210,13 @@ impl Checker {
         inner
     }
 
-    fn join(&mut self, id: usize, previous: Option<Type>, current: Type) -> Type {
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.bindings.assignable(&previous, &current) {
             return most_general(&previous, &current).clone();
         }
-        self.mismatch(id, &previous, &current);
-        Type::Error
+        // That items differ is found by the checks of literals.
+        Type::Dyn
     }
 
     fn select(&mut self, expr: &mut Expr) {
@@ -452,57 +453,6 @@ impl Checker {
         let found = self.get(expr);
         if !self.bindings.assignable(expected, &found) {
             self.mismatch(expr.id, expected, &found);
-        }
-    }
-
-    /// Literals that can be seen to fail: durations, timestamps, patterns, mixed aggregates.
-    fn validate_literals(&mut self, root: &Expr) {
-        let mut found: Vec<(usize, usize, String)> = Vec::new();
-        root.walk(&mut |expr| {
-            let Kind::Call { function, args, .. } = &expr.kind else { return };
-            let Some(Kind::Literal(Literal::Text(text))) = args.first().map(|arg| &arg.kind) else { return };
-            let order = match function.as_str() {
-                "duration" if super::library::parse_duration(text).is_none() => 0,
-                "timestamp" if super::library::parse_timestamp(text).is_none() => 1,
-                "matches" if Pattern::compile(text).regex().is_err() => 2,
-                _ => return,
-            };
-            found.push((order, args[0].id, format!("invalid {function} argument")));
-        });
-        found.sort_by_key(|(order, _, _)| *order);
-        for (_, id, message) in found {
-            self.report(id, message);
-        }
-        root.walk(&mut |expr| self.homogeneous(expr));
-    }
-
-    fn homogeneous(&mut self, expr: &Expr) {
-        // The checker joins item types already; a join through `dyn` is all that can be left over.
-        let mut first: Option<Type> = None;
-        let mut compare = |checker: &mut Self, value: &Expr, optional: bool| {
-            let kind = checker.get(value);
-            let kind = if optional { kind.unwrap_optional().0.clone() } else { kind };
-            match &first {
-                None => first = Some(kind),
-                Some(known) if *known == kind || kind == Type::Dyn && *known == Type::Dyn => {}
-                Some(known) => {
-                    let known = known.clone();
-                    checker.mismatch(value.id, &known, &kind);
-                }
-            }
-        };
-        match &expr.kind {
-            Kind::List(elements) => {
-                for element in elements {
-                    compare(self, &element.value, element.optional);
-                }
-            }
-            Kind::Map(entries) => {
-                for entry in entries {
-                    compare(self, &entry.value, entry.optional);
-                }
-            }
-            _ => {}
         }
     }
 }

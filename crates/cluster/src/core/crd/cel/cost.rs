@@ -3,11 +3,14 @@
 //! The estimate decides which definitions are accepted, so it follows cel-go's and upstream's numbers
 //! exactly. It never runs anything; what a run did cost is counted in `eval`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use super::ast::{Comprehension, Element, Entry, Expr, Kind, Literal, ACCUMULATOR};
 use super::check::Checked;
 use super::decl::DeclType;
+use super::library;
 use super::types::Type;
 
 /// The most that one rule of a definition may be estimated at.
@@ -85,9 +88,42 @@ struct EntrySize {
     value: Bounds,
 }
 
+/// The fields that lead to a value.
+///
+/// It is a Go slice with all that brings: two steps added to one path may share their place, and then
+/// the later one is what both say. The estimate of keys in two-variable comprehensions is such a case.
+#[derive(Clone, Debug, Default)]
+struct Path {
+    steps: Rc<RefCell<Vec<String>>>,
+    length: usize,
+}
+
+impl Path {
+    fn root(name: &str) -> Self {
+        Self { steps: Rc::new(RefCell::new(vec![name.to_owned()])), length: 1 }
+    }
+
+    fn with(&self, step: &str) -> Self {
+        let capacity = self.steps.borrow().len();
+        let steps = if self.length < capacity {
+            self.steps.clone()
+        } else {
+            let mut grown = self.steps.borrow().clone();
+            grown.resize((capacity * 2).max(1), String::new());
+            Rc::new(RefCell::new(grown))
+        };
+        steps.borrow_mut()[self.length] = step.to_owned();
+        Self { steps, length: self.length + 1 }
+    }
+
+    fn steps(&self) -> Vec<String> {
+        self.steps.borrow()[..self.length].to_vec()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Local {
-    path: Vec<String>,
+    path: Path,
     size: Option<Bounds>,
     entry: Option<EntrySize>,
 }
@@ -108,7 +144,7 @@ pub fn estimate(checked: &Checked, root: &DeclType) -> u64 {
 struct Coster<'a> {
     checked: &'a Checked,
     root: &'a DeclType,
-    paths: HashMap<usize, Vec<String>>,
+    paths: HashMap<usize, Path>,
     locals: BTreeMap<String, Vec<Local>>,
     sizes: HashMap<usize, Bounds>,
     entries: HashMap<usize, EntrySize>,
@@ -117,7 +153,7 @@ struct Coster<'a> {
 /// The argument of a call as estimates see it.
 struct Node<'e> {
     expr: &'e Expr,
-    path: Vec<String>,
+    path: Path,
     size: Option<Bounds>,
 }
 
@@ -146,7 +182,7 @@ impl Coster<'_> {
         match &expr.kind {
             Kind::Literal(_) => Bounds::default(),
             Kind::Ident(name) => {
-                let path = self.local(name).map_or_else(|| vec![name.clone()], |local| local.path.clone());
+                let path = self.local(name).map_or_else(|| Path::root(name), |local| local.path.clone());
                 self.paths.insert(expr.id, path);
                 Bounds::fixed(1)
             }
@@ -169,8 +205,7 @@ impl Coster<'_> {
         if matches!(self.checked.type_of(operand), Type::Map(..) | Type::Object(_) | Type::Param(_)) {
             sum = sum.add(Bounds::fixed(1));
         }
-        let mut path = self.path(operand);
-        path.push(field.to_owned());
+        let path = self.path(operand).with(field);
         self.paths.insert(expr.id, path);
         sum
     }
@@ -249,11 +284,7 @@ impl Coster<'_> {
             Some(entry) => entry.container == Container::List,
             None => matches!(self.checked.type_of(&fold.range), Type::List(_)),
         };
-        let path = |coster: &Self, step: &str| {
-            let mut path = coster.path(&fold.range);
-            path.push(step.to_owned());
-            path
-        };
+        let path = |coster: &Self, step: &str| coster.path(&fold.range).with(step);
         let (keys, values) = if is_list { ("@indices", "@items") } else { ("@keys", "@values") };
         if let Some(second) = &fold.variable2 {
             let key = Local { path: path(self, keys), size: entry.map(|entry| entry.key), entry: None };
@@ -271,7 +302,7 @@ impl Coster<'_> {
         self.push(&fold.variable, local);
     }
 
-    fn path(&self, expr: &Expr) -> Vec<String> {
+    fn path(&self, expr: &Expr) -> Path {
         if let Kind::Ident(name) = &expr.kind
             && let Some(local) = self.local(name)
         {
@@ -280,11 +311,15 @@ impl Coster<'_> {
         self.paths.get(&expr.id).cloned().unwrap_or_default()
     }
 
-    fn declared_size(&self, path: &[String]) -> Option<Bounds> {
-        if path.is_empty() {
+    fn declared_size(&self, path: &Path) -> Option<Bounds> {
+        self.size_at(&path.steps())
+    }
+
+    fn size_at(&self, steps: &[String]) -> Option<Bounds> {
+        if steps.is_empty() {
             return None;
         }
-        self.root.size_at(path).map(|max| Bounds { min: 0, max })
+        self.root.size_at(steps).map(|max| Bounds { min: 0, max })
     }
 
     fn size(&mut self, expr: &Expr) -> Option<Bounds> {
@@ -329,8 +364,8 @@ impl Coster<'_> {
 
     fn node<'e>(&mut self, expr: &'e Expr) -> Node<'e> {
         let mut path = self.path(expr);
-        if path.first().is_some_and(|first| first == ACCUMULATOR || first == "__result__") {
-            path.clear();
+        if path.steps().first().is_some_and(|first| first == ACCUMULATOR || first == "__result__") {
+            path = Path::default();
         }
         Node { expr, path, size: self.size(expr) }
     }
@@ -372,8 +407,7 @@ impl Coster<'_> {
             };
             if let (Some(step), Some(container)) = (step, args.first()) {
                 size = self.entry(container).map(|entry| entry.value);
-                let mut path = self.path(container);
-                path.push(step.to_owned());
+                let path = self.path(container).with(step);
                 self.paths.insert(expr.id, path);
             }
             if size.is_none() {
@@ -481,6 +515,11 @@ impl Coster<'_> {
         target: Option<&Node<'_>>,
         args: &[Node<'_>],
     ) -> Option<Estimate> {
+        if let Some(factor) = library::sets_factor(overload) {
+            let [left, right] = args else { return None };
+            let pairs = self.argument_size(left).multiply(self.argument_size(right));
+            return Some(Estimate { cost: pairs.scale(factor as f64).add(Bounds::fixed(1)), size: None });
+        }
         let plain = |cost: Bounds| Some(Estimate { cost, size: None });
         let sized = |cost: Bounds, size: Bounds| Some(Estimate { cost, size: Some(size) });
         let first = args.first().map(|arg| self.argument_size(arg));
@@ -550,12 +589,12 @@ impl Coster<'_> {
     /// The items of a list argument: their type, and their declared size where the path is known.
     fn item_size(&self, list: &Node<'_>) -> Option<(Type, Bounds)> {
         let Type::List(items) = self.checked.type_of(list.expr) else { return None };
-        let size = if list.path.is_empty() {
+        let mut steps = list.path.steps();
+        let size = if steps.is_empty() {
             None
         } else {
-            let mut path = list.path.clone();
-            path.push("@items".to_owned());
-            self.declared_size(&path)
+            steps.push("@items".to_owned());
+            self.size_at(&steps)
         };
         Some(((**items).clone(), size.unwrap_or(Bounds::UNKNOWN)))
     }

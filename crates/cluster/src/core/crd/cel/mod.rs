@@ -6,6 +6,7 @@
 //! the server, the clock or another object.
 
 pub mod ast;
+mod attribute;
 pub mod check;
 pub mod cost;
 pub mod decl;
@@ -13,6 +14,7 @@ pub mod eval;
 pub mod functions;
 pub mod lexer;
 pub mod library;
+mod literals;
 pub mod macros;
 pub mod opaque;
 pub mod parser;

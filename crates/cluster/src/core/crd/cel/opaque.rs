@@ -369,12 +369,12 @@ pub fn format(name: &str) -> Option<Format> {
         ("uri", "URI", 1103, |text| {
             go_url::parse(text).err().map(|error| format!("parse {}: {error}", quote(text))).into_iter().collect()
         }),
-        ("uuid", "uuid", 69, |text| {
+        ("uuid", "uuid", 70, |text| {
             failing(formats::check("uuid").is_some_and(|check| check(text)), "does not match the UUID format")
         }),
         ("byte", "byte", 84, |text| failing(formats::check("byte").is_some_and(|check| check(text)), "invalid base64")),
-        ("date", "date", 81, |text| failing(go_time::is_date(text), "invalid date")),
-        ("datetime", "datetime", 81, |text| failing(go_time::is_date_time(text), "invalid datetime")),
+        ("date", "date", 71, |text| failing(go_time::is_date(text), "invalid date")),
+        ("datetime", "datetime", 71, |text| failing(go_time::is_date_time(text), "invalid datetime")),
     ];
     let found = table.into_iter().find(|(key, ..)| *key == name)?;
     Some(Format { name: found.1, pattern_length: found.2, check: found.3 })

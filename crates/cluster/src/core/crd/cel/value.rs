@@ -241,6 +241,27 @@ impl<'a> Val<'a> {
         }
     }
 
+    /// The Go type behind a value, which some errors name.
+    pub fn go_type(&self) -> &'static str {
+        match self {
+            Self::Null => "types.Null",
+            Self::Bool(_) => "types.Bool",
+            Self::Int(_) => "types.Int",
+            Self::Uint(_) => "types.Uint",
+            Self::Double(_) => "types.Double",
+            Self::Text(_) => "types.String",
+            Self::Bytes(_) => "types.Bytes",
+            Self::List(_) => "types.List",
+            Self::Map(_) => "types.Map",
+            Self::Timestamp(_) => "types.Timestamp",
+            Self::Duration(_) => "types.Duration",
+            Self::Type(_) => "*types.Type",
+            Self::Optional(_) => "*types.Optional",
+            Self::Opaque(opaque) => opaque.type_name(),
+            Self::Preserved(_) => "*types.Unknown",
+        }
+    }
+
     /// What costs count: characters, bytes, items, entries; one for all else.
     pub fn size(&self) -> u64 {
         let size = match self {

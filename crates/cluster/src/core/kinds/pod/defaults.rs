@@ -189,10 +189,11 @@ fn pod_level_resources(spec: &mut Value) {
     let aggregate_requests = resources::aggregate(spec, "requests");
     let Some(pod) = get_mut(spec, "resources") else { return };
     for (name, limit) in aggregate_limits {
-        if resources::is_huge_page(&name) && !present(get(pod, "requests"), &name) {
-            if let Some(limits) = ensure(pod, "limits") {
-                default_to(limits, &name, limit.to_json());
-            }
+        if resources::is_huge_page(&name)
+            && !present(get(pod, "requests"), &name)
+            && let Some(limits) = ensure(pod, "limits")
+        {
+            default_to(limits, &name, limit.to_json());
         }
     }
     let limits = entries(pod, "limits").clone();
@@ -200,17 +201,18 @@ fn pod_level_resources(spec: &mut Value) {
         return;
     }
     for (name, request) in aggregate_requests {
-        if resources::is_supported_at_pod_level(&name) && resources::is_overcommit_allowed(&name) {
-            if let Some(requests) = ensure(pod, "requests") {
-                default_to(requests, &name, request.to_json());
-            }
+        if resources::is_supported_at_pod_level(&name)
+            && resources::is_overcommit_allowed(&name)
+            && let Some(requests) = ensure(pod, "requests")
+        {
+            default_to(requests, &name, request.to_json());
         }
     }
     for (name, limit) in limits {
-        if resources::is_supported_at_pod_level(&name) {
-            if let Some(requests) = ensure(pod, "requests") {
-                default_to(requests, &name, limit);
-            }
+        if resources::is_supported_at_pod_level(&name)
+            && let Some(requests) = ensure(pod, "requests")
+        {
+            default_to(requests, &name, limit);
         }
     }
 }
@@ -263,12 +265,12 @@ pub fn drop_disabled(spec: &mut Value, old: &Value) {
                     remove(source, "fileKeyRef");
                 }
             }
-            if let Some(lifecycle) = get_mut(container, "lifecycle") {
-                if present(lifecycle, "stopSignal") {
-                    remove(lifecycle, "stopSignal");
-                    if lifecycle.as_object().is_some_and(serde_json::Map::is_empty) {
-                        remove(container, "lifecycle");
-                    }
+            if let Some(lifecycle) = get_mut(container, "lifecycle")
+                && present(lifecycle, "stopSignal")
+            {
+                remove(lifecycle, "stopSignal");
+                if lifecycle.as_object().is_some_and(serde_json::Map::is_empty) {
+                    remove(container, "lifecycle");
                 }
             }
         }

@@ -251,7 +251,7 @@ pub fn validate_spread(spec: &Value, place: &Place, errors: &mut ErrorList) {
             }
         }
         for key in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
-            super::super::volumes::supported(constraint, key, &["Honor", "Ignore"], &place, errors);
+            super::super::volumes::sources::supported(constraint, key, &["Honor", "Ignore"], &place, errors);
         }
         label_keys(constraint, &["matchLabelKeys"], &place, errors);
         let selector = get(constraint, "labelSelector");

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::super::names;
 use super::super::place::Place;
 use super::super::value::{flag, get, indexed, maybe_flag, maybe_text, number, present, strings, text};
-use super::super::volumes::{local_descending_path, supported};
+use super::super::volumes::local_descending_path;
+use super::super::volumes::sources::supported;
 use super::spec::{Scope, each_container};
 use crate::core::field::{ErrorList, FieldError};
 
@@ -314,13 +315,13 @@ pub fn validate_host_process(spec: &Value, place: &Place, errors: &mut ErrorList
     each_container(spec, place, |container, place| {
         all += 1;
         let own = of(container);
-        if let (Some(pod), Some(own)) = (pod, own) {
-            if pod != own {
-                let place = place.child("securityContext");
-                let place = place.child("windowsOptions");
-                let detail = format!("pod hostProcess value must be identical if both are specified, was {pod}");
-                errors.push(FieldError::invalid(place.child("hostProcess"), own, detail));
-            }
+        if let (Some(pod), Some(own)) = (pod, own)
+            && pod != own
+        {
+            let place = place.child("securityContext");
+            let place = place.child("windowsOptions");
+            let detail = format!("pod hostProcess value must be identical if both are specified, was {pod}");
+            errors.push(FieldError::invalid(place.child("hostProcess"), own, detail));
         }
         host += usize::from(own.or(pod) == Some(true));
     });

@@ -244,11 +244,11 @@ fn plain_fields(spec: &Value, place: &Place, errors: &mut ErrorList) {
         }
     };
     check(&NAMES, errors);
-    if let Some(seconds) = number(spec, "activeDeadlineSeconds") {
-        if !(1..=i64::from(i32::MAX)).contains(&seconds) {
-            let place = place.child("activeDeadlineSeconds");
-            errors.push(FieldError::invalid(place, seconds, names::range(1, i64::from(i32::MAX))));
-        }
+    if let Some(seconds) = number(spec, "activeDeadlineSeconds")
+        && !(1..=i64::from(i32::MAX)).contains(&seconds)
+    {
+        let place = place.child("activeDeadlineSeconds");
+        errors.push(FieldError::invalid(place, seconds, names::range(1, i64::from(i32::MAX))));
     }
     check(&LABELS, errors);
     scheduling::validate_tolerations(get(spec, "tolerations"), &place.child("tolerations"), errors);

@@ -57,7 +57,7 @@ fn a_new_template_gets_the_next_number_and_holds_a_patch_that_replaces_the_templ
     assert_eq!(first.revision, 1);
     let data = &first.data.as_ref().unwrap().0;
     assert_eq!(data["spec"]["template"]["$patch"], "replace");
-    assert_eq!(template(&first), Some(a_template("a")));
+    assert!(same_template(&template(&first).unwrap(), &a_template("a")));
     let second = created(&wanted(&a_template("b"), std::slice::from_ref(&first)));
     assert_eq!(second.revision, 2);
 }
@@ -91,4 +91,10 @@ fn a_name_that_another_template_took_is_avoided() {
     let wanted = history.wanted();
     assert_eq!(wanted.collisions, 1);
     assert_ne!(Some(wanted.name), first.metadata.name);
+}
+
+#[test]
+fn the_data_has_the_bytes_that_go_writes() {
+    let expected = r#"{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"image":"a","name":"c","resources":{}}]}}}}"#;
+    assert_eq!(data(&a_template("a")).to_string(), expected);
 }

@@ -4,7 +4,7 @@
 //! are is in `functions`.
 
 mod convert;
-mod format;
+pub(super) mod format;
 mod kube;
 mod lists;
 mod operators;
@@ -164,8 +164,20 @@ pub fn equality_cost(left: &Val<'_>, right: &Val<'_>, negated: bool) -> u64 {
     scaled(left.size().min(right.size()), TRAVERSAL)
 }
 
+/// How often a function of sets compares each pair of items.
+pub fn sets_factor(overload: &str) -> Option<u64> {
+    match overload {
+        "list_sets_contains_list" | "list_sets_intersects_list" => Some(1),
+        "list_sets_equivalent_list" => Some(2),
+        _ => None,
+    }
+}
+
 /// The cost of a call.
 pub fn call_cost(function: &str, overload: &str, args: &[Val<'_>], result: Option<&Val<'_>>) -> u64 {
+    if let (Some(factor), [left, right]) = (sets_factor(overload), args) {
+        return 1 + factor * left.size() * right.size();
+    }
     kubernetes_cost(function, overload, args, result).unwrap_or_else(|| standard_cost(overload, args))
 }
 

@@ -1,0 +1,165 @@
+//! The one client that both sides are measured with: raw HTTPS, nothing decoded.
+//!
+//! It knows bytes and status codes. Each connection carries HTTP/1.1, or HTTP/2 where many streams share it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// A request that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where a server is, and what it wants to be shown.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub address: SocketAddr,
+    token: Arc<str>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+impl Endpoint {
+    /// An endpoint from the authority's certificate (PEM) and the administrator's token.
+    ///
+    /// # Errors
+    /// When the certificate is none.
+    pub fn new(address: SocketAddr, authority: &str, token: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            address,
+            token: token.into(),
+            http1: Arc::new(tls(authority, b"http/1.1")?),
+            http2: Arc::new(tls(authority, b"h2")?),
+        })
+    }
+
+    async fn open(&self, config: &Arc<ClientConfig>) -> anyhow::Result<TokioIo<TlsStream<TcpStream>>> {
+        let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::IpAddress(self.address.ip().into());
+        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.context("no TLS")?;
+        Ok(TokioIo::new(stream))
+    }
+
+    /// A connection for one request at a time.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn connect(&self) -> anyhow::Result<Connection> {
+        let (sender, connection) = conn::http1::handshake(self.open(&self.http1).await?).await?;
+        tokio::spawn(connection);
+        Ok(Connection { sender, endpoint: self.clone() })
+    }
+
+    /// A connection whose streams are shared by many requests.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn connect_shared(&self) -> anyhow::Result<Shared> {
+        let io = self.open(&self.http2).await?;
+        let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), io).await?;
+        tokio::spawn(connection);
+        Ok(Shared { sender, endpoint: self.clone() })
+    }
+
+    fn request(&self, method: Method, uri: String, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
+        let request = Request::builder().method(method).uri(uri).header(header::ACCEPT, "application/json");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        let request = request.header(header::USER_AGENT, "ferroflow-bench/1");
+        Ok(request.header(header::CONTENT_TYPE, "application/json").body(Full::new(body))?)
+    }
+}
+
+fn tls(authority: &str, protocol: &[u8]) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
+/// A connection of its own.
+pub struct Connection {
+    sender: conn::http1::SendRequest<Full<Bytes>>,
+    endpoint: Endpoint,
+}
+
+impl Connection {
+    /// Sends a request and drains the answer, undecoded: its length.
+    ///
+    /// # Errors
+    /// When the server does not answer with 2xx.
+    pub async fn drained(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<usize> {
+        let mut length = 0;
+        let mut response = self.send(method, path, body).await?;
+        while let Some(frame) = response.body_mut().frame().await {
+            length += frame?.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(length)
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// As [`drained`](Self::drained).
+    pub async fn answer(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let response = self.send(method, path, body).await?;
+        Ok(response.into_body().collect().await?.to_bytes())
+    }
+
+    /// Sends a request; its body is the caller's to read.
+    ///
+    /// # Errors
+    /// As [`drained`](Self::drained).
+    pub async fn send(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Response<Incoming>> {
+        let shown = format!("{method} {path}");
+        let mut request = self.endpoint.request(method, path.to_owned(), body)?;
+        let host = self.endpoint.address.to_string().parse()?;
+        request.headers_mut().insert(header::HOST, host);
+        self.sender.ready().await?;
+        let response = tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await??;
+        checked(response, &shown).await
+    }
+}
+
+/// A connection that many requests share.
+#[derive(Clone)]
+pub struct Shared {
+    sender: conn::http2::SendRequest<Full<Bytes>>,
+    endpoint: Endpoint,
+}
+
+impl Shared {
+    /// Sends a GET; its body is the caller's to read.
+    ///
+    /// # Errors
+    /// When the server does not answer with 2xx.
+    pub async fn get(&mut self, path: &str) -> anyhow::Result<Response<Incoming>> {
+        let uri = format!("https://{}{path}", self.endpoint.address);
+        let request = self.endpoint.request(Method::GET, uri, Bytes::new())?;
+        let response = tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await??;
+        checked(response, path).await
+    }
+}
+
+async fn checked(response: Response<Incoming>, shown: &str) -> anyhow::Result<Response<Incoming>> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.into_body().collect().await?.to_bytes();
+    let body = String::from_utf8_lossy(body.get(..body.len().min(400)).unwrap_or_default()).into_owned();
+    bail!("{shown}: {status}: {body}")
+}

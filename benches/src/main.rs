@@ -1,0 +1,312 @@
+//! Measures the embedded cluster beside a real kube-apiserver on etcd: one client, one run, rounds in turn, medians.
+//!
+//! It decides what is run and in what order. What it measures is in `works` and `pod`, whom in `servers`.
+
+mod client;
+mod pod;
+mod report;
+mod servers;
+mod works;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use clap::Parser;
+
+use report::{Better, Goal, Row, median};
+use servers::{Parts, Programs, Server, Trace};
+use works::{Until, Watchers};
+
+const PEER: &str = "kube-apiserver on etcd";
+/// Objects of the list that is drained.
+const LISTED: usize = 10_000;
+const WATCHERS: usize = 1_000;
+/// Connections that fill a server.
+const FILLERS: usize = 64;
+/// A server that nobody asks anything has settled by then.
+const IDLE: Duration = Duration::from_secs(5);
+const MEGABYTE: f64 = 1e6;
+
+/// Measures the embedded cluster beside a kube-apiserver on etcd.
+#[derive(Parser)]
+struct Args {
+    #[arg(long)]
+    ferroflow: PathBuf,
+    /// Without it the peer's side stays empty.
+    #[arg(long)]
+    kube_apiserver: Option<PathBuf>,
+    #[arg(long, default_value = "etcd")]
+    etcd: PathBuf,
+    /// Rounds of each side; the median counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Length of one round of creates.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Objects that memory is measured with.
+    #[arg(long, default_value_t = 100_000)]
+    objects: u64,
+    /// Only works whose name begins so: start, idle, create, list, watch, memory, sync, pod; all when there is none.
+    #[arg(long)]
+    only: Vec<String>,
+    #[arg(long, default_value = "target/bench.json")]
+    out: PathBuf,
+}
+
+/// What is known so far.
+struct Run {
+    args: Args,
+    programs: Programs,
+    rows: Vec<Row>,
+    left_out: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads").and_then(
+        |runtime| runtime.block_on(run(args)),
+    );
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let programs = Programs {
+        ferroflow: args.ferroflow.clone(),
+        etcd: args.etcd.clone(),
+        kube_apiserver: args.kube_apiserver.clone().unwrap_or_default(),
+    };
+    let mut run = Run { args, programs, rows: Vec::new(), left_out: Vec::new() };
+    if run.args.kube_apiserver.is_none() {
+        run.left_out.push("the peer: no --kube-apiserver is given".to_owned());
+    }
+    if run.wants("start") || run.wants("idle") {
+        run.start().await?;
+    }
+    if run.wants("pod") {
+        run.pods().await?;
+    }
+    if ["create", "list", "watch", "memory"].iter().any(|work| run.wants(work)) {
+        run.loads().await?;
+    }
+    if run.wants("sync") {
+        run.syncs().await?;
+    }
+    print!("{}", report::table(&run.rows, &run.left_out));
+    report::write(&run.rows, &run.args.out)
+}
+
+/// The samples of both sides.
+#[derive(Default)]
+struct Samples {
+    ours: Vec<f64>,
+    peer: Vec<f64>,
+}
+
+impl Run {
+    fn wants(&self, work: &str) -> bool {
+        self.args.only.is_empty() || self.args.only.iter().any(|only| only == work)
+    }
+
+    fn add(&mut self, work: &str, unit: &str, better: Better, samples: &Samples, goal: Goal) {
+        let peer = (!samples.peer.is_empty()).then(|| (median(&samples.peer), PEER));
+        let row = Row::new(work, unit, better, median(&samples.ours), peer, goal);
+        eprintln!("{work}: ours {:.1?} peer {:.1?} {unit}", samples.ours, samples.peer);
+        self.rows.push(row);
+    }
+
+    async fn peer(&self, trace: Trace) -> anyhow::Result<Option<Server>> {
+        if self.args.kube_apiserver.is_none() {
+            return Ok(None);
+        }
+        Server::peer(&self.programs, trace).await.map(Some)
+    }
+
+    /// Time to ready, and memory of a server that has nothing to do.
+    async fn start(&mut self) -> anyhow::Result<()> {
+        let (mut times, mut memory) = (Samples::default(), Samples::default());
+        for round in 0..self.args.rounds {
+            let is_last = round + 1 == self.args.rounds && self.wants("idle");
+            let ours = Server::ours(&self.programs, Parts::All, Trace::Off).await?;
+            times.ours.push(ours.took.as_secs_f64());
+            if is_last {
+                tokio::time::sleep(IDLE).await;
+                memory.ours.push(megabytes(&ours)?);
+            }
+            drop(ours);
+            let Some(peer) = self.peer(Trace::Off).await? else { continue };
+            times.peer.push(peer.took.as_secs_f64());
+            if is_last {
+                tokio::time::sleep(IDLE).await;
+                memory.peer.push(megabytes(&peer)?);
+            }
+        }
+        // The peer has neither controllers nor a node; ours has.
+        self.add("up to ready", "s", Better::Less, &times, Goal::AtMost(0.5));
+        if !memory.ours.is_empty() {
+            self.add("idle memory", "MB", Better::Less, &memory, Goal::AtMost(60.0));
+        }
+        Ok(())
+    }
+
+    async fn pods(&mut self) -> anyhow::Result<()> {
+        let server = Server::ours(&self.programs, Parts::All, Trace::Off).await?;
+        if !pod::has_node(&server.endpoint).await? {
+            self.left_out.push("pod start to first log line: the server has no node that is ready".to_owned());
+            return Ok(());
+        }
+        let (mut ours, mut peer) = (Vec::new(), Vec::new());
+        for round in 0..self.args.rounds {
+            ours.push(milliseconds(pod::start(&server.endpoint, &format!("bench-{round}")).await?));
+            peer.push(milliseconds(pod::fork_and_exec()?));
+        }
+        let peer = Some((median(&peer), "fork and exec"));
+        let work = "pod start to first log line";
+        self.rows.push(Row::new(work, "ms", Better::Less, median(&ours), peer, Goal::None));
+        Ok(())
+    }
+
+    /// The works that need full servers.
+    async fn loads(&mut self) -> anyhow::Result<()> {
+        let ours = Server::ours(&self.programs, Parts::Api, Trace::Off).await?;
+        let peer = self.peer(Trace::Off).await?;
+        let sides: Vec<&Server> = std::iter::once(&ours).chain(&peer).collect();
+        for side in &sides {
+            for namespace in ["created", "listed", "watched"] {
+                works::make_namespace(&side.endpoint, namespace).await?;
+            }
+        }
+        if self.wants("create") {
+            self.creates(&sides, 1, Goal::Ratio(1.0)).await?;
+            self.creates(&sides, 64, Goal::Ratio(5.0)).await?;
+        }
+        if self.wants("list") {
+            self.lists(&sides).await?;
+        }
+        if self.wants("watch") {
+            self.watchers(&sides).await?;
+        }
+        if self.wants("memory") {
+            self.memory(&sides).await?;
+        }
+        Ok(())
+    }
+
+    async fn creates(&mut self, sides: &[&Server], clients: usize, goal: Goal) -> anyhow::Result<()> {
+        let mut samples = Samples::default();
+        let until = Until::Elapsed(Duration::from_secs_f64(self.args.seconds));
+        for _ in 0..self.args.rounds {
+            for (side, rates) in sides.iter().zip(samples.both()) {
+                let (made, took) = works::creates(&side.endpoint, "created", clients, until).await?;
+                rates.push(rate(made, took));
+            }
+        }
+        let plural = if clients == 1 { "client" } else { "clients" };
+        let work = format!("durable creates of 1.5 kB, {clients} {plural}");
+        self.add(&work, "1/s", Better::More, &samples, goal);
+        Ok(())
+    }
+
+    async fn lists(&mut self, sides: &[&Server]) -> anyhow::Result<()> {
+        for side in sides {
+            let count = Until::Count(u64::try_from(LISTED)?);
+            works::creates(&side.endpoint, "listed", FILLERS, count).await?;
+        }
+        let works = [("newest", "", Goal::Ratio(10.0)), ("any version", "?resourceVersion=0", Goal::None)];
+        for (name, query, goal) in works {
+            let mut samples = Samples::default();
+            for _ in 0..self.args.rounds {
+                for (side, times) in sides.iter().zip(samples.both()) {
+                    times.push(milliseconds(works::list(&side.endpoint, "listed", query, LISTED).await?));
+                }
+            }
+            self.add(&format!("list of 10,000 objects, {name}"), "ms", Better::Less, &samples, goal);
+        }
+        Ok(())
+    }
+
+    async fn watchers(&mut self, sides: &[&Server]) -> anyhow::Result<()> {
+        let mut samples = Samples::default();
+        let mut watchers = Vec::new();
+        for side in sides {
+            watchers.push(Watchers::open(&side.endpoint, "watched", WATCHERS).await?);
+        }
+        for _ in 0..self.args.rounds {
+            for (watchers, times) in watchers.iter_mut().zip(samples.both()) {
+                times.push(milliseconds(watchers.change().await?));
+            }
+        }
+        self.add("one change to 1,000 watchers", "ms", Better::Less, &samples, Goal::Ratio(5.0));
+        Ok(())
+    }
+
+    /// Fills both up to the same number of objects, and weighs them.
+    async fn memory(&mut self, sides: &[&Server]) -> anyhow::Result<()> {
+        let mut samples = Samples::default();
+        for (side, memory) in sides.iter().zip(samples.both()) {
+            let there = works::count(&side.endpoint).await?;
+            let missing = Until::Count(self.args.objects.saturating_sub(there));
+            works::creates(&side.endpoint, "created", FILLERS, missing).await?;
+            tokio::time::sleep(IDLE).await;
+            memory.push(megabytes(side)?);
+        }
+        let work = format!("memory with {} objects of 1.5 kB", self.args.objects);
+        self.add(&work, "MB", Better::Less, &samples, Goal::None);
+        Ok(())
+    }
+
+    /// A short run of its own under strace, so that the others are not slowed.
+    async fn syncs(&mut self) -> anyhow::Result<()> {
+        if std::process::Command::new("strace").arg("-V").output().is_err() {
+            self.left_out.push("syncs for each write: strace is not on the PATH".to_owned());
+            return Ok(());
+        }
+        let ours = Server::ours(&self.programs, Parts::Api, Trace::Syncs).await?;
+        let peer = self.peer(Trace::Syncs).await?;
+        let sides: Vec<&Server> = std::iter::once(&ours).chain(&peer).collect();
+        for side in &sides {
+            works::make_namespace(&side.endpoint, "created").await?;
+        }
+        for clients in [1, 64] {
+            let mut samples = Samples::default();
+            for (side, ratios) in sides.iter().zip(samples.both()) {
+                ratios.push(syncs_per_write(side, clients, self.args.seconds).await?);
+            }
+            let work = format!("syncs of a file for each write, {clients} at a time");
+            self.add(&work, "1", Better::Less, &samples, Goal::None);
+        }
+        Ok(())
+    }
+}
+
+impl Samples {
+    fn both(&mut self) -> [&mut Vec<f64>; 2] {
+        [&mut self.ours, &mut self.peer]
+    }
+}
+
+async fn syncs_per_write(side: &Server, clients: usize, seconds: f64) -> anyhow::Result<f64> {
+    let until = Until::Elapsed(Duration::from_secs_f64(seconds));
+    let before = side.syncs()?;
+    let (made, _) = works::creates(&side.endpoint, "created", clients, until).await?;
+    let syncs = side.syncs()? - before;
+    Ok(f64::from(u32::try_from(syncs)?) / f64::from(u32::try_from(made.max(1))?))
+}
+
+fn rate(count: u64, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
+}
+
+fn megabytes(server: &Server) -> anyhow::Result<f64> {
+    let bytes = server.resident_bytes()?;
+    Ok(f64::from(u32::try_from(bytes >> 10)?) * 1024.0 / MEGABYTE)
+}

@@ -1,0 +1,285 @@
+//! Both servers: how each is started, found, weighed and ended.
+//!
+//! Each gets fresh directories and ports, listens on loopback alone, and accepts the same kind of token, so that
+//! the client's requests are the same bytes for both. Both write durably: nothing turns off a sync.
+
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use bytes::Bytes;
+use http::Method;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::client::Endpoint;
+
+/// A server that is not ready by then will never be.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// A process that does not end on SIGTERM gets SIGKILL.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at a server that starts: small beside what is measured.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    pub ferroflow: PathBuf,
+    pub etcd: PathBuf,
+    pub kube_apiserver: PathBuf,
+}
+
+/// What runs beside our API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The API alone, as the peer has it.
+    Api,
+    /// Everything that `ferroflow up` starts.
+    All,
+}
+
+/// Whether the system calls that sync files are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    Off,
+    Syncs,
+}
+
+/// A running server; dropping it ends its processes and removes its data.
+pub struct Server {
+    pub endpoint: Endpoint,
+    /// From the first process's start to the first answer that says ready.
+    pub took: Duration,
+    processes: Vec<Child>,
+    directory: TempDir,
+}
+
+impl Server {
+    /// Starts ours.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn ours(programs: &Programs, parts: Parts, trace: Trace) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("ferroflow-bench-").tempdir()?;
+        let data = directory.path().join("data");
+        let mut command = traced(&programs.ferroflow, directory.path(), "ferroflow", trace)?;
+        command.arg("--data-dir").arg(&data).args(["up", "--port", "0", "--http-port", "0"]);
+        if parts == Parts::Api {
+            command.args(["--parts", "api"]);
+        }
+        let began = Instant::now();
+        let processes = vec![command.spawn().context("ferroflow cannot be started")?];
+        let endpoint = loop {
+            // The file is there some time before it is whole.
+            if let Ok(text) = fs::read_to_string(data.join("kubeconfig"))
+                && let Ok(endpoint) = from_kubeconfig(&text)
+            {
+                break endpoint;
+            }
+            if began.elapsed() > START_PATIENCE {
+                bail!("ferroflow is not up: {}", log(directory.path(), "ferroflow"));
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        let mut server = Self { endpoint, took: Duration::ZERO, processes, directory };
+        server.ready(began).await?;
+        Ok(server)
+    }
+
+    /// Starts etcd and a kube-apiserver on it.
+    ///
+    /// # Errors
+    /// When they do not become ready.
+    pub async fn peer(programs: &Programs, trace: Trace) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("ferroflow-bench-").tempdir()?;
+        let [client, peer, api] = free_ports()?;
+        let token = "bench-administrator";
+        let authority = write_secrets(directory.path(), token)?;
+        let mut etcd = traced(&programs.etcd, directory.path(), "etcd", trace)?;
+        etcd.arg("--data-dir").arg(directory.path().join("etcd"));
+        for (flag, port) in [("listen-client", client), ("advertise-client", client), ("listen-peer", peer)] {
+            etcd.arg(format!("--{flag}-urls=http://127.0.0.1:{port}"));
+        }
+        let mut server = traced(&programs.kube_apiserver, directory.path(), "kube-apiserver", trace)?;
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        server.args([
+            format!("--etcd-servers=http://127.0.0.1:{client}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={api}"),
+            // The address must not be loopback; nothing listens there, and nobody asks it to.
+            "--advertise-address=192.0.2.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            format!("--token-auth-file={}", file("tokens.csv")),
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", file("account.pub")),
+            format!("--service-account-signing-key-file={}", file("account.key")),
+        ]);
+        let began = Instant::now();
+        let mut processes = vec![etcd.spawn().context("etcd cannot be started: install etcd-server")?];
+        match server.spawn() {
+            Ok(child) => processes.push(child),
+            Err(error) => {
+                end(&mut processes);
+                return Err(error).context("kube-apiserver cannot be started");
+            }
+        }
+        let endpoint = Endpoint::new(SocketAddr::from((Ipv4Addr::LOCALHOST, api)), &authority, token)?;
+        let mut server = Self { endpoint, took: Duration::ZERO, processes, directory };
+        server.ready(began).await?;
+        Ok(server)
+    }
+
+    async fn ready(&mut self, began: Instant) -> anyhow::Result<()> {
+        loop {
+            let asked = async {
+                self.endpoint.connect().await?.drained(Method::GET, "/readyz", Bytes::new()).await
+            };
+            let Err(error) = asked.await else {
+                self.took = began.elapsed();
+                return Ok(());
+            };
+            if began.elapsed() > START_PATIENCE {
+                let logs = ["ferroflow", "etcd", "kube-apiserver"].map(|name| log(self.directory.path(), name));
+                return Err(error.context(format!("the server is not ready: {}", logs.join(""))));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The resident memory of all its processes, in bytes.
+    ///
+    /// # Errors
+    /// When a process is gone.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.processes.iter().map(|process| resident(process.id())).sum()
+    }
+
+    /// The syncs of files until now, where they are traced.
+    ///
+    /// # Errors
+    /// When a trace cannot be read.
+    pub fn syncs(&self) -> anyhow::Result<usize> {
+        let mut syncs = 0;
+        for entry in fs::read_dir(self.directory.path())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "syncs") {
+                let text = fs::read_to_string(&path)?;
+                // A call that another thread interrupts has a second line, "<... fsync resumed>".
+                syncs += text.lines().filter(|line| line.contains("sync(")).count();
+            }
+        }
+        Ok(syncs)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.processes.reverse();
+        end(&mut self.processes);
+    }
+}
+
+fn end(processes: &mut [Child]) {
+    for process in processes {
+        if let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let asked = Instant::now();
+        while matches!(process.try_wait(), Ok(None)) {
+            if asked.elapsed() > STOP_PATIENCE {
+                let _ = process.kill();
+                let _ = process.wait();
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// A command whose output goes to `NAME.log` and, where asked, its syncs to `NAME.syncs`.
+fn traced(program: &Path, directory: &Path, name: &str, trace: Trace) -> anyhow::Result<Command> {
+    let mut command = match trace {
+        Trace::Off => Command::new(program),
+        Trace::Syncs => {
+            let mut command = Command::new("strace");
+            // With the filter in the kernel, other system calls cost nothing.
+            command.args(["-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync,sync_file_range", "-o"]);
+            command.arg(directory.join(format!("{name}.syncs"))).arg(program);
+            command
+        }
+    };
+    let log = File::create(directory.join(format!("{name}.log")))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+fn log(directory: &Path, name: &str) -> String {
+    let text = fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(5).collect();
+    lines.into_iter().rev().map(|line| format!("\n{name}: {line}")).collect()
+}
+
+fn resident(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes << 10)
+}
+
+fn from_kubeconfig(text: &str) -> anyhow::Result<Endpoint> {
+    let config: serde_json::Value = serde_saphyr::from_str(text)?;
+    let cluster = &config["clusters"][0]["cluster"];
+    let server = cluster["server"].as_str().context("no server")?;
+    let authority = cluster["certificate-authority-data"].as_str().context("no authority")?;
+    let authority = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(authority)?)?;
+    let token = config["users"][0]["user"]["token"].as_str().context("no token")?;
+    Endpoint::new(server.trim_start_matches("https://").parse()?, &authority, token)
+}
+
+/// Ports that are free; they are held together, so that all differ.
+fn free_ports() -> anyhow::Result<[u16; 3]> {
+    let hold = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held = [hold()?, hold()?, hold()?];
+    let mut ports = [0; 3];
+    for (port, held) in ports.iter_mut().zip(&held) {
+        *port = held.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// Writes certificates, keys and the token of the peer; returns the authority's certificate.
+fn write_secrets(directory: &Path, token: &str) -> anyhow::Result<String> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "bench-authority");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+    let mut params = CertificateParams::new(names)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &authority)?;
+    let account = KeyPair::generate()?;
+    let files = [
+        ("server.crt", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+        ("account.key", account.serialize_pem()),
+        ("account.pub", account.public_key_pem()),
+        ("tokens.csv", format!("{token},bench,bench,system:masters\n")),
+    ];
+    for (name, text) in files {
+        fs::write(directory.join(name), text)?;
+    }
+    Ok(authority.pem())
+}

@@ -1,0 +1,125 @@
+//! Selection of fields and items: chains of qualifiers on a variable or a value.
+//!
+//! Answers what a chain leads to. A chain that is optional somewhere ends in an optional; each
+//! qualifier that was followed, or failed, has its cost.
+
+use std::sync::Arc;
+
+use super::eval::{Run, SELECT_COST};
+use super::library;
+use super::plan::{Attribute, Base, Key, Qualifier};
+use super::value::{Fault, Found, Outcome, Val};
+
+impl<'p, 'a> Run<'p, 'a> {
+    /// The value of an attribute, optional where one of its parts is.
+    pub(super) fn resolve(&mut self, attribute: &'p Attribute) -> Outcome<Val<'a>> {
+        let base = match &attribute.base {
+            Base::Variable(name) => self.variable(name)?,
+            Base::Relative(plan) => self.eval(plan)?,
+            Base::Choice { condition, truthy, falsy } => {
+                return match self.eval(condition)? {
+                    Val::Bool(true) => self.resolve(truthy),
+                    Val::Bool(false) => self.resolve(falsy),
+                    _ => Err(Fault::no_overload()),
+                };
+            }
+        };
+        self.qualify_all(base, &attribute.qualifiers)
+    }
+
+    fn qualify_all(&mut self, base: Val<'a>, qualifiers: &'p [Qualifier]) -> Outcome<Val<'a>> {
+        if qualifiers.is_empty() {
+            return Ok(base);
+        }
+        let (mut value, mut optional) = match base {
+            Val::Optional(None) => return Ok(Val::Optional(None)),
+            Val::Optional(Some(inner)) => ((*inner).clone(), true),
+            other => (other, false),
+        };
+        for qualifier in qualifiers {
+            optional |= qualifier.optional;
+            let found = self.qualify(&value, &qualifier.key, optional);
+            // What is sought for its presence costs only where it is there.
+            let free = optional && !matches!(found, Ok((_, Found::Value(_))));
+            if !free && !matches!(found, Err(Fault::Limit)) {
+                self.charge(SELECT_COST)?;
+            }
+            value = match found? {
+                (_, Found::Value(found)) => found,
+                (_, Found::Missing) if optional => return Ok(Val::Optional(None)),
+                (key, Found::Missing) => return Err(missing(&value, &key)),
+            };
+        }
+        Ok(if optional { Val::Optional(Some(Arc::new(value))) } else { value })
+    }
+
+    fn qualify(&mut self, value: &Val<'a>, key: &'p Key, presence: bool) -> Outcome<(Val<'a>, Found<'a>)> {
+        let key = self.key(key)?;
+        let found = lookup(value, &key, presence)?;
+        Ok((key, found))
+    }
+
+    fn key(&mut self, key: &'p Key) -> Outcome<Val<'a>> {
+        match key {
+            Key::Const(value) => Ok(value.clone()),
+            Key::Attribute(attribute) => self.resolve(attribute),
+            Key::Plan(plan) => self.eval(plan),
+        }
+    }
+
+    /// `has(…)`: whether the last qualifier of an attribute leads anywhere.
+    pub(super) fn test(&mut self, attribute: &'p Attribute) -> Outcome<Val<'a>> {
+        let Some((last, before)) = attribute.qualifiers.split_last() else {
+            // A choice has its qualifiers in its branches.
+            let Base::Choice { condition, truthy, falsy } = &attribute.base else { return Ok(Val::Bool(true)) };
+            return match self.eval(condition)? {
+                Val::Bool(true) => self.test(truthy),
+                Val::Bool(false) => self.test(falsy),
+                _ => Err(Fault::no_overload()),
+            };
+        };
+        let base = match &attribute.base {
+            Base::Variable(name) => self.variable(name)?,
+            Base::Relative(plan) => self.eval(plan)?,
+            Base::Choice { .. } => return Err(Fault::no_overload()),
+        };
+        let (value, optional) = match self.qualify_all(base, before)? {
+            Val::Optional(None) => return Ok(Val::Bool(false)),
+            Val::Optional(Some(inner)) => ((*inner).clone(), true),
+            other => (other, false),
+        };
+        let key = self.key(&last.key)?;
+        let found = lookup(&value, &key, true);
+        if !optional || matches!(found, Ok(Found::Value(_))) {
+            self.charge(SELECT_COST)?;
+        }
+        Ok(Val::Bool(match found? {
+            Found::Value(Val::Optional(inner)) => inner.is_some(),
+            Found::Value(_) => true,
+            Found::Missing => false,
+        }))
+    }
+}
+
+/// What a container holds under a key; `presence` makes what is no container hold nothing.
+fn lookup<'a>(value: &Val<'a>, key: &Val<'a>, presence: bool) -> Outcome<Found<'a>> {
+    match value {
+        Val::Map(map) => map.find(key),
+        Val::List(list) => {
+            let index = library::list_index(key)?;
+            match usize::try_from(index).ok().filter(|index| *index < list.len()) {
+                Some(index) => list.get(index).map(Found::Value),
+                None => Ok(Found::Missing),
+            }
+        }
+        Val::Optional(Some(inner)) => lookup(inner, key, presence),
+        _ => Ok(Found::Missing),
+    }
+}
+
+fn missing(value: &Val<'_>, key: &Val<'_>) -> Fault {
+    match value {
+        Val::List(_) => Fault::new(format!("index out of bounds: {}", key.shown())),
+        _ => Fault::new(format!("no such key: {}", key.shown())),
+    }
+}

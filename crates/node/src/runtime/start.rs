@@ -1,0 +1,112 @@
+//! What a container's process is started with: directories, paths, variables.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::{Error, Launch, records};
+use crate::{
+    core::{
+        record::Attempt,
+        rewrite::{Mapping, Rewriter},
+    },
+    shim::{self, protocol},
+};
+
+/// Where programs are looked for in a container that sets no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Makes the directories of a container of the pod in `pod`, and says how to start it.
+///
+/// # Errors
+/// When something cannot be made.
+pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
+    let home = pod.join("root").join(&launch.container);
+    make_directory(&pod.join("run").join(&launch.container), 0o700)?;
+    make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
+    let mode = if launch.user.is_some() { 0o777 } else { 0o755 };
+    make_directory(&home, mode)?;
+    make_directory(&home.join("tmp"), 0o777)?;
+    let message = records::message_file(pod, &launch.container, launch.number);
+    fs::File::create(&message)
+        .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o666)))
+        .map_err(|error| Error::file("create", &message, error))?;
+
+    let rewriter = rewriter(&launch, &message);
+    let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
+    let id = container_id(uid, &launch.container, launch.number);
+    let env = environment(&launch, &rewriter, &home, &id);
+    Ok(protocol::Start {
+        attempt: Attempt {
+            version: 1,
+            container: launch.container,
+            number: launch.number,
+            id,
+            image: launch.image,
+            image_id: launch.image_id,
+            backoff_s: launch.backoff_s,
+            message_from_log: launch.message_from_log,
+            started_at: now,
+            exit: None,
+        },
+        argv: launch.argv.iter().map(|argument| rewriter.apply(argument)).collect(),
+        env,
+        working_dir,
+        tty: launch.tty,
+        stdin: launch.stdin,
+        stdin_once: launch.stdin_once,
+        memory_limit_bytes: launch.memory_limit_bytes,
+        user: launch.user,
+        group: launch.group,
+    })
+}
+
+fn rewriter(launch: &Launch, message: &Path) -> Rewriter {
+    let text = |path: &Path| path.display().to_string();
+    let mounts = launch.mounts.iter().map(|mount| Mapping { from: mount.target.clone(), to: text(&mount.source) });
+    let termination = Mapping { from: launch.termination_path.clone(), to: text(message) };
+    Rewriter::new(mounts.chain([termination]))
+}
+
+fn environment(launch: &Launch, rewriter: &Rewriter, home: &Path, id: &str) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([
+        ("HOME".to_owned(), home.display().to_string()),
+        ("TMPDIR".to_owned(), home.join("tmp").display().to_string()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+    ]);
+    env.extend(launch.env.iter().map(|(name, value)| (name.clone(), rewriter.apply(value))));
+    let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.to_owned());
+    let first = launch.path_first.iter().map(|directory| directory.display().to_string());
+    let path: Vec<String> = first.chain([path]).collect();
+    env.insert("PATH".to_owned(), path.join(":"));
+    if launch.tty {
+        env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
+    }
+    env.insert(shim::CONTAINER_ID_VARIABLE.to_owned(), id.to_owned());
+    env
+}
+
+/// Makes a directory with a mode, where there is none.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(|error| Error::file("make", path, error))
+}
+
+fn working_dir(wanted: Option<&str>, rewriter: &Rewriter, home: &Path) -> String {
+    let rewritten = wanted.map(|path| rewriter.apply(path));
+    rewritten.filter(|path| Path::new(path).is_dir()).unwrap_or_else(|| home.display().to_string())
+}
+
+/// The id of a run: the same for the same run, and no other.
+fn container_id(uid: &str, container: &str, number: u32) -> String {
+    let digest = Sha256::digest(format!("{uid}/{container}/{number}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
