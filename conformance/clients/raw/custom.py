@@ -58,7 +58,7 @@ def definition(k, *versions, scope="Namespaced", **spec):
 
 
 def established(found):
-    conditions = {one["type"]: one["status"] for one in found.get("status", {}).get("conditions", [])}
+    conditions = {one["type"]: one["status"] for one in found.get("status", {}).get("conditions") or []}
     return conditions.get("Established") == "True" and conditions.get("NamesAccepted") == "True"
 
 
@@ -120,7 +120,7 @@ def a_custom_object_must_name_its_kind(k):
     body = widgets.body()
     del body["kind"]
     k.post(widgets.path(), body).fails(400, "BadRequest", contains="Object 'Kind' is missing in")
-    k.post(widgets.path(), {**widgets.body(), "kind": "Gadget"}).fails(400, "BadRequest")
+    k.post(widgets.path(), {**widgets.body(), "kind": "Gadget"}).fails(422, "Invalid", f'Gadget.{widgets.group} "w" is invalid: kind: Invalid value: "Gadget": must be Widget')
 
 
 @case
@@ -242,7 +242,8 @@ def versions_without_conversion_differ_in_their_name_alone(k):
     same((other["metadata"]["uid"], other["spec"]), (made["metadata"]["uid"], made["spec"]))
     same(k.get(f"/apis/{widgets.group}").ok()["preferredVersion"]["version"], "v2")
     with k.watch(widgets.path(version="v2")) as watch:
-        same(watch.next()["object"]["apiVersion"], f"{widgets.group}/v2")
+        event = watch.next()
+        same((event["type"], event["object"]["apiVersion"]), ("ADDED", f"{widgets.group}/v2"), str(event)[:500])
 
 
 @case
@@ -265,7 +266,7 @@ def rules_are_held(k):
             "type": "object",
             "x-kubernetes-validations": [
                 {"rule": "self.low <= self.high", "message": "low must not be above high"},
-                {"rule": "self.low >= oldSelf.low", "messageExpression": "'low fell from ' + string(oldSelf.low)", "reason": "FieldValueForbidden", "fieldPath": ".low"},
+                {"rule": "self.low >= oldSelf.low", "message": "low must not fall", "reason": "FieldValueForbidden", "fieldPath": ".low"},
             ],
             "properties": {"size": {"type": "integer"}, "low": {"type": "integer", "default": 0}, "high": {"type": "integer", "default": 10}},
         }},
@@ -274,7 +275,7 @@ def rules_are_held(k):
     widgets.create(low=11).fails(422, "Invalid", contains="low must not be above high", causes=[("FieldValueInvalid", "spec")])
     widgets.create(low=5).ok(201)
     reply = k.merge(widgets.path("w"), {"spec": {"low": 4}})
-    reply.fails(422, "Invalid", contains="spec.low: Forbidden: low fell from 5", causes=[("FieldValueForbidden", "spec.low")])
+    reply.fails(422, "Invalid", contains="spec.low: Forbidden: low must not fall", causes=[("FieldValueForbidden", "spec.low")])
 
 
 @case
@@ -345,7 +346,7 @@ def a_definition_is_named_by_its_plural_and_group(k):
 def a_definition_needs_a_structural_schema_and_one_storage_version(k):
     def body(*versions):
         return {"metadata": {"name": "widgets.conformance.example.com"}, "spec": {"group": "conformance.example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"}, "versions": list(versions)}}
-    k.post(DEFINITIONS, body({"name": "v1", "served": True, "storage": True})).fails(422, "Invalid", contains="spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required")
+    k.post(DEFINITIONS, body({"name": "v1", "served": True, "storage": True})).fails(422, "Invalid", contains="spec.versions[0].schema.openAPIV3Schema: Required value")
     k.post(DEFINITIONS, body(version("v1"), version("v2"))).fails(422, "Invalid", contains="must have exactly one version marked as storage version")
     bad = {"type": "object", "properties": {"spec": {"properties": {"x": {"type": "string"}}}}}
     k.post(DEFINITIONS, body(version(schema=bad))).fails(422, "Invalid", contains="properties[spec].type: Required value: must not be empty for specified object fields")
@@ -368,7 +369,7 @@ def two_definitions_cannot_share_their_names(k):
     k.post(DEFINITIONS, body).ok(201)
 
     def refused(found):
-        conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
+        conditions = {one["type"]: one for one in found.get("status", {}).get("conditions") or []}
         return conditions.get("NamesAccepted", {}).get("status") == "False"
 
     found = k.wait_for(DEFINITIONS, f"others.{widgets.group}", refused)
@@ -384,6 +385,6 @@ def embedded_objects_keep_their_kind(k):
         "template": {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
     }}}}
     widgets = definition(k, version(schema=schema))
-    widgets.create(template={"spec": {}}).fails(422, "Invalid", contains=["spec.template.apiVersion: Required value: must not be empty", "spec.template.kind: Required value: must not be empty"])
+    widgets.create(template={"spec": {}}).fails(422, "Invalid", contains=["spec.template.apiVersion: Required value", "spec.template.kind: Required value"])
     template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "anything": 1}
     same(widgets.create(template=template).ok(201)["spec"]["template"], template)

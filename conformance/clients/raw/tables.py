@@ -40,7 +40,7 @@ def the_object_of_a_row_can_be_left_out_or_whole(k):
     subset(row["object"], {"kind": "ConfigMap", "apiVersion": "v1", "data": {"k": "v"}})
     row = k.get(k.core("configmaps"), {**query, "includeObject": "None"}, accept=TABLE).ok()["rows"][0]
     check(not row.get("object"), row)
-    k.get(k.core("configmaps"), {**query, "includeObject": "Some"}, accept=TABLE).fails(400, "BadRequest", contains='unrecognized includeObject value: "Some"')
+    k.get(k.core("configmaps"), {**query, "includeObject": "Some"}, accept=TABLE).fails(400, "BadRequest", contains="Unable to convert to Table as requested: includeObject: Invalid value: \"Some\": must be 'Metadata', 'Object', 'None', or empty")
 
 
 @case
@@ -69,7 +69,7 @@ def kinds_have_their_own_columns(k):
 def the_cells_of_a_pod_tell_its_state(k):
     k.post(k.core("pods"), {"metadata": {"name": "p"}, "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "i"}]}}).ok(201)
     cells = k.get(k.core("pods", "p"), accept=TABLE).ok()["rows"][0]["cells"]
-    same(cells[:4], ["p", "0/2", "Pending", 0])
+    same(cells[:4], ["p", "0/2", "Pending", "0"])
     same(cells[5:], ["<none>", "<none>", "<none>", "<none>"])
 
 

@@ -2,12 +2,15 @@
 
 use kube::{
     Client, Error,
-    api::{DynamicObject, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
 
-use crate::core::{admission, rbac};
+use crate::{
+    controller::volume,
+    core::{admission, rbac},
+};
 
 /// Creates what is not there yet; what is there stays as users have made it.
 ///
@@ -17,6 +20,7 @@ pub async fn write(client: &Client, https_port: u16) -> Result<(), Error> {
     for (plural, object) in objects() {
         create(client, plural, object).await?;
     }
+    service_network(client).await?;
     for role in rbac::bootstrap::objects() {
         let mut object = role.object;
         if !role.namespace.is_empty() {
@@ -53,19 +57,7 @@ fn objects() -> Vec<(&'static str, Value)> {
         });
         ("priorityclasses", object)
     }));
-    all.push((
-        "storageclasses",
-        json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": {
-                "name": "standard",
-                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-            },
-            "provisioner": "ferroflow.dev/local",
-            "reclaimPolicy": "Delete",
-            "volumeBindingMode": "Immediate",
-        }),
-    ));
+    all.push(("storageclasses", volume::default_class()));
     all
 }
 
@@ -86,6 +78,22 @@ fn api(client: &Client, plural: &str, object: &DynamicObject) -> kube::Api<Dynam
         Some(namespace) => kube::Api::namespaced_with(client.clone(), namespace, &resource),
         None => kube::Api::all_with(client.clone(), &resource),
     }
+}
+
+/// The network of service addresses, as an object that says that it is ready.
+async fn service_network(client: &Client) -> Result<(), Error> {
+    let network = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [ferroflow_api::names::SERVICE_NETWORK]},
+    });
+    create(client, "servicecidrs", network.clone()).await?;
+    let object: DynamicObject = serde_json::from_value(network).map_err(Error::SerdeError)?;
+    let status = json!({"status": {"conditions": [{
+        "type": "Ready", "status": "True", "reason": "", "lastTransitionTime": "2020-01-01T00:00:00Z",
+        "message": "Kubernetes Service CIDR is ready",
+    }]}});
+    let patch = Patch::Merge(&status);
+    api(client, "servicecidrs", &object).patch_status("kubernetes", &PatchParams::default(), &patch).await.map(drop)
 }
 
 /// The node's address as objects show it; see [`ferroflow_api::names`].

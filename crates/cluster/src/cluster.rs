@@ -78,6 +78,8 @@ pub struct Cluster {
     pub authority: String,
     pub https: SocketAddr,
     pub http: Option<SocketAddr>,
+    /// Where the directories of volumes are made.
+    pub volumes: PathBuf,
     group: Group,
 }
 
@@ -107,6 +109,7 @@ impl Cluster {
             http: http.as_ref().map(address),
             authority: certificates.authority.clone(),
             api,
+            volumes: directory.join("volumes"),
             group,
         };
         bootstrap::write(&cluster.client(Identity::administrator()), cluster.https.port()).await?;

@@ -2,6 +2,8 @@
 //!
 //! The write path calls these in its order; each hands on to `core` and decides nothing itself.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
         apply::ResetFields,
         crd::{self, CompiledVersion, definition},
         field::ErrorList,
-        kinds::{self, Context},
+        kinds::{self, Context, small},
         schema::{NodeId, Table},
         table::CrdColumns,
     },
@@ -22,6 +24,8 @@ pub struct Custom {
     pub table: Table,
     pub node: NodeId,
     pub columns: CrdColumns,
+    /// The schema has defaults, which an object that was stored before them gets when it is read.
+    pub has_defaults: bool,
 }
 
 impl Custom {
@@ -39,7 +43,17 @@ impl Custom {
         let table = Table::from_crd(schema, &compiled.group, &compiled.version, &compiled.kind);
         let node = table.kind(&compiled.group, &compiled.version, &compiled.kind).unwrap_or_default();
         let columns = CrdColumns::from_json(own.get("additionalPrinterColumns"));
-        Ok(Self { compiled, table, node, columns })
+        let has_defaults = mentions(schema, "default");
+        Ok(Self { compiled, table, node, columns, has_defaults })
+    }
+}
+
+/// Whether a key stands anywhere in a value.
+fn mentions(value: &Value, key: &str) -> bool {
+    match value {
+        Value::Object(fields) => fields.contains_key(key) || fields.values().any(|field| mentions(field, key)),
+        Value::Array(items) => items.iter().any(|item| mentions(item, key)),
+        _ => false,
     }
 }
 
@@ -47,6 +61,24 @@ impl Served {
     /// Whether this is the resource of CustomResourceDefinitions, whose rules stand on their own.
     pub fn is_definition(&self) -> bool {
         self.resource.kind == "CustomResourceDefinition" && self.resource.group == "apiextensions.k8s.io"
+    }
+
+    /// Rules of events are those of the stored form, whichever group the request names.
+    fn core_form<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        if self.resource.group == "events.k8s.io" {
+            Cow::Owned(small::event_to_core(object))
+        } else {
+            Cow::Borrowed(object)
+        }
+    }
+
+    fn in_core_form(&self, object: &mut Value, change: impl FnOnce(&mut Value)) {
+        if self.resource.group != "events.k8s.io" {
+            return change(object);
+        }
+        let mut stored = small::event_to_core(object);
+        change(&mut stored);
+        *object = small::event_from_core(&stored);
     }
 
     /// Fields that a write through `subresource` cannot own.
@@ -61,7 +93,7 @@ impl Served {
     pub fn default(&self, object: &mut Value) {
         match &self.rules {
             Rules::Builtin if self.is_definition() => definition::default(object),
-            Rules::Builtin => kinds::defaults(&self.resource, object),
+            Rules::Builtin => self.in_core_form(object, |object| kinds::defaults(&self.resource, object)),
             Rules::Custom(custom) => custom.compiled.default(object),
         }
     }
@@ -70,7 +102,7 @@ impl Served {
     pub fn prepare_create(&self, object: &mut Value, ctx: &Context<'_>) {
         match &self.rules {
             Rules::Builtin if self.is_definition() => definition::prepare_create(object),
-            Rules::Builtin => kinds::prepare_create(&self.resource, object, ctx),
+            Rules::Builtin => self.in_core_form(object, |object| kinds::prepare_create(&self.resource, object, ctx)),
             Rules::Custom(custom) => custom.compiled.prepare_create(object),
         }
     }
@@ -96,7 +128,7 @@ impl Served {
 
     /// The faults of a new object.
     pub fn validate_create(&self, object: &Value) -> ErrorList {
-        let mut errors = kinds::validate_create(&self.resource, object);
+        let mut errors = kinds::validate_create(&self.resource, &self.core_form(object));
         match &self.rules {
             Rules::Builtin if self.is_definition() => errors.extend(definition::validate(object)),
             Rules::Builtin => {}
@@ -108,7 +140,8 @@ impl Served {
     /// The faults of a change from `old` to `new` through `subresource`.
     pub fn validate_update(&self, subresource: &str, new: &Value, old: &Value) -> ErrorList {
         let part = if subresource == "scale" { "" } else { subresource };
-        let mut errors = kinds::validate_update(&self.resource, part, new, old);
+        let (shown, before) = (self.core_form(new), self.core_form(old));
+        let mut errors = kinds::validate_update(&self.resource, part, &shown, &before);
         match (&self.rules, part) {
             (Rules::Builtin, "") if self.is_definition() => errors.extend(definition::validate_update(new, old)),
             (Rules::Builtin, _) if self.is_definition() => errors.extend(definition::validate_status_update(new)),

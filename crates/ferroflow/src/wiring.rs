@@ -4,6 +4,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process,
+    sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -25,6 +27,9 @@ use crate::{
     record::Record,
 };
 
+/// Pods have this long to end by themselves when the server goes down; 30 s is their default grace.
+const POD_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sends logs to standard error.
 pub fn log() {
     let filter = EnvFilter::try_from_env(telemetry::LOG_VARIABLE);
@@ -35,7 +40,8 @@ pub fn log() {
 /// A running server.
 pub struct Server {
     cluster: Cluster,
-    node: Option<String>,
+    node: Option<Arc<Node>>,
+    node_name: String,
 }
 
 /// Starts everything that was asked for.
@@ -58,7 +64,7 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
         Parts::All => Some(start_node(data, up, images, &cluster, clock, group).await?),
         Parts::Control | Parts::Api => None,
     };
-    Ok(Server { cluster, node })
+    Ok(Server { cluster, node, node_name: node_name() })
 }
 
 /// The images table that was given, and what its relative paths are relative to.
@@ -79,12 +85,11 @@ async fn start_node(
     cluster: &Cluster,
     clock: SharedClock,
     group: Group,
-) -> anyhow::Result<String> {
-    let name = node_name();
-    let identity = Identity::user(format!("system:node:{name}"), &["system:nodes", MASTERS]);
+) -> anyhow::Result<Arc<Node>> {
+    let identity = Identity::user(format!("system:node:{}", node_name()), &["system:nodes", MASTERS]);
     let caches = Caches::new(cluster.client(identity), group.clone());
     let config = NodeConfig {
-        name: name.clone(),
+        name: node_name(),
         data_dir: data.join("node"),
         address: names::NODE_ADDRESS.to_owned(),
         images,
@@ -93,8 +98,8 @@ async fn start_node(
         shim: ShimCommand::default(),
     };
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
-    cluster.set_agent(node);
-    Ok(name)
+    cluster.set_agent(node.clone());
+    Ok(node)
 }
 
 /// The host's name, as a node may have it.
@@ -123,9 +128,14 @@ impl Server {
 
     /// The node in a few words; `None` where there is none.
     pub fn describe_node(&self) -> Option<String> {
-        self.node.clone()
+        let node = self.node.as_ref()?;
+        Some(format!("{}, isolation {}", self.node_name, node.isolation().as_str()))
     }
 
     /// Ends the pods' processes.
-    pub async fn stop_pods(&self) {}
+    pub async fn stop_pods(&self) {
+        if let Some(node) = &self.node {
+            node.stop_pods(POD_PATIENCE).await;
+        }
+    }
 }

@@ -120,6 +120,7 @@ impl Reconciler for StaleDisruptions {
             condition.reason = None;
             condition.message = None;
             condition.last_transition_time = Some(seconds(now));
+            condition.observed_generation = pod.metadata.generation;
         }
         if let Some(patch) = patch::of_status(pod.status.as_ref(), &status)? {
             match self.pods.merge_status(&key, &patch).await {

@@ -8,6 +8,8 @@ pub mod cronjob;
 pub mod daemonset;
 pub mod deployment;
 pub mod disruption;
+pub mod endpoints;
+pub mod endpointslice;
 pub mod execute;
 pub mod feed;
 pub mod garbage;
@@ -22,10 +24,14 @@ pub mod serviceaccount;
 pub mod statefulset;
 pub mod taint;
 pub mod ttl;
+pub mod volume;
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use ferroflow_platform::{clock::SharedClock, controller::Caches, identity::Identity};
+use ferroflow_platform::{clock::{BoxFuture, SharedClock}, controller::Caches, identity::Identity};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serviceaccount::Signer;
@@ -47,12 +53,14 @@ pub fn start(cluster: &Cluster, which: Controllers) {
     }
     let managers = Identity::user("system:kube-controller-manager", &[ferroflow_platform::identity::MASTERS]);
     let caches = Caches::new(cluster.client(managers), cluster.group());
-    let workloads: [fn(&Caches, &SharedClock); 11] = [
+    let workloads: [fn(&Caches, &SharedClock); 13] = [
         aggregation::register,
         cronjob::register,
         daemonset::register,
         deployment::register,
         disruption::register,
+        endpoints::register,
+        endpointslice::register,
         job::register,
         replicaset::register,
         replicationcontroller::register,
@@ -68,7 +76,32 @@ pub fn start(cluster: &Cluster, which: Controllers) {
     garbage::register(&caches, clock, api.store.clone(), resources.clone(), vec![tap]);
     namespace::register(&caches, clock, resources);
     serviceaccount::register(&caches, clock, cluster.authority.clone(), signer(api));
+    volume::register(&caches, clock, Arc::new(VolumeDirectories { root: cluster.volumes.clone() }));
     ttl::register(&caches, clock, api.store.clone());
+}
+
+/// Directories of volumes below the data directory, one a claim.
+struct VolumeDirectories {
+    root: PathBuf,
+}
+
+impl volume::Directories for VolumeDirectories {
+    fn path(&self, namespace: &str, claim: &str, uid: &str) -> String {
+        self.root.join(format!("{namespace}_{claim}_{uid}")).display().to_string()
+    }
+
+    fn remove(&self, path: String) -> BoxFuture<'static, Result<(), String>> {
+        let root = self.root.clone();
+        Box::pin(async move {
+            if Path::new(&path).parent() != Some(root.as_path()) {
+                return Err(format!("{path} is no directory of a volume in {}", root.display()));
+            }
+            match tokio::fs::remove_dir_all(&path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{path}: {error}")),
+                _ => Ok(()),
+            }
+        })
+    }
 }
 
 /// Signs the tokens that lie in Secrets.

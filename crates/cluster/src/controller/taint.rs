@@ -197,7 +197,7 @@ impl Eviction {
         let conditions = status.conditions.get_or_insert_default();
         if !conditions.iter().any(|one| one.type_ == "DisruptionTarget" && one.status == "True") {
             conditions.retain(|one| one.type_ != "DisruptionTarget");
-            conditions.push(eviction_condition(now));
+            conditions.push(eviction_condition(pod, now));
         }
         write(&self.pods, pod, &status).await?;
         let preconditions = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };

@@ -49,7 +49,7 @@ impl DeleteOptions {
         if let Some(policy) = &self.propagation_policy
             && !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan")
         {
-            let known = ["Background", "Foreground", "Orphan", "nil"];
+            let known = ["Foreground", "Background", "Orphan", "nil"];
             errors.push(FieldError::not_supported("propagationPolicy", policy.as_str(), &known));
         }
         errors

@@ -146,6 +146,17 @@ impl Failure {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
+    /// 415: the patch is of no known type.
+    pub fn unsupported_patch() -> Box<Self> {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+    }
+
+    /// 409 in the words of a deletion's preconditions, which name the kind.
+    pub fn precondition(resource: &Resource, name: &str, why: &str) -> Box<Self> {
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.group_kind());
+        Self::new(409, "Conflict", message).with(details(name, &resource.group, &resource.kind))
+    }
+
     /// 422: fields are at fault. `kind` and `group` name the kind as messages do.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &ErrorList) -> Box<Self> {
         let dot = if group.is_empty() { "" } else { "." };

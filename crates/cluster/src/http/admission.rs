@@ -14,7 +14,7 @@ use crate::{
         status::{Failure, Outcome},
     },
     registry::Registry,
-    store::{Durability, Expected, ListRange, ObjectKey, Store, Write, WriteError},
+    store::{Durability, Expected, ListRange, ObjectKey, Store, Write, WriteError, write_object},
 };
 
 pub use crate::core::admission::Operation;
@@ -148,7 +148,7 @@ impl Request<'_> {
             let build = move |revision: u64| {
                 let mut quota = quota;
                 meta::set(&mut quota, "resourceVersion", revision.to_string());
-                serde_json::to_vec(&quota).unwrap_or_default().into()
+                write_object(quota)
             };
             let act = Write::Put(Box::new(build));
             let expected = Expected::At(entry.revision);

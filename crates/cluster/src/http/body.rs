@@ -66,15 +66,38 @@ pub struct ListBody {
     first: bool,
     tail: Option<Bytes>,
     left: u64,
+    items: Items,
+}
+
+/// How objects stand in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Items {
+    Whole,
+    /// Without `kind` and `apiVersion`, which the list's own tell; so upstream lists built-in kinds.
+    WithoutType,
+}
+
+impl Items {
+    fn of(self, entry: &Entry) -> (&'static [u8], &[u8]) {
+        match (self, entry.type_length) {
+            (Self::WithoutType, length @ 1..) => (b"{", &entry.json[length..]),
+            _ => (b"", &entry.json),
+        }
+    }
+
+    fn length(self, entry: &Entry) -> usize {
+        let (open, rest) = self.of(entry);
+        open.len() + rest.len()
+    }
 }
 
 impl ListBody {
     /// A body of `head`, the objects with commas between them, and `tail`.
-    pub fn new(head: Bytes, entries: Vec<Arc<Entry>>, tail: Bytes) -> Self {
-        let objects: usize = entries.iter().map(|entry| entry.json.len()).sum();
+    pub fn new(head: Bytes, entries: Vec<Arc<Entry>>, tail: Bytes, items: Items) -> Self {
+        let objects: usize = entries.iter().map(|entry| items.length(entry)).sum();
         let left = head.len() + objects + entries.len().saturating_sub(1) + tail.len();
         let left = u64::try_from(left).unwrap_or(u64::MAX);
-        Self { head: Some(head), entries: entries.into(), first: true, tail: Some(tail), left }
+        Self { head: Some(head), entries: entries.into(), first: true, tail: Some(tail), left, items }
     }
 }
 
@@ -96,7 +119,9 @@ impl http_body::Body for ListBody {
             if !std::mem::take(&mut self.first) {
                 frame.extend_from_slice(b",");
             }
-            frame.extend_from_slice(&entry.json);
+            let (open, rest) = self.items.of(&entry);
+            frame.extend_from_slice(open);
+            frame.extend_from_slice(rest);
         }
         if self.entries.is_empty()
             && let Some(tail) = self.tail.take()

@@ -30,14 +30,21 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+    tungstenite::{
+        Message, Utf8Bytes,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 use super::{
     body::{self, Body, BodyError, BoxError},
     server::{self, Call},
 };
-use crate::core::status::{Failure, Outcome};
+use crate::core::{
+    field::FieldError,
+    status::{Failure, Outcome},
+};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -132,7 +139,8 @@ fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
     let number = |name: &str| -> Outcome<Option<u64>> {
         let Some(text) = call.options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
         let parsed = text.parse().map_err(|_| {
-            let error = crate::core::field::FieldError::invalid(name, text, "must be greater than or equal to 0");
+            let value = text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from);
+            let error = FieldError::invalid(name, value, "must be greater than or equal to 0");
             Failure::invalid("", "PodLogOptions", &call.path.name, &vec![error])
         });
         parsed.map(Some)
@@ -141,6 +149,10 @@ fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
         None => None,
         Some(text) => Some(text.parse().map_err(|error| Failure::bad_request(format!("sinceTime: {error}")))?),
     };
+    if since_time.is_some() && call.options.get("sinceSeconds").is_some() {
+        let error = FieldError::forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified");
+        return Err(Failure::invalid("", "PodLogOptions", &call.path.name, &vec![error]));
+    }
     let since_seconds = number("sinceSeconds")?.and_then(|seconds| i64::try_from(seconds).ok());
     let since = since_seconds.map(jiff::SignedDuration::from_secs).and_then(|ago| call.api.clock.now().checked_sub(ago).ok());
     Ok(LogOptions {
@@ -160,8 +172,13 @@ fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
 /// 400 while the container waits, 404 for an earlier run that there was not.
 pub async fn log(call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
-    let target = container(&call, &pod)?;
     let options = log_options(&call)?;
+    if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+        let mut response = Response::new(body::full(Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
+    let target = container(&call, &pod)?;
     let stream = agent(&call)?.logs(target, options).await?;
     let frames = stream.map_ok(Frame::data).map_err(|error| BodyError(error.into()));
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
@@ -295,6 +312,9 @@ async fn forward(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<So
             return;
         }
     }
+    // Without a code kubectl takes the end for a broken connection, and the exit status for unknown.
+    let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+    let _ = socket.send(Message::Close(Some(normal))).await;
     let _ = socket.close().await;
 }
 

@@ -145,7 +145,8 @@ impl Documents {
     pub fn other(&self, api: &Arc<Api>, words: &[&str], parts: &Parts) -> Option<Outcome<Response<Body>>> {
         match words {
             ["version"] => Some(Ok(server::json(&version(), StatusCode::OK))),
-            ["healthz" | "livez" | "readyz", ..] => Some(Ok(text("ok"))),
+            [check @ ("healthz" | "livez" | "readyz")] => Some(Ok(text(&health(check, parts)))),
+            ["healthz" | "livez" | "readyz", _] => Some(Ok(text("ok"))),
             ["metrics"] => Some(Ok(text(&metrics(api)))),
             ["openid", "v1", "jwks"] => {
                 Some(Ok(server::json(&api.authenticator.key.key_set(), StatusCode::OK)))
@@ -254,6 +255,15 @@ fn text(words: &str) -> Response<Body> {
     response
 }
 
+/// The server answers, so it is well; a store that cannot be written ends the process.
+fn health(check: &str, parts: &Parts) -> String {
+    let is_verbose = parts.uri.query().is_some_and(|query| query.split('&').any(|word| word.starts_with("verbose")));
+    if !is_verbose {
+        return "ok".to_owned();
+    }
+    format!("[+]ping ok\n[+]log ok\n[+]store ok\n{check} check passed\n")
+}
+
 fn version() -> Value {
     let full = names::KUBERNETES_VERSION;
     let mut numbers = full.trim_start_matches('v').split('.');
@@ -285,11 +295,18 @@ fn openid() -> Value {
 }
 
 fn paths(api: &Api) -> Value {
-    let mut paths: Vec<String> = group_versions(api).into_iter().map(|path| format!("/{path}")).collect();
-    for path in ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
+    let mut paths: Vec<String> = Vec::new();
+    for path in group_versions(api) {
+        if let Some((group, _)) = path.strip_prefix("apis/").and_then(|rest| rest.split_once('/')) {
+            paths.push(format!("/apis/{group}"));
+        }
+        paths.push(format!("/{path}"));
+    }
+    for path in ["/api", "/apis", "/healthz", "/healthz/ping", "/livez", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/readyz/ping", "/version"] {
         paths.push(path.to_owned());
     }
     paths.sort();
+    paths.dedup();
     json!({ "paths": paths })
 }
 

@@ -116,7 +116,10 @@ struct Continue {
 
 impl Continue {
     fn parse(token: &str) -> Outcome<Self> {
-        let bad = || Failure::bad_request(format!("continue key is not valid: {token:?} was not given by this server"));
+        let bad = || {
+            let why = format!("invalid continue token: continue key is not valid: {token:?} was not given by this server");
+            Failure::bad_request(why)
+        };
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| bad())?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         let start = value["start"].as_str().ok_or_else(bad)?;
@@ -134,8 +137,12 @@ impl Continue {
 }
 
 fn check_versions(options: &Options) -> Outcome<()> {
+    if options.send_initial_events.is_some() {
+        let why = "sendInitialEvents is forbidden for list";
+        return Err(options::list_option(FieldError::forbidden("sendInitialEvents", why)));
+    }
     let Some(matching) = options.version_match else { return Ok(()) };
-    if options.resource_version.is_none() && options.send_initial_events.is_none() {
+    if options.resource_version.is_none() {
         return Err(options::list_option(FieldError::forbidden(
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden unless resourceVersion is provided",

@@ -177,7 +177,7 @@ impl Api {
 impl Call<'_> {
     fn verb(&self) -> Outcome<&'static str> {
         let is_collection = self.path.name.is_empty();
-        let is_watch = self.options.watch || self.path.watch_prefix;
+        let is_watch = (self.options.watch && is_collection) || self.path.watch_prefix;
         Ok(match self.parts.method {
             Method::GET | Method::HEAD if is_watch => "watch",
             Method::GET | Method::HEAD if is_collection => "list",

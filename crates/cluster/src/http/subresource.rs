@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     body::{self, Body},
     connect,
+    negotiate::Form,
     server::{self, Call},
     view,
     write::{
@@ -218,7 +219,12 @@ async fn bind_pod(request: &Request<'_>, binding: &Value) -> Outcome<()> {
 async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let eviction = read_value(call, body).await?;
     let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
-    let request = call.request();
+    let named = meta::text(&eviction, "name");
+    if !named.is_empty() && named != call.path.name {
+        return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let mut request = call.request();
+    request.options.dry_run |= options.dry_run;
     loop {
         let entry = request.existing()?;
         let pod = request.parse(&entry)?;
@@ -343,6 +349,10 @@ fn bound(call: &Call<'_>, reference: &Value) -> Outcome<Option<token::Bound>> {
 /// # Errors
 /// 400 for a body that is no review of the kind, 422 for one that asks for nothing.
 pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let view = call.view()?;
+    if view.representation.form != Form::Plain {
+        return Err(Failure::not_acceptable(&["application/json", "application/yaml"]));
+    }
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
     let bytes = body::read(body).await?;
     let mut warnings = Vec::new();
@@ -369,7 +379,6 @@ pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     };
     review["status"] = status;
     meta::set(&mut review, "creationTimestamp", meta::time(call.api.clock.now()));
-    let view = call.view()?;
     let body = body::full(view::write(&review, view.representation.encoding)?);
     Ok(server::respond(&view, body, StatusCode::CREATED, &warnings))
 }

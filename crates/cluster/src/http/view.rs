@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    body::{self, Body, ListBody},
+    body::{self, Body, Items, ListBody},
     negotiate::{Encoding, Form, Representation},
     options::Options,
 };
@@ -28,6 +28,8 @@ pub struct View {
     pub representation: Representation,
     include: IncludeObject,
     now: Timestamp,
+    /// Indented, for people.
+    pretty: bool,
 }
 
 /// The metadata of a list.
@@ -72,7 +74,7 @@ impl View {
                 return Err(Failure::bad_request(text));
             }
         };
-        Ok(Self { served, representation, include, now })
+        Ok(Self { served, representation, include, now, pretty: options.pretty })
     }
 
     /// Whether stored bytes can be sent as they are.
@@ -80,6 +82,8 @@ impl View {
         self.representation.form == Form::Plain
             && self.representation.encoding == Encoding::Json
             && self.served.is_stored_version()
+            && !self.pretty
+            && !matches!(&self.served.rules, Rules::Custom(custom) if custom.has_defaults)
     }
 
     /// A stored object in the version of the request.
@@ -93,6 +97,11 @@ impl View {
 
     /// An object in stored form in the version of the request.
     pub fn convert(&self, mut object: Value) -> Value {
+        if let Rules::Custom(custom) = &self.served.rules
+            && custom.has_defaults
+        {
+            custom.compiled.default(&mut object);
+        }
         if self.served.is_stored_version() {
             return object;
         }
@@ -123,6 +132,10 @@ impl View {
     /// 500 when it cannot be written.
     pub fn value(&self, object: &Value) -> Outcome<Body> {
         let shown = match self.representation.form {
+            Form::Plain if self.pretty && self.representation.encoding == Encoding::Json => {
+                let text = serde_json::to_string_pretty(object).map_err(Failure::internal)?;
+                return Ok(body::full(text));
+            }
             Form::Plain => return write(object, self.representation.encoding).map(body::full),
             Form::Table => self.table(&[object], object["metadata"]["resourceVersion"].as_str(), None),
             Form::Metadata => self.metadata(object, "PartialObjectMetadata"),
@@ -143,10 +156,17 @@ impl View {
                 Value::from(row.api_version()),
                 meta.json()
             );
-            let body = ListBody::new(head.into(), entries, Bytes::from_static(b"]}\n"));
+            let items = if row.custom { Items::Whole } else { Items::WithoutType };
+            let body = ListBody::new(head.into(), entries, Bytes::from_static(b"]}\n"), items);
             return Ok(Body::new(body));
         }
-        let objects: Vec<Value> = entries.iter().map(|entry| self.parse(entry)).collect::<Outcome<_>>()?;
+        let mut objects: Vec<Value> = entries.iter().map(|entry| self.parse(entry)).collect::<Outcome<_>>()?;
+        if self.representation.form == Form::Plain && !row.custom {
+            for object in objects.iter_mut().filter_map(Value::as_object_mut) {
+                object.remove("kind");
+                object.remove("apiVersion");
+            }
+        }
         let shown = match self.representation.form {
             Form::Plain => json!({
                 "kind": row.list_kind, "apiVersion": row.api_version(), "metadata": meta.json(), "items": objects

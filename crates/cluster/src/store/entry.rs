@@ -48,6 +48,8 @@ pub struct Entry {
     pub revision: u64,
     /// The object's JSON, its resourceVersion included.
     pub json: Bytes,
+    /// Bytes of `{"kind":…,"apiVersion":…,` at the start of `json`; 0 where it starts otherwise.
+    pub type_length: usize,
     /// Sorted by name.
     pub labels: Box<[(Box<str>, Box<str>)]>,
 }
@@ -71,7 +73,8 @@ impl Entry {
         let labels = partial.and_then(|partial| partial.metadata).and_then(|metadata| metadata.labels);
         let labels = labels.unwrap_or_default().into_iter();
         let labels = labels.map(|(name, value)| (name.as_ref().into(), value.as_ref().into())).collect();
-        Self { key, revision, json, labels }
+        let type_length = type_length(&json).unwrap_or(0);
+        Self { key, revision, json, type_length, labels }
     }
 
     /// The same object with another resourceVersion: the last state of one that leaves a selection.
@@ -80,7 +83,7 @@ impl Entry {
         let json = match serde_json::from_slice::<serde_json::Value>(&self.json) {
             Ok(mut object) => {
                 object["metadata"]["resourceVersion"] = revision.to_string().into();
-                object.to_string().into()
+                write_object(object)
             }
             Err(_) => self.json.clone(),
         };
@@ -92,6 +95,37 @@ impl Entry {
         let found = self.labels.binary_search_by(|(own, _)| own.as_ref().cmp(name)).ok()?;
         self.labels.get(found).map(|(_, value)| value.as_ref())
     }
+}
+
+/// The bytes of an object, its type first, as clients are used to see it.
+pub fn write_object(mut object: serde_json::Value) -> Bytes {
+    let Some(fields) = object.as_object_mut() else { return Bytes::from(object.to_string()) };
+    let (Some(kind), Some(version)) = (fields.remove("kind"), fields.remove("apiVersion")) else {
+        return Bytes::from(object.to_string());
+    };
+    let mut bytes = format!("{{\"kind\":{kind},\"apiVersion\":{version},").into_bytes();
+    let start = bytes.len() - 1;
+    let comma = bytes[start];
+    // The rest is written behind the comma, and its opening brace then becomes the comma again.
+    bytes.truncate(start);
+    // A value in memory always has a JSON form.
+    let _ = serde_json::to_writer(&mut bytes, &object);
+    if let Some(brace) = bytes.get_mut(start) {
+        *brace = comma;
+    }
+    bytes.into()
+}
+
+fn type_length(json: &[u8]) -> Option<usize> {
+    let after = |text: &[u8], from: usize| {
+        let rest = json.get(from..)?;
+        rest.windows(text.len()).take(256).position(|window| window == text).map(|at| from + at + text.len())
+    };
+    if !json.starts_with(b"{\"kind\":\"") {
+        return None;
+    }
+    let version = after(b"\",\"apiVersion\":\"", 9)?;
+    after(b"\",", version)
 }
 
 /// What happened to an object.

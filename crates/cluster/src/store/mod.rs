@@ -27,7 +27,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use disk::Error;
 use disk::{Act, Row};
-pub use entry::{Change, ChangeKind, Entry, ObjectKey, frame};
+pub use entry::{Change, ChangeKind, Entry, ObjectKey, frame, write_object};
 use history::History;
 
 /// Why a write was not made.

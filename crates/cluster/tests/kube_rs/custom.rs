@@ -63,7 +63,11 @@ pub async fn a_definition_is_established_and_its_objects_live_and_die(bed: &Bed)
     let strategic = Patch::Strategic(json!({"spec": {"replicas": 3}}));
     let (code, _) = refusal(custom.api.patch("one", &PatchParams::default(), &strategic).await);
     assert_eq!(code, 415, "a custom kind has no strategic merge");
-    let apply = Patch::Apply(json!({"apiVersion": "testkit.dev/v1", "kind": "Lamp", "spec": {"color": "red"}}));
+    let nameless = json!({"apiVersion": "testkit.dev/v1", "kind": "Lamp", "spec": {"color": "red"}});
+    let (code, message) = refusal(custom.api.patch("two", &PatchParams::apply("one"), &Patch::Apply(nameless)).await);
+    assert_eq!(code, 400);
+    assert_eq!(message, "the name of the object (two based on URL) was undeterminable: name must be provided");
+    let apply = Patch::Apply(custom.object("two", json!({"color": "red"})));
     let applied = custom.api.patch("two", &PatchParams::apply("one"), &apply).await.unwrap();
     assert_eq!(applied.data["spec"]["color"], "red");
     let list = custom.api.list(&ListParams::default()).await.unwrap();

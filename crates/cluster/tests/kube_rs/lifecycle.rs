@@ -90,7 +90,7 @@ pub async fn a_deletion_with_another_uid_is_a_conflict(bed: &Bed) {
     let other = Preconditions { uid: Some("00000000-0000-0000-0000-000000000000".to_owned()), resource_version: None };
     let (code, message) = refusal(maps.delete("map", &DeleteParams::default().preconditions(other)).await);
     assert_eq!(code, 409);
-    assert!(message.contains("Precondition failed: UID in precondition: "), "{message}");
+    assert!(message.contains("the UID in the precondition (00000000-0000-0000-0000-000000000000) does not match"), "{message}");
     let own = Preconditions { uid: map.uid(), resource_version: map.resource_version() };
     maps.delete("map", &DeleteParams::default().preconditions(own)).await.unwrap();
 }

@@ -2,10 +2,7 @@
 
 use std::{pin::pin, sync::Arc};
 
-use ferroflow_testkit::{
-    objects::config_map,
-    wait::{eventually, until},
-};
+use ferroflow_testkit::{objects::config_map, wait::eventually};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -35,7 +32,12 @@ async fn sees_what_was_there_and_what_comes(bed: &Bed, config: watcher::Config) 
     maps.create(&PostParams::default(), &map).await.unwrap();
     let mut events = pin!(kube::runtime::watcher(maps.clone(), config.labels("watched=yes")));
     assert_eq!(next(&mut events).await, "init");
-    assert_eq!(next(&mut events).await, "init before");
+    let first = next(&mut events).await;
+    if first.contains("RequestWatchProgress is disabled") {
+        eprintln!("skipped a watcher that streams its list: this server's etcd is too old for it");
+        return;
+    }
+    assert_eq!(first, "init before");
     assert_eq!(next(&mut events).await, "init done");
     map.metadata.name = Some("after".to_owned());
     maps.create(&PostParams::default(), &map).await.unwrap();
@@ -105,19 +107,17 @@ pub async fn a_reflector_holds_what_a_list_shows(bed: &Bed) {
     let maps: Api<ConfigMap> = bed.api();
     let (reader, writer) = reflector::store();
     let stream = kube::runtime::watcher(maps.clone(), watcher::Config::default()).default_backoff();
-    let mut stream = pin!(reflector::reflector(writer, stream).touched_objects());
+    let mut stream = pin!(reflector::reflector(writer, stream));
     for number in 0..5 {
         maps.create(&PostParams::default(), &config_map(&format!("map-{number}"), "key", "1")).await.unwrap();
     }
     maps.delete("map-0", &DeleteParams::default()).await.unwrap();
     let last = config_map("last", "key", "1");
     maps.create(&PostParams::default(), &last).await.unwrap();
-    until(&maps, "last", "is there", |_| true).await;
+    let has_last = || reader.state().iter().any(|map: &Arc<ConfigMap>| map.name_any() == "last");
     eventually("the reflector has the last one", async {
-        while let Some(event) = stream.next().await {
-            if event.is_ok_and(|map: ConfigMap| map.name_any() == "last") {
-                break;
-            }
+        while !has_last() {
+            stream.next().await.expect("a watcher does not end").expect("the watch works");
         }
     })
     .await;

@@ -47,6 +47,11 @@ fn ask(oracle: &mut Oracle, tally: &mut Tally, cases: &[Value]) {
                 let theirs = canonical(theirs);
                 if ours == theirs { Ok(()) } else { Err(told(case, &ours, &theirs)) }
             }
+            // The check of list items takes any optional item for one with a type, and panics where it is not.
+            Answer::Panic(text) if text.contains("index out of range [0] with length 0") => {
+                tally.skipped += 1;
+                continue;
+            }
             Answer::Error(text) | Answer::Panic(text) => Err(format!("the oracle fails: {text}")),
         };
         tally.judge(case, outcome);
@@ -97,9 +102,11 @@ fn canonical(mut answer: Value) -> Value {
                     text.truncate(start);
                     text.push_str("syntax error");
                 }
-                while let Some(at) = text.find("selfType").filter(|at| text[at + 8..].starts_with(|char: char| char.is_ascii_digit())) {
-                    let digits = text[at + 8..].bytes().take_while(u8::is_ascii_digit).count();
-                    text.replace_range(at + 8..at + 8 + digits, "");
+                let parts: Vec<&str> = text.split("selfType").collect();
+                let bare = |part: &&str| part.trim_start_matches(|char: char| char.is_ascii_digit()).to_owned();
+                let rest: Vec<String> = parts.iter().skip(1).map(bare).collect();
+                if !rest.is_empty() {
+                    *text = format!("{}selfType{}", parts[0], rest.join("selfType"));
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(walk),
@@ -149,7 +156,7 @@ fn pick<T: Clone>(rng: &mut StdRng, choices: &[T]) -> T {
 
 fn random_case(rng: &mut StdRng) -> Value {
     let mut schema = schema(rng);
-    let mut writer = Writer { rng, variables: Vec::new(), fresh: 0 };
+    let mut writer = Writer { rng, variables: Vec::new(), fresh: 0, walks: false };
     let wanted = if writer.chance(97) { Kind::Bool } else { writer.kind() };
     let mut rule = json!({"rule": writer.expr(wanted, 4)});
     if writer.chance(12) {
@@ -163,11 +170,23 @@ fn random_case(rng: &mut StdRng) -> Value {
     if writer.chance(10) {
         rule["optionalOldSelf"] = json!(true);
     }
+    let walks = writer.walks;
+    if walks {
+        rule = serde_json::from_str(&rule.to_string().replace("{'a': 1, 'b': 2}", "{'b': 2}")).expect("a rule is JSON");
+    }
     schema["x-kubernetes-validations"] = json!([rule]);
     let object = object(rng);
     let mut case = json!({"subject": "cel", "schema": schema, "object": object});
     if chance(rng, 60) {
         case["old"] = if chance(rng, 30) { case["object"].clone() } else { self::object(rng) };
+    }
+    if walks {
+        for side in ["object", "old"] {
+            if let Some(map) = case.pointer_mut(&format!("/{side}/spec/m")).and_then(Value::as_object_mut) {
+                let kept = map.keys().next().cloned();
+                map.retain(|key, _| Some(key) == kept.as_ref());
+            }
+        }
     }
     case
 }
@@ -284,6 +303,8 @@ struct Writer<'r> {
     rng: &'r mut StdRng,
     variables: Vec<(String, Kind)>,
     fresh: usize,
+    /// Whether the order of some map matters, which Go does not keep.
+    walks: bool,
 }
 
 impl Writer<'_> {
@@ -551,7 +572,7 @@ impl Writer<'_> {
                 format!("{list}.{name}({variable}, {body})")
             }
             2 => {
-                let map = self.expr(Kind::Map, depth);
+                let map = self.walked_map(depth);
                 let (variable, body) = self.bind(Kind::Text, Kind::Bool, depth);
                 format!("{map}.{name}({variable}, {body})")
             }
@@ -562,7 +583,7 @@ impl Writer<'_> {
                 format!("self.spec.lm.{name}({variable}, {})", body.replace('@', &variable))
             }
             _ => {
-                let map = self.expr(Kind::Map, depth);
+                let map = self.walked_map(depth);
                 let (first, second) = (format!("k{}", self.fresh), format!("n{}", self.fresh));
                 self.fresh += 1;
                 self.variables.push((first.clone(), Kind::Text));
@@ -748,7 +769,7 @@ impl Writer<'_> {
                 format!("{list}.map({variable}, {body})")
             }
             4 => {
-                let map = self.expr(Kind::Map, depth);
+                let map = self.walked_map(depth);
                 let (variable, body) = self.bind(Kind::Int, Kind::Int, depth);
                 format!("{map}.transformList(kk, {variable}, {body})")
             }
@@ -782,7 +803,7 @@ impl Writer<'_> {
                 format!("{list}.map({variable}, {body})")
             }
             4 => {
-                let map = self.expr(Kind::Map, depth);
+                let map = self.walked_map(depth);
                 let (variable, body) = self.bind(Kind::Text, Kind::Bool, depth);
                 format!("{map}.filter({variable}, {body})")
             }
@@ -793,12 +814,17 @@ impl Writer<'_> {
         }
     }
 
+    fn walked_map(&mut self, depth: u32) -> String {
+        self.walks = true;
+        self.expr(Kind::Map, depth)
+    }
+
     fn map(&mut self, depth: u32) -> String {
         if self.chance(50) {
             let (key, value) = (self.expr(Kind::Text, depth), self.expr(Kind::Int, depth));
             return format!("{{{key}: {value}}}");
         }
-        let map = self.expr(Kind::Map, depth);
+        let map = self.walked_map(depth);
         let (variable, body) = self.bind(Kind::Int, Kind::Int, depth);
         format!("{map}.transformMap(kk, {variable}, {body})")
     }

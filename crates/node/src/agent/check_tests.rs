@@ -60,7 +60,8 @@ async fn check(probe: serde_json::Value, expect: Result<(), &str>) {
 #[tokio::test]
 async fn an_http_probe_wants_an_answer_between_200_and_399_in_time() {
     check(json!({"httpGet": {"port": "PORT", "path": "/"}}), Ok(())).await;
-    check(json!({"httpGet": {"port": "web", "path": "good", "httpHeaders": [{"name": "Host", "value": "x"}]}}), Ok(())).await;
+    check(json!({"httpGet": {"port": "web", "path": "good", "httpHeaders": [{"name": "Host", "value": "x"}]}}), Ok(()))
+        .await;
     check(json!({"httpGet": {"port": "PORT", "path": "/bad"}}), Err("HTTP probe failed with statuscode: 500")).await;
     let slow = "Get \"http://10.244.0.2:PORT/slow\": context deadline exceeded \
                 (Client.Timeout exceeded while awaiting headers)";

@@ -135,7 +135,7 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut status = pod.status.clone().unwrap_or_default();
-        set_condition(&mut status, unscheduled(reason, message, now));
+        set_condition(&mut status, unscheduled(pod, reason, message, now));
         if let Nomination::Set(node) = nomination {
             status.nominated_node_name = Some(node).filter(|node| !node.is_empty());
         }
@@ -186,6 +186,7 @@ impl Scheduler {
             reason: Some("PreemptionByScheduler".to_owned()),
             message: Some(format!("{asked}: preempting to accommodate a higher priority pod")),
             last_transition_time: Some(seconds(now)),
+            observed_generation: victim.metadata.generation,
             ..PodCondition::default()
         };
         set_condition(&mut status, condition);
@@ -208,13 +209,14 @@ enum Nomination {
     Set(String),
 }
 
-fn unscheduled(reason: &str, message: &str, now: Timestamp) -> PodCondition {
+fn unscheduled(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> PodCondition {
     PodCondition {
         type_: "PodScheduled".to_owned(),
         status: "False".to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_transition_time: Some(seconds(now)),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     }
 }
@@ -229,7 +231,6 @@ fn set_condition(status: &mut PodStatus, mut condition: PodCondition) {
                 condition.last_transition_time = old.last_transition_time.clone();
             }
             condition.last_probe_time = old.last_probe_time.clone();
-            condition.observed_generation = old.observed_generation;
             *old = condition;
         }
     }

@@ -19,7 +19,9 @@ use super::scale::ScalePaths;
 use super::structural::Schema;
 use super::structural_rules;
 use super::validate::{self, NO_PATH, Reading};
+use crate::core::discovery::compare_versions;
 use crate::core::field::{ErrorKind, ErrorList, FieldError, Path};
+use crate::core::schema::Table;
 
 /// Why a version cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ pub struct CompiledVersion {
     /// A warning for every request, where the version is deprecated.
     pub deprecation_warning: Option<String>,
     schema: Schema,
+    table: Table,
     preserve_unknown_fields: bool,
     rules: Option<Validator>,
     webhook_conversion: bool,
@@ -101,8 +104,9 @@ impl CompiledVersion {
         let group = text(spec, "group");
         let kind = text(&spec["names"], "kind");
         Ok(Self {
+            table: Table::from_crd(schema_value(value).unwrap_or(&Value::Null), &group, version, &kind),
             rules: Validator::new(&schema, true),
-            deprecation_warning: deprecation(value, &group, version, &kind),
+            deprecation_warning: deprecation(value, spec, &group, &kind),
             namespaced: spec["scope"] == "Namespaced",
             status_subresource: value.pointer("/subresources/status").is_some_and(Value::is_object),
             scale: ScalePaths::of(value),
@@ -120,6 +124,11 @@ impl CompiledVersion {
     /// `stable.example.com/v1`.
     pub fn api_version(&self) -> String {
         format!("{}/{}", self.group, self.version)
+    }
+
+    /// The shape of the kind, for server-side apply and the OpenAPI documents.
+    pub fn table(&self) -> &Table {
+        &self.table
     }
 
     /// The structural schema.
@@ -147,6 +156,26 @@ impl CompiledVersion {
             fields.insert("metadata".to_owned(), metadata);
         }
         Ok(unknown)
+    }
+
+    /// Makes a stored object one of this version: converted, pruned, with defaults. Metadata of embedded
+    /// resources that does not decode is dropped, because what is stored must stay readable.
+    ///
+    /// # Errors
+    /// [`Error::WebhookConversion`].
+    pub fn read(&self, object: &mut Value) -> Result<(), Error> {
+        self.convert(object)?;
+        self.default(object);
+        if !self.preserve_unknown_fields {
+            prune::prune(object, &self.schema);
+            prune::prune_nulls(object, Some(&self.schema));
+        }
+        // Nothing is refused where malformed metadata is dropped.
+        let _ = object_meta::coerce(object, &self.schema, &Path::root(""), false, Malformed::Drop);
+        if object.pointer("/metadata/generation").is_none() && object["metadata"].is_object() {
+            object["metadata"]["generation"] = json!(1);
+        }
+        Ok(())
     }
 
     /// The paths that [`prune`](Self::prune) would remove.
@@ -380,10 +409,20 @@ fn printer_columns(version: &Value) -> Vec<PrinterColumn> {
     }]
 }
 
-fn deprecation(version: &Value, group: &str, name: &str, kind: &str) -> Option<String> {
+fn deprecation(version: &Value, spec: &Value, group: &str, kind: &str) -> Option<String> {
     if version["deprecated"] != true {
         return None;
     }
-    let given = version.get("deprecationWarning").and_then(Value::as_str).map(str::to_owned);
-    Some(given.unwrap_or_else(|| format!("{group}/{name} {kind} is deprecated")))
+    if let Some(given) = version.get("deprecationWarning").and_then(Value::as_str) {
+        return Some(given.to_owned());
+    }
+    let name = version["name"].as_str().unwrap_or_default();
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    let newer = versions
+        .filter(|other| other["served"] == true && other["deprecated"] != true)
+        .filter_map(|other| other["name"].as_str())
+        .filter(|other| compare_versions(other, name).is_lt())
+        .min_by(|left, right| compare_versions(left, right));
+    let instead = newer.map(|newer| format!("; use {group}/{newer} {kind}")).unwrap_or_default();
+    Some(format!("{group}/{name} {kind} is deprecated{instead}"))
 }

@@ -96,19 +96,21 @@ impl Walk<'_> {
         } else {
             if self.require_pruned {
                 let mut pruned = value.clone();
-                prune::prune_value(&mut pruned, schema, schema.embedded_resource);
+                prune::prune_value(&mut pruned, schema, place.is_resource);
                 if pruned != value {
                     errors.push(FieldError::invalid(path, shown(default), "must not have unknown fields"));
                 }
             }
-            match object_meta::coerce(&mut value, schema, path, schema.embedded_resource, Malformed::Refuse) {
+            match object_meta::coerce(&mut value, schema, path, place.is_resource, Malformed::Refuse) {
                 Err(error) => {
                     errors.push(error);
                     return errors;
                 }
                 Ok(_) => {
+                    // The fault before shows the default with its metadata decoded, as upstream's does.
+                    errors.iter_mut().for_each(|error| error.bad_value = Some(shown(&value)));
                     let check = super::embedded_metadata;
-                    let found = object_meta::validate(&value, schema, path, schema.embedded_resource, check);
+                    let found = object_meta::validate(&value, schema, path, place.is_resource, check);
                     if !found.is_empty() {
                         errors.extend(found);
                         return errors;

@@ -1,6 +1,8 @@
 //! Paths such as `.spec.color` and `.labels['a.b']` against a schema, as rules and selectable fields
 //! name their field. Answers the schema at the end of a path; it never reads an object.
 
+use std::sync::OnceLock;
+
 use super::structural::Schema;
 use crate::core::field::Path;
 
@@ -50,8 +52,14 @@ fn step<'a>(path: &Path, schema: &'a Schema, name: &str) -> Result<(Path, &'a Sc
         let property = schema.properties.get(name).ok_or_else(nowhere)?;
         return Ok((path.child(name), property));
     }
-    let values = schema.additional_schema().ok_or_else(nowhere)?;
-    Ok((path.key(name), values))
+    let values = schema.additional.as_ref().ok_or_else(nowhere)?;
+    Ok((path.key(name), values.schema.as_deref().unwrap_or_else(|| anything())))
+}
+
+/// What a bare `additionalProperties: true` says of the values.
+fn anything() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(Schema::default)
 }
 
 /// Splits at `.`, `[` and `]`, which are tokens of their own; quoted strings stay whole.

@@ -1,4 +1,4 @@
-//! Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet, ControllerRevision.
+//! Deployment, ReplicaSet, ReplicationController, ControllerRevision, and what all workloads share.
 //!
 //! After `pkg/apis/apps` and `pkg/registry/apps`. What the controllers then do is `core::workload`.
 

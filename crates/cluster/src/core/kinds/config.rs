@@ -1,4 +1,4 @@
-//! ConfigMap, Secret, Namespace, Node, ServiceAccount, Endpoints, ResourceQuota, LimitRange.
+//! ConfigMap, Secret, ServiceAccount.
 //!
 //! After `pkg/apis/core/validation` and `pkg/registry/core`.
 

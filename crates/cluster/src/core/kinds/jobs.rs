@@ -1,4 +1,4 @@
-//! Job and CronJob.
+//! Job: its selector and labels, its rules, and what of it an update may change.
 //!
 //! After `pkg/apis/batch` and `pkg/registry/batch`. What the controllers then do is `core::job`.
 

@@ -35,6 +35,27 @@ pub struct MetaRules {
     pub finalizers: Finalizers,
 }
 
+/// Drops owners that stand twice; the warning that the writer gets, if there were any.
+pub fn drop_double_owners(object: &mut Value) -> Option<String> {
+    let owners = object.get_mut("metadata")?.get_mut("ownerReferences")?.as_array_mut()?;
+    let (mut kept, mut doubles): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
+    for owner in owners.drain(..) {
+        if kept.iter().any(|other| same(other, &owner)) {
+            doubles.push(text(&owner, "uid").to_owned());
+        } else {
+            kept.push(owner);
+        }
+    }
+    *owners = kept;
+    (!doubles.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, \
+             and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            doubles.join(", ")
+        )
+    })
+}
+
 /// Checks the metadata of a new object.
 pub fn validate(object: &Value, rules: MetaRules, errors: &mut ErrorList) {
     let meta = get(object, "metadata");

@@ -7,24 +7,26 @@
 //! Nothing here stores, authorizes or admits.
 
 pub mod address;
+pub mod admission_policies;
 pub mod apps;
 pub mod budget;
 pub mod certificates;
 pub mod config;
 pub mod cron;
-mod endpoint_slice;
-mod endpoints;
-mod ingress;
+pub mod endpoint_slice;
+pub mod endpoints;
+pub mod ingress;
 pub mod jobs;
 pub mod labels;
 pub mod meta;
 pub mod names;
-mod namespace;
+pub mod namespace;
 pub mod network;
-mod node;
+pub mod node;
+pub mod persistent_volume;
 pub mod place;
 pub mod pod;
-mod quota;
+pub mod quota;
 pub mod rbac;
 pub mod resources;
 pub mod scaling;

@@ -1,4 +1,4 @@
-//! Ingress, IngressClass, NetworkPolicy, IPAddress, ServiceCIDR, EndpointSlice.
+//! NetworkPolicy, IPAddress, ServiceCIDR.
 //!
 //! After `pkg/apis/networking` and `pkg/apis/discovery`.
 

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::labels::{self, Values};
 use super::meta::{self, immutable};
+use super::persistent_volume::{VolumeSpec, validate_volume_spec};
 use super::place::Place;
 use super::pod::containers::nonnegative_field;
 use super::pod::spec::fault_list;
 use super::pod::warnings::deprecated_node_label;
-use super::storage_claims::{VolumeSpec, validate_volume_spec};
 use super::strategy::Context;
 use super::value::{
     default_to, ensure, entries, get, get_mut, indexed, items, keep, maybe_text, number, present, put, remove, same,

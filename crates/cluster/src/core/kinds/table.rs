@@ -15,8 +15,8 @@ use super::strategy::{
 };
 use super::value::{get, put};
 use super::{
-    apps, budget, certificates, config, endpoint_slice, endpoints, ingress, jobs, namespace, network, node, pod, quota,
-    rbac, scaling, service, small, storage, storage_claims, webhooks,
+    admission_policies, apps, budget, certificates, config, endpoint_slice, endpoints, ingress, jobs, namespace,
+    network, node, persistent_volume, pod, quota, rbac, scaling, service, small, storage, storage_claims, webhooks,
 };
 use crate::core::field::ErrorList;
 
@@ -200,15 +200,15 @@ pub static TABLE: &[Strategy] = &[
     Strategy {
         kind: "PersistentVolume",
         meta: CLUSTER,
-        default: storage_claims::default_volume,
-        prepare: storage_claims::prepare_volume,
-        validate: storage_claims::validate_volume,
-        validate_update: storage_claims::validate_volume_update,
+        default: persistent_volume::default_volume,
+        prepare: persistent_volume::prepare_volume,
+        validate: persistent_volume::validate_volume,
+        validate_update: persistent_volume::validate_volume_update,
         update_steps: &[Meta, Object, Meta, Object, Change],
-        warn: storage_claims::warn_volume,
+        warn: persistent_volume::warn_volume,
         status: Some(Status {
-            prepare: storage_claims::prepare_volume_status,
-            validate: storage_claims::validate_volume_status,
+            prepare: persistent_volume::prepare_volume_status,
+            validate: persistent_volume::validate_volume_status,
             empty: None,
             ..STATUS
         }),
@@ -641,6 +641,7 @@ pub static TABLE: &[Strategy] = &[
         meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
         unconditional_update: false,
         default: webhooks::default_policy,
+        validate: admission_policies::validate_policy,
         update_steps: &[Meta, Object],
         ..COUNTED_WITH_STATUS
     },
@@ -650,6 +651,7 @@ pub static TABLE: &[Strategy] = &[
         meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
         unconditional_update: false,
         default: webhooks::default_policy_binding,
+        validate: admission_policies::validate_binding,
         update_steps: &[Meta, Object],
         ..COUNTED
     },

@@ -292,6 +292,14 @@ fn pods() -> ResourceRef {
 }
 
 #[test]
+fn owners_that_stand_twice_are_dropped_with_a_warning() {
+    let mut object = json!({"metadata": {"ownerReferences": [{"uid": "a"}, {"uid": "b"}, {"uid": "a"}]}});
+    assert!(meta::drop_double_owners(&mut object).unwrap().ends_with("observed: a"));
+    assert_eq!(object["metadata"]["ownerReferences"], json!([{"uid": "a"}, {"uid": "b"}]));
+    assert_eq!(meta::drop_double_owners(&mut object), None);
+}
+
+#[test]
 fn a_scale_shows_and_sets_the_replicas() {
     let mut object = json!({
         "metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "7"},

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::admission_policies;
 use super::labels::{self, Values};
 use super::meta;
 use super::names;
@@ -132,6 +133,7 @@ fn validate_hook(hook: &Value, place: &Place, errors: &mut ErrorList) {
     for key in ["namespaceSelector", "objectSelector"] {
         labels::validate_selector(get(hook, key), Values::Checked, &place.child(key), errors);
     }
+    admission_policies::match_conditions(hook, place, errors);
     let client = get(hook, "clientConfig");
     let place = place.child("clientConfig");
     match (maybe_text(client, "url"), present(client, "service")) {
@@ -174,7 +176,8 @@ fn review_versions(hook: &Value, place: &Place, errors: &mut ErrorList) {
     }
 }
 
-fn validate_rule(rule: &Value, place: &Place, errors: &mut ErrorList) {
+/// Checks which requests a rule is about.
+pub fn validate_rule(rule: &Value, place: &Place, errors: &mut ErrorList) {
     const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
     list_with_wildcard(rule, "operations", "operations", place, errors);
     let operations = place.child("operations");

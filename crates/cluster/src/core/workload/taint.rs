@@ -67,14 +67,15 @@ pub fn fate(pod: &Pod, taints: &[Taint], since: Timestamp, now: Timestamp) -> Fa
     }
 }
 
-/// The condition that tells why a pod was evicted.
-pub fn eviction_condition(now: Timestamp) -> PodCondition {
+/// The condition that tells why `pod` was evicted.
+pub fn eviction_condition(pod: &Pod, now: Timestamp) -> PodCondition {
     PodCondition {
         type_: "DisruptionTarget".to_owned(),
         status: "True".to_owned(),
         reason: Some("DeletionByTaintManager".to_owned()),
         message: Some("Taint manager: deleting due to NoExecute taint".to_owned()),
         last_transition_time: Some(seconds(now)),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     }
 }

@@ -63,7 +63,7 @@ pub async fn delete(request: &Request<'_>, options: &DeleteOptions) -> Outcome<D
         let entry = request.existing()?;
         let object = request.parse(&entry)?;
         if let Some(why) = options.mismatch(&object) {
-            return Err(Failure::conflict(&request.served.resource, &request.name, &why));
+            return Err(Failure::precondition(&request.served.resource, &request.name, &why));
         }
         request.check(Operation::Delete, &object, Some(&object), &mut Vec::new()).await?;
         let object = if request.served.is_definition() { held_for_objects(object, request.now) } else { object };

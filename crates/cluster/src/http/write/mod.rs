@@ -27,7 +27,7 @@ use crate::{
         status::{Failure, Outcome},
     },
     registry::{Rules, Served},
-    store::{Durability, Entry, Expected, ObjectKey, Write, WriteError},
+    store::{Durability, Entry, Expected, ObjectKey, Write, WriteError, write_object},
 };
 use ferroflow_platform::identity::Identity;
 
@@ -217,7 +217,7 @@ fn bytes_of(mut object: Value, revision: Option<u64>) -> Bytes {
         Some(revision) => meta::set(&mut object, "resourceVersion", revision.to_string()),
         None => meta::remove(&mut object, "resourceVersion"),
     }
-    serde_json::to_vec(&object).unwrap_or_default().into()
+    write_object(object)
 }
 
 /// Events and node heartbeats may lag on disk; everything else is synced before it is acknowledged.

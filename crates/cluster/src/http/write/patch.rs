@@ -45,8 +45,7 @@ impl PatchType {
         let found = TYPES.iter().find(|(name, _)| *name == media_type).map(|(_, kind)| *kind);
         match (found, rules) {
             (None, _) | (Some(Self::Strategic), Rules::Custom(_)) => {
-                let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-                Err(Failure::unsupported_media_type(&known))
+                Err(Failure::unsupported_patch())
             }
             (Some(kind), _) => Ok(kind),
         }
@@ -67,7 +66,7 @@ pub async fn patch(
     let patch = match kind {
         PatchType::Apply => {
             request.accounting = Accounting::Applied;
-            applied_object(request, body, warnings)?
+            applied_object(request, body)?
         }
         _ => serde_json::from_slice(body)
             .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?,
@@ -98,9 +97,11 @@ fn check_options(request: &Request<'_>, kind: PatchType) -> Outcome<()> {
     Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &vec![fault]))
 }
 
-/// The object of an apply patch. It is checked as a whole object, but what it leaves out is not its own.
-fn applied_object(request: &Request<'_>, body: &Bytes, warnings: &mut Vec<String>) -> Outcome<Value> {
-    let object = decode::yaml(body)?;
+/// The object of an apply patch. Its fields are checked when it is merged.
+fn applied_object(request: &Request<'_>, body: &Bytes) -> Outcome<Value> {
+    let object = decode::yaml(body).map_err(|failure| {
+        Failure::bad_request(format!("error decoding YAML: {}", failure.message))
+    })?;
     let row = &request.served.resource;
     let sent = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
     if sent != (row.api_version().as_str(), row.kind.as_str()) && request.subresource != "scale" {
@@ -113,16 +114,14 @@ fn applied_object(request: &Request<'_>, body: &Bytes, warnings: &mut Vec<String
         );
         return Err(Failure::bad_request(text));
     }
-    let mut checked = object.clone();
-    decode::refine(&request.served, &mut checked, None, strictness(request), warnings)?;
+    let name = meta::text(&object, "name");
+    if !name.is_empty() && name != request.name {
+        return Err(Failure::bad_request("name in URL does not match name in provided object"));
+    }
     if object["metadata"]["managedFields"].as_array().is_some_and(|all| !all.is_empty()) {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
     Ok(drop_nulls(object))
-}
-
-fn strictness(request: &Request<'_>) -> FieldValidation {
-    request.options.field_validation
 }
 
 /// A null in an applied object is a field that is not given.
@@ -143,7 +142,13 @@ async fn apply_new(request: &mut Request<'_>, patch: &Value, warnings: &mut Vec<
         return Err(Failure::conflict(&request.served.resource, &request.name, &why));
     }
     let mut object = merged(request, None, patch)?;
-    meta::set(&mut object, "name", request.name.clone());
+    if meta::text(&object, "name").is_empty() {
+        let text = format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            request.name
+        );
+        return Err(Failure::bad_request(text));
+    }
     decode::refine(&request.served, &mut object, None, FieldValidation::Ignore, warnings)?;
     create::create_object(request, object, warnings).await
 }
@@ -158,9 +163,20 @@ async fn once(
 ) -> Result<Written, Lost> {
     let mut new = patched(request, old, patch, kind).map_err(Lost::Failed)?;
     let validation = if kind == PatchType::Apply { FieldValidation::Ignore } else { request.validation() };
-    decode::refine(&request.served, &mut new, None, validation, warnings).map_err(Lost::Failed)?;
+    let before = (validation == FieldValidation::Strict).then(|| new.to_string());
+    decode::refine(&request.served, &mut new, None, validation, warnings)
+        .map_err(|failure| Lost::Failed(at_patch(request, failure, before)))?;
     check_identity(request, &new, old).map_err(Lost::Failed)?;
     update::change(request, entry, old, new, warnings).await
+}
+
+/// A patch whose result has unknown fields is at fault as a whole.
+fn at_patch(request: &Request<'_>, failure: Box<Failure>, patched: Option<String>) -> Box<Failure> {
+    let Some(patched) = patched.filter(|_| failure.message.contains("strict decoding error")) else { return failure };
+    let text = failure.message.find("strict decoding error").map(|at| &failure.message[at..]).unwrap_or_default();
+    let error = FieldError::invalid("patch", patched, text);
+    let row = &request.served.resource;
+    Failure::invalid(&row.group, &row.kind, &request.name, &vec![error])
 }
 
 fn patched(request: &Request<'_>, old: &Value, patch: &Value, kind: PatchType) -> Outcome<Value> {
@@ -241,6 +257,11 @@ fn check_identity(request: &Request<'_>, new: &Value, old: &Value) -> Outcome<()
             meta::text(old, "uid")
         );
         return Err(Failure::conflict(resource, &request.name, &why));
+    }
+    if meta::text(new, "namespace") != meta::text(old, "namespace") {
+        return Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     if meta::text(new, "name") != meta::text(old, "name") {
         return Err(Failure::bad_request(format!(

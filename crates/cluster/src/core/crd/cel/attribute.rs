@@ -3,8 +3,6 @@
 //! Answers what a chain leads to. A chain that is optional somewhere ends in an optional; each
 //! qualifier that was followed, or failed, has its cost.
 
-use std::sync::Arc;
-
 use super::eval::{Run, SELECT_COST};
 use super::library;
 use super::plan::{Attribute, Base, Key, Qualifier};
@@ -24,16 +22,18 @@ impl<'p, 'a> Run<'p, 'a> {
                 };
             }
         };
-        self.qualify_all(base, &attribute.qualifiers)
+        Ok(match self.follow(base, &attribute.qualifiers)? {
+            None => Val::Optional(None),
+            Some((value, true)) => Val::some(value),
+            Some((value, false)) => value,
+        })
     }
 
-    fn qualify_all(&mut self, base: Val<'a>, qualifiers: &'p [Qualifier]) -> Outcome<Val<'a>> {
-        if qualifiers.is_empty() {
-            return Ok(base);
-        }
+    /// What qualifiers lead to and whether that is optional; nothing where it is missing and may be.
+    fn follow(&mut self, base: Val<'a>, qualifiers: &'p [Qualifier]) -> Outcome<Option<(Val<'a>, bool)>> {
         let (mut value, mut optional) = match base {
-            Val::Optional(None) => return Ok(Val::Optional(None)),
-            Val::Optional(Some(inner)) => ((*inner).clone(), true),
+            Val::Optional(None) => return Ok(None),
+            Val::Optional(Some(inner)) => (inner.stripped(), true),
             other => (other, false),
         };
         for qualifier in qualifiers {
@@ -46,11 +46,11 @@ impl<'p, 'a> Run<'p, 'a> {
             }
             value = match found? {
                 (_, Found::Value(found)) => found,
-                (_, Found::Missing) if optional => return Ok(Val::Optional(None)),
+                (_, Found::Missing) if optional => return Ok(None),
                 (key, Found::Missing) => return Err(missing(&value, &key)),
             };
         }
-        Ok(if optional { Val::Optional(Some(Arc::new(value))) } else { value })
+        Ok(Some((value, optional)))
     }
 
     fn qualify(&mut self, value: &Val<'a>, key: &'p Key, presence: bool) -> Outcome<(Val<'a>, Found<'a>)> {
@@ -83,11 +83,7 @@ impl<'p, 'a> Run<'p, 'a> {
             Base::Relative(plan) => self.eval(plan)?,
             Base::Choice { .. } => return Err(Fault::no_overload()),
         };
-        let (value, optional) = match self.qualify_all(base, before)? {
-            Val::Optional(None) => return Ok(Val::Bool(false)),
-            Val::Optional(Some(inner)) => ((*inner).clone(), true),
-            other => (other, false),
-        };
+        let Some((value, optional)) = self.follow(base, before)? else { return Ok(Val::Bool(false)) };
         let key = self.key(&last.key)?;
         let found = lookup(&value, &key, true);
         if !optional || matches!(found, Ok(Found::Value(_))) {

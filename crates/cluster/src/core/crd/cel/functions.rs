@@ -287,6 +287,9 @@ pub fn type_identifier(name: &str) -> Option<(Type, &'static str)> {
         "type" => (Type::Type(None), "type"),
         "uint" => (Type::Uint, "uint"),
         "optional_type" => (Type::optional(Type::Param(Arc::from("V"))), "optional_type"),
+        // Names of declarations, which no program knows.
+        "duration" => (Type::Duration, "duration"),
+        "timestamp" => (Type::Timestamp, "timestamp"),
         "net.IP" => (plain("IP"), "net.IP"),
         "net.CIDR" => (plain("CIDR"), "net.CIDR"),
         "kubernetes.URL" => (plain("URL"), "kubernetes.URL"),

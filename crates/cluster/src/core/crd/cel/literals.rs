@@ -155,14 +155,14 @@ impl Check<'_> {
             return None;
         }
         let clause = library::format::refusal(verb);
-        Some((value.id, format!("{clause}, was given {}", kind.name())))
+        Some((value.id, format!("{clause}, was given {}", runtime_name(&kind))))
     }
 
     fn printable(&self, value: &Expr) -> Option<Fault> {
         let kind = self.type_of(value);
         let opaque = matches!(kind, Type::Object(_) | Type::Opaque(..) | Type::Param(_) | Type::Error);
         if opaque {
-            return Some((value.id, format!("{}, was given {}", library::format::refusal('s'), kind.name())));
+            return Some((value.id, format!("{}, was given {}", library::format::refusal('s'), runtime_name(&kind))));
         }
         match &value.kind {
             Kind::List(elements) => elements.iter().find_map(|element| self.printable(&element.value)),
@@ -171,5 +171,15 @@ impl Check<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// The name of a type as values carry it.
+fn runtime_name(kind: &Type) -> String {
+    match kind {
+        Type::Timestamp => "google.protobuf.Timestamp".to_owned(),
+        Type::Duration => "google.protobuf.Duration".to_owned(),
+        Type::Null => "null_type".to_owned(),
+        other => other.name().to_string(),
     }
 }

@@ -314,6 +314,7 @@ impl Parser {
     }
 
     fn number(&mut self) -> Parsed {
+        let start = self.peek().offset;
         let negative = self.accept("-").is_some();
         let found = self.peek().clone();
         let sign = if negative { "-" } else { "" };
@@ -331,7 +332,7 @@ impl Parser {
         if literal.is_none() {
             self.issues.push(Issue { offset: found.offset, message: format!("invalid {what} literal") });
         }
-        Ok(self.literal(found.offset, literal.unwrap_or(Literal::Null)))
+        Ok(self.literal(start, literal.unwrap_or(Literal::Null)))
     }
 
     fn list(&mut self) -> Parsed {

@@ -118,7 +118,7 @@ impl Planner<'_> {
     fn expr(&mut self, expr: &Expr) -> Result<Plan, String> {
         match &expr.kind {
             Kind::Literal(value) => Ok(Plan::Const(literal(value))),
-            Kind::Ident(name) => Ok(self.ident(expr.id, name)),
+            Kind::Ident(name) => self.ident(expr.id, name),
             Kind::Select { operand, field, test } => self.select(operand, field, *test),
             Kind::Call { function, target, args } => self.call(expr, function, target.as_deref(), args),
             Kind::List(elements) => self.list(elements),
@@ -137,12 +137,15 @@ impl Planner<'_> {
         }
     }
 
-    fn ident(&self, id: usize, name: &str) -> Plan {
+    fn ident(&self, id: usize, name: &str) -> Result<Plan, String> {
         if let Some(type_name) = self.checked.type_names.get(&id) {
-            return Plan::Const(Val::Type(Cow::Borrowed(type_name)));
+            if matches!(*type_name, "duration" | "timestamp") {
+                return Err(format!("reference to undefined type: {type_name}"));
+            }
+            return Ok(Plan::Const(Val::Type(Cow::Borrowed(type_name))));
         }
         let name = name.strip_prefix('.').unwrap_or(name).to_owned();
-        Plan::Attribute(Attribute { base: Base::Variable(name), qualifiers: Vec::new() })
+        Ok(Plan::Attribute(Attribute { base: Base::Variable(name), qualifiers: Vec::new() }))
     }
 
     fn select(&mut self, operand: &Expr, field: &str, test: bool) -> Result<Plan, String> {

@@ -276,6 +276,8 @@ impl Validator {
             return;
         }
         let this = from_data(value, &self.schema, self.is_resource);
+        // Messages see the old value only where some rule of the schema does.
+        let transition = self.rules.iter().any(|(_, compiled)| compiled.uses_old_self);
         let old_value = old.map(|old| from_data(old, &self.schema, self.is_resource));
         for (rule, compiled) in &self.rules {
             if let Some(error) = &compiled.error {
@@ -287,7 +289,11 @@ impl Validator {
             if compiled.uses_old_self && old.is_none() && !optional {
                 continue;
             }
-            let variables = variables(&this, &old_value, optional);
+            let variables = if transition {
+                variables(&this, &old_value, optional)
+            } else {
+                Variables { this: this.clone(), old: None }
+            };
             let (outcome, cost) = eval::run(program, variables.clone());
             if !spend(budget, cost) {
                 errors.push(invalid(OUT_OF_BUDGET.to_owned()));

@@ -103,6 +103,29 @@ fn metadata_schema() -> &'static Schema {
     })
 }
 
+/// Stands for no schema: the data is taken as it is.
+fn native_schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(Schema::default)
+}
+
+/// The value of data without a schema.
+fn native<'a>(value: &'a Json) -> Val<'a> {
+    match value {
+        Json::Null => Val::Null,
+        Json::Bool(flag) => Val::Bool(*flag),
+        Json::Number(number) => match go::of(number) {
+            Go::Int(whole) => Val::Int(whole),
+            Go::Float(float) => Val::Double(float),
+        },
+        Json::String(text) => Val::Text(Cow::Borrowed(text)),
+        Json::Array(items) => {
+            Val::List(List { items: Items::Data { items, schema: native_schema() }, kind: ListKind::Plain })
+        }
+        Json::Object(fields) => Val::Map(Map::Data { fields, schema: native_schema(), resource: false }),
+    }
+}
+
 fn go_kind(value: &Json) -> &'static str {
     match value {
         Json::Null => "<nil>",
@@ -120,6 +143,9 @@ fn go_kind(value: &Json) -> &'static str {
 /// # Errors
 /// The data is not what the schema says.
 pub fn from_data<'a>(value: &'a Json, schema: &'a Schema, resource: bool) -> Outcome<Val<'a>> {
+    if std::ptr::eq(schema, native_schema()) {
+        return Ok(native(value));
+    }
     if value.is_null() {
         let message = "invalid data, got null for schema with nullable=false";
         return if schema.nullable { Ok(Val::Null) } else { Err(Fault::new(message)) };
@@ -238,6 +264,20 @@ impl<'a> Val<'a> {
             Self::Optional(_) => "optional_type",
             Self::Opaque(opaque) => opaque.type_name(),
             Self::Preserved(_) => "unknown",
+        }
+    }
+
+    /// What is left of a value that went through an optional: data loses its schema there.
+    pub fn stripped(&self) -> Self {
+        match self {
+            Self::Map(Map::Data { fields, .. }) => {
+                Self::Map(Map::Data { fields, schema: native_schema(), resource: false })
+            }
+            Self::List(List { items: Items::Data { items, .. }, .. }) => {
+                Self::List(List { items: Items::Data { items, schema: native_schema() }, kind: ListKind::Plain })
+            }
+            Self::Preserved(value) => native(value),
+            other => other.clone(),
         }
     }
 
@@ -570,6 +610,9 @@ impl<'a> Map<'a> {
                 "metadata" => return Some(metadata_schema()),
                 _ => {}
             }
+        }
+        if std::ptr::eq(*schema, native_schema()) {
+            return Some(native_schema());
         }
         if self.is_object() { schema.properties.get(name) } else { schema.additional_schema() }
     }

@@ -1,5 +1,7 @@
 //! StatefulSet: claim templates, identity, and the little that an update may change.
 
+use std::collections::BTreeSet;
+
 use super::super::labels::{self};
 use super::super::meta::{self};
 use super::super::names;
@@ -142,8 +144,8 @@ fn stateful_set_template(spec: &Value, place: &Place, errors: &mut ErrorList) {
 /// The template as its pods will have it: with a volume for each claim template, without host names.
 fn with_claim_volumes(spec: &Value) -> Value {
     let mut template = get(spec, "template").clone();
-    let claims: Vec<&str> =
-        items(spec, "volumeClaimTemplates").iter().map(|claim| text(get(claim, "metadata"), "name")).collect();
+    let claims = items(spec, "volumeClaimTemplates").iter().map(|claim| text(get(claim, "metadata"), "name"));
+    let claims: BTreeSet<&str> = claims.collect();
     let Some(pod) = get_mut(&mut template, "spec") else { return template };
     remove(pod, "subdomain");
     remove(pod, "hostname");
@@ -152,7 +154,7 @@ fn with_claim_volumes(spec: &Value) -> Value {
     }
     let mut volumes: Vec<Value> =
         claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})).collect();
-    volumes.extend(items(pod, "volumes").iter().filter(|volume| !claims.contains(&text(volume, "name"))).cloned());
+    volumes.extend(items(pod, "volumes").iter().filter(|volume| !claims.contains(text(volume, "name"))).cloned());
     put(pod, "volumes", volumes);
     template
 }

@@ -24,6 +24,9 @@ pub use convert::{parse_duration, parse_timestamp};
 /// # Errors
 /// The fault of the function, or arguments that none of its overloads takes.
 pub fn call<'a>(function: &str, overload: &str, args: &[Val<'a>], pattern: Option<&Pattern>) -> Outcome<Val<'a>> {
+    if pattern.is_some() && !matches!(args.first(), Some(Val::Text(_))) {
+        return Err(Fault::no_overload());
+    }
     let result = operators::call(function, args)
         .or_else(|| convert::call(function, args))
         .or_else(|| strings::call(function, args, pattern))

@@ -1,0 +1,1 @@
+"""`kubectl` as its users call it."""

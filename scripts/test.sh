@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# All set-up and every test. Each part prints `N passed, N failed, N skipped`; the last line sums the parts up.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+need_all
+need go "install Go 1.24 or newer"
+with_uv
+if [ "$(id -u)" = 0 ] && ! command -v etcd >/dev/null && command -v apt-get >/dev/null; then
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq etcd-server >/dev/null
+fi
+
+passed=0 failed=0 skipped=0
+summary=""
+part() { # NAME COMMAND...
+    local name="$1" began=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+        summary+="  ok      $name ($((SECONDS - began)) s)"$'\n'
+    else
+        failed=$((failed + 1))
+        summary+="  FAILED  $name ($((SECONDS - began)) s)"$'\n'
+    fi
+}
+skip() { # NAME REASON
+    skipped=$((skipped + 1))
+    summary+="  skipped $1: $2"$'\n'
+}
+
+part "format" cargo fmt --check
+part "lint" cargo clippy --quiet --workspace --all-targets -- -D warnings
+part "oracle program" conformance/oracle/build.sh
+part "unit, property, oracle and crash tests" cargo test --quiet --workspace
+part "release build" cargo build --quiet --release --package ferroflow
+part "programs of Kubernetes" conformance/kubernetes/build.sh
+part "clients" conformance/clients.sh
+part "official suite, shard" conformance/official.sh shard
+part "demo" scripts/demo.sh
+
+printf '\n%s%d passed, %d failed, %d skipped\n' "$summary" "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]
