@@ -63,9 +63,11 @@ struct Run {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads").and_then(
-        |runtime| runtime.block_on(run(args)),
-    );
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads")
+        .and_then(|runtime| runtime.block_on(run(args)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

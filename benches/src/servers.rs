@@ -142,9 +142,7 @@ impl Server {
 
     async fn ready(&mut self, began: Instant) -> anyhow::Result<()> {
         loop {
-            let asked = async {
-                self.endpoint.connect().await?.drained(Method::GET, "/readyz", Bytes::new()).await
-            };
+            let asked = async { self.endpoint.connect().await?.drained(Method::GET, "/readyz", Bytes::new()).await };
             let Err(error) = asked.await else {
                 self.took = began.elapsed();
                 return Ok(());

@@ -36,8 +36,7 @@ pub enum Rules {
 impl Served {
     fn builtin(resource: ResourceRef) -> Self {
         // Events of both groups are stored as those of the core group.
-        let stored_version =
-            if resource.storage == "events" { "v1".to_owned() } else { resource.api_version() };
+        let stored_version = if resource.storage == "events" { "v1".to_owned() } else { resource.api_version() };
         Self { resource, rules: Rules::Builtin, stored_version }
     }
 
@@ -107,6 +106,11 @@ impl Registry {
     /// The resource of a path.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Served>> {
         self.tables().by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// Whether any resource of a version is served.
+    pub fn has_version(&self, group: &str, version: &str) -> bool {
+        self.tables().by_path.keys().any(|(own, its, _)| own == group && its == version)
     }
 
     /// A number that grows with each change, for what is derived from the registry.

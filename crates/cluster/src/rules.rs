@@ -152,16 +152,20 @@ impl Served {
         errors
     }
 
+    /// The warning that every request of a deprecated version gets.
+    pub fn deprecation(&self) -> Option<&str> {
+        match &self.rules {
+            Rules::Builtin => kinds::deprecation(&self.resource),
+            Rules::Custom(custom) => custom.compiled.deprecation_warning.as_deref(),
+        }
+    }
+
     /// Warnings about an accepted object.
     pub fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         match &self.rules {
             Rules::Builtin if self.is_definition() => definition::warnings(object, old),
             Rules::Builtin => kinds::warnings(&self.resource, object, old),
-            Rules::Custom(custom) => {
-                let mut warnings = custom.compiled.finalizer_warnings(object, old);
-                warnings.extend(custom.compiled.deprecation_warning.clone());
-                warnings
-            }
+            Rules::Custom(custom) => custom.compiled.finalizer_warnings(object, old),
         }
     }
 }

@@ -31,9 +31,7 @@ pub enum Command {
     /// Print versions.
     Version,
     /// Print a completion script for a shell.
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
 }
 
 #[derive(ClapArgs, Debug)]

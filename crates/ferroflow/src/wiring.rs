@@ -71,7 +71,8 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
 fn images(up: &Up) -> anyhow::Result<(ImageTable, PathBuf)> {
     let Some(file) = &up.images else { return Ok((ImageTable::default(), PathBuf::from("/"))) };
     let hint = "docs/images.md shows what a table looks like";
-    let text = fs::read_to_string(file).with_context(|| format!("images table \"{}\" cannot be read", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("images table \"{}\" cannot be read", file.display()))?;
     let table = toml::from_str(&text)
         .map_err(|error| Problem::new(format!("images table \"{}\": {error}", file.display()), hint))?;
     let base = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod ledger;
 pub mod objects;
 pub mod raw;
 pub mod wait;

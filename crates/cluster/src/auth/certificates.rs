@@ -13,13 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{Error, secret};
 
 /// Names that the server is reached by, inside and outside of pods.
-const NAMES: [&str; 5] = [
-    "localhost",
-    "kubernetes",
-    "kubernetes.default",
-    "kubernetes.default.svc",
-    "kubernetes.default.svc.cluster.local",
-];
+const NAMES: [&str; 5] =
+    ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
 /// Addresses that the server is reached by; the last is the `kubernetes` service's.
 const ADDRESSES: [&str; 3] = ["127.0.0.1", "::1", "10.96.0.1"];
 

@@ -13,10 +13,7 @@ use jiff::Timestamp;
 use rand::RngExt;
 use serde_json::Value;
 
-use crate::{
-    core::admission::Lookup,
-    http::admission::StoreLookup,
-};
+use crate::{core::admission::Lookup, http::admission::StoreLookup};
 pub use token::{Claims, TokenKey};
 
 /// The keys of a data directory cannot be made or read.
@@ -24,14 +21,20 @@ pub use token::{Claims, TokenKey};
 pub enum Error {
     #[error(transparent)]
     Blob(#[from] blob::Error),
-    #[error("file \"{0}\" in the data directory is damaged; remove it to have a new one made, and let clients read the new kubeconfig")]
+    #[error(
+        "file \"{0}\" in the data directory is damaged; remove it to have a new one made, and let clients read the new kubeconfig"
+    )]
     Damaged(&'static str),
     #[error("a key or certificate cannot be made: {0}")]
     Make(String),
 }
 
 /// A secret file: its name, and how it is made when there is none.
-fn secret(files: &blob::Directory, name: &'static str, make: impl FnOnce() -> Result<Vec<u8>, Error>) -> Result<Vec<u8>, Error> {
+fn secret(
+    files: &blob::Directory,
+    name: &'static str,
+    make: impl FnOnce() -> Result<Vec<u8>, Error>,
+) -> Result<Vec<u8>, Error> {
     if let Some(bytes) = files.get(name)? {
         return Ok(bytes);
     }
@@ -71,7 +74,8 @@ impl Authenticator {
             return Some(Identity::administrator());
         }
         let claims = self.key.verify(token, now)?;
-        self.is_bound(&claims).then(|| claims.identity())
+        let is_ours = claims.audiences.iter().any(|audience| audience == token::ISSUER);
+        (is_ours && self.is_bound(&claims)).then(|| claims.identity())
     }
 
     /// A token is good while its account is the one it was made for, and its pod or secret too.
@@ -90,8 +94,9 @@ impl Authenticator {
 
     /// The `status` of a TokenReview.
     pub fn review(&self, token: &str, audiences: &[String], now: Timestamp) -> Value {
-        let identity = self.token(token, now);
-        let accepted = self.key.verify(token, now).map(|claims| claims.audiences);
+        let claims = self.key.verify(token, now).filter(|claims| self.is_bound(claims));
+        let identity = claims.as_ref().map(Claims::identity).or_else(|| self.token(token, now));
+        let accepted = claims.map(|claims| claims.audiences);
         let audiences: Vec<String> = match (&accepted, audiences.is_empty()) {
             (Some(own), true) => own.iter().filter(|own| *own == token::ISSUER).cloned().collect(),
             (Some(own), false) => own.iter().filter(|own| audiences.contains(own)).cloned().collect(),

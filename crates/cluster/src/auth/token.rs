@@ -128,7 +128,8 @@ impl TokenKey {
     pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<String, Error> {
         let header = json!({"alg": "ES256", "kid": self.id(), "typ": "JWT"});
         let text = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_json(now).to_string()));
-        let signature = self.pair.sign(&self.random, text.as_bytes()).map_err(|error| Error::Make(error.to_string()))?;
+        let signature =
+            self.pair.sign(&self.random, text.as_bytes()).map_err(|error| Error::Make(error.to_string()))?;
         Ok(format!("{text}.{}", BASE64.encode(signature)))
     }
 

@@ -31,7 +31,11 @@ use std::{
     sync::Arc,
 };
 
-use ferroflow_platform::{clock::{BoxFuture, SharedClock}, controller::Caches, identity::Identity};
+use ferroflow_platform::{
+    clock::{BoxFuture, SharedClock},
+    controller::Caches,
+    identity::Identity,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serviceaccount::Signer;

@@ -121,12 +121,7 @@ impl FieldError {
 
     /// A list of `actual` items where at most `max` are allowed.
     pub fn too_many(field: impl fmt::Display, actual: usize, max: usize) -> Self {
-        Self::new(
-            ErrorKind::TooMany,
-            field,
-            Some(Value::from(actual)),
-            format!("must have at most {max} items"),
-        )
+        Self::new(ErrorKind::TooMany, field, Some(Value::from(actual)), format!("must have at most {max} items"))
     }
 
     /// The text without the field's name, as it stands in `Status.details.causes[].message`.

@@ -97,10 +97,7 @@ impl Failure {
 
     /// 406: no acceptable representation.
     pub fn not_acceptable(supported: &[&str]) -> Box<Self> {
-        let message = format!(
-            "only the following media types are accepted: {}",
-            supported.join(", ")
-        );
+        let message = format!("only the following media types are accepted: {}", supported.join(", "));
         Self::new(406, "NotAcceptable", message)
     }
 
@@ -112,8 +109,7 @@ impl Failure {
 
     /// 409: another writer was faster, or a precondition does not hold.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Box<Self> {
-        let message =
-            format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.group_resource());
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.group_resource());
         Self::new(409, "Conflict", message).with(details(name, &resource.group, &resource.plural))
     }
 
@@ -142,7 +138,8 @@ impl Failure {
     /// 415: the body's type is none that the verb takes.
     pub fn unsupported_media_type(supported: &[&str]) -> Box<Self> {
         let list = supported.join(", ");
-        let message = format!("the body of the request was in an unknown format - accepted media types include: {list}");
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {list}");
         Self::new(415, "UnsupportedMediaType", message)
     }
 
@@ -217,8 +214,7 @@ impl Failure {
     pub fn future_revision(asked: u64, current: u64) -> Box<Self> {
         let message = format!("Too large resource version: {asked}, current: {current}");
         let causes = json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]);
-        Self::new(504, "Timeout", format!("Timeout: {message}"))
-            .with(json!({"causes": causes, "retryAfterSeconds": 1}))
+        Self::new(504, "Timeout", format!("Timeout: {message}")).with(json!({"causes": causes, "retryAfterSeconds": 1}))
     }
 
     /// The `Status` object.
@@ -226,10 +222,13 @@ impl Failure {
         let mut status = Map::new();
         status.insert("kind".to_owned(), "Status".into());
         status.insert("apiVersion".to_owned(), "v1".into());
-        status.insert("metadata".to_owned(), match &self.continue_token {
-            Some(token) => json!({ "continue": token }),
-            None => json!({}),
-        });
+        status.insert(
+            "metadata".to_owned(),
+            match &self.continue_token {
+                Some(token) => json!({ "continue": token }),
+                None => json!({}),
+            },
+        );
         status.insert("status".to_owned(), "Failure".into());
         status.insert("message".to_owned(), self.message.clone().into());
         if !self.reason.is_empty() {

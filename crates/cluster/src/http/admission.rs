@@ -130,8 +130,7 @@ impl Request<'_> {
             return Ok(());
         }
         let user = rbac::User { name: &self.identity.name, groups: &self.identity.groups };
-        let write =
-            rbac::escalation::Write { plural: &resource.plural, namespace: &self.namespace, object, old };
+        let write = rbac::escalation::Write { plural: &resource.plural, namespace: &self.namespace, object, old };
         Ok(rbac::escalation::check(&user, &write, &self.api.lookup)?)
     }
 

@@ -154,7 +154,8 @@ fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
         return Err(Failure::invalid("", "PodLogOptions", &call.path.name, &vec![error]));
     }
     let since_seconds = number("sinceSeconds")?.and_then(|seconds| i64::try_from(seconds).ok());
-    let since = since_seconds.map(jiff::SignedDuration::from_secs).and_then(|ago| call.api.clock.now().checked_sub(ago).ok());
+    let since =
+        since_seconds.map(jiff::SignedDuration::from_secs).and_then(|ago| call.api.clock.now().checked_sub(ago).ok());
     Ok(LogOptions {
         follow: call.options.flag("follow"),
         previous: call.options.flag("previous"),
@@ -224,7 +225,9 @@ pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
         .options
         .all("ports")
         .flat_map(|ports| ports.split(','))
-        .map(|port| port.parse().map_err(|_| Failure::bad_request(format!("port {port:?} is not a number from 1 to 65535"))))
+        .map(|port| {
+            port.parse().map_err(|_| Failure::bad_request(format!("port {port:?} is not a number from 1 to 65535")))
+        })
         .collect::<Outcome<_>>()?;
     if ports.is_empty() || ports.len() > 100 {
         return Err(Failure::bad_request("query parameter \"ports\" is required, with at most 100 ports"));
@@ -258,7 +261,8 @@ impl Upgrade {
         }
         let accept_key = derive_accept_key(key.as_bytes());
         let pending = call.parts.extensions.remove::<OnUpgrade>();
-        let pending = pending.ok_or_else(|| Failure::bad_request("this connection cannot be upgraded; use HTTP/1.1"))?;
+        let pending =
+            pending.ok_or_else(|| Failure::bad_request("this connection cannot be upgraded; use HTTP/1.1"))?;
         Ok(Self { pending, protocol, accept_key })
     }
 
@@ -268,14 +272,18 @@ impl Upgrade {
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         let pending = self.pending;
-        call.api.tasks.spawn(format!("{} {}", call.path.subresource, call.path.name), TaskKind::Transient, async move {
-            let upgraded = pending.await?;
-            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-            if let Err(error) = serve(socket).await {
-                tracing::debug!(%error, "stream ended");
-            }
-            Ok::<(), hyper::Error>(())
-        });
+        call.api.tasks.spawn(
+            format!("{} {}", call.path.subresource, call.path.name),
+            TaskKind::Transient,
+            async move {
+                let upgraded = pending.await?;
+                let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+                if let Err(error) = serve(socket).await {
+                    tracing::debug!(%error, "stream ended");
+                }
+                Ok::<(), hyper::Error>(())
+            },
+        );
         let mut response = Response::new(body::full(Bytes::new()));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -464,12 +472,13 @@ pub async fn proxy(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let pod = request.parse(&*request.existing()?)?;
     let mut target = reference(&call, &pod, "");
     target.pod = pod_name;
-    let connection = agent(&call)?.connect(target, port).await.map_err(|error| {
-        Failure::unavailable(format!("error trying to reach service: {error}"))
-    })?;
-    exchange(&call, connection, body).await.map_err(|error| {
-        Failure::unavailable(format!("error trying to reach service: {error}"))
-    })
+    let connection = agent(&call)?
+        .connect(target, port)
+        .await
+        .map_err(|error| Failure::unavailable(format!("error trying to reach service: {error}")))?;
+    exchange(&call, connection, body)
+        .await
+        .map_err(|error| Failure::unavailable(format!("error trying to reach service: {error}")))
 }
 
 async fn exchange(call: &Call<'_>, connection: Box<dyn Connection>, body: Body) -> Result<Response<Body>, BoxError> {
@@ -497,7 +506,9 @@ fn proxy_target(call: &Call<'_>) -> Outcome<(String, u16)> {
         [name, port] | [_, name, port] => (name, port),
         _ => return Err(Failure::bad_request(format!("invalid proxy target {:?}", call.path.name))),
     };
-    let lookup = |plural: &str, name: &str| crate::core::admission::Lookup::get(&call.api.lookup, "", plural, &call.path.namespace, name);
+    let lookup = |plural: &str, name: &str| {
+        crate::core::admission::Lookup::get(&call.api.lookup, "", plural, &call.path.namespace, name)
+    };
     if call.served.resource.plural == "pods" {
         let pod = lookup("pods", name).ok_or_else(|| Failure::not_found_in("", "pods", name))?;
         let declared = pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_u64();
@@ -515,9 +526,11 @@ fn proxy_target(call: &Call<'_>) -> Outcome<(String, u16)> {
     let endpoints = lookup("endpoints", name);
     let subsets = endpoints.as_ref().and_then(|endpoints| endpoints["subsets"].as_array()).into_iter().flatten();
     for subset in subsets {
-        let pod = subset["addresses"].as_array().into_iter().flatten().find_map(|one| one["targetRef"]["name"].as_str());
+        let pod =
+            subset["addresses"].as_array().into_iter().flatten().find_map(|one| one["targetRef"]["name"].as_str());
         let rows = subset["ports"].as_array().into_iter().flatten();
-        let port = rows.filter(|row| row["name"] == wanted["name"] || ports.len() == 1).find_map(|row| row["port"].as_u64());
+        let port =
+            rows.filter(|row| row["name"] == wanted["name"] || ports.len() == 1).find_map(|row| row["port"].as_u64());
         if let (Some(pod), Some(port)) = (pod, port.and_then(|port| u16::try_from(port).ok())) {
             return Ok((pod.to_owned(), port));
         }

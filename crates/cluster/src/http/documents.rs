@@ -127,9 +127,8 @@ impl Documents {
             Discovery::Group(_) | Discovery::Resources { .. } => None,
         };
         if let (Some(root), Some(form)) = (root, aggregated_form(parts)) {
-            let document = self.get(api, &format!("{root:?} {form:?}"), |rows| {
-                Some(discovery::aggregated(rows, root, form))
-            })?;
+            let document =
+                self.get(api, &format!("{root:?} {form:?}"), |rows| Some(discovery::aggregated(rows, root, form)))?;
             return Some(document.respond(parts, form.content_type()));
         }
         let document = self.get(api, parts.uri.path(), |rows| match asked {
@@ -148,9 +147,7 @@ impl Documents {
             [check @ ("healthz" | "livez" | "readyz")] => Some(Ok(text(&health(check, parts)))),
             ["healthz" | "livez" | "readyz", _] => Some(Ok(text("ok"))),
             ["metrics"] => Some(Ok(text(&metrics(api)))),
-            ["openid", "v1", "jwks"] => {
-                Some(Ok(server::json(&api.authenticator.key.key_set(), StatusCode::OK)))
-            }
+            ["openid", "v1", "jwks"] => Some(Ok(server::json(&api.authenticator.key.key_set(), StatusCode::OK))),
             [".well-known", "openid-configuration"] => Some(Ok(server::json(&openid(), StatusCode::OK))),
             ["openapi", "v2"] => {
                 let made = self.get(api, "openapi v2", |rows| {
@@ -302,7 +299,20 @@ fn paths(api: &Api) -> Value {
         }
         paths.push(format!("/{path}"));
     }
-    for path in ["/api", "/apis", "/healthz", "/healthz/ping", "/livez", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/readyz/ping", "/version"] {
+    for path in [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/healthz/ping",
+        "/livez",
+        "/livez/ping",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/readyz/ping",
+        "/version",
+    ] {
         paths.push(path.to_owned());
     }
     paths.sort();

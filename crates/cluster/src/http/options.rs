@@ -161,7 +161,9 @@ fn field_validation(value: &str) -> Outcome<FieldValidation> {
 pub fn version(value: &str) -> Outcome<u64> {
     let text = "resourceVersion";
     value.parse().map_err(|_| {
-        Failure::bad_request(format!("{text}: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"))
+        Failure::bad_request(format!(
+            "{text}: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"
+        ))
     })
 }
 

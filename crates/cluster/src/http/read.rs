@@ -1,10 +1,6 @@
 //! `get`, `list` and `watch`.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use base64::Engine;
 use bytes::Bytes;
@@ -59,7 +55,11 @@ impl Selection {
         let fields = fields::Selector::parse(&options.field_selector)
             .and_then(|fields| fields.for_resource(&served.resource))
             .map_err(|error| Failure::bad_request(error.to_string()))?;
-        let name = if name.is_empty() { fields.exact_match("metadata.name").map(str::to_owned) } else { Some(name.to_owned()) };
+        let name = if name.is_empty() {
+            fields.exact_match("metadata.name").map(str::to_owned)
+        } else {
+            Some(name.to_owned())
+        };
         let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
         Ok(Self { served, namespace, name, labels, fields })
     }
@@ -117,10 +117,12 @@ struct Continue {
 impl Continue {
     fn parse(token: &str) -> Outcome<Self> {
         let bad = || {
-            let why = format!("invalid continue token: continue key is not valid: {token:?} was not given by this server");
+            let why =
+                format!("invalid continue token: continue key is not valid: {token:?} was not given by this server");
             Failure::bad_request(why)
         };
-        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| bad())?;
+        let bytes =
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| bad())?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         let start = value["start"].as_str().ok_or_else(bad)?;
         let (namespace, name) = start.split_once('/').ok_or_else(bad)?;

@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::{
     admission::StoreLookup,
     body::{self, Body},
-    connect, documents::Documents, negotiate, options::Options,
+    connect,
+    documents::Documents,
+    negotiate,
+    options::Options,
     read::{self, Selection},
     services::Allocator,
     subresource,
@@ -72,10 +75,21 @@ impl Api {
         match target {
             Target::Resource(path) => {
                 let found = self.registry.get(&path.group, &path.version, &path.resource);
-                let Some(served) = found else { return self.unknown(&identity, &parts) };
+                let Some(served) = found else {
+                    let is_known = self.registry.has_version(&path.group, &path.version);
+                    return if is_known { Err(Failure::no_such_path()) } else { self.unknown(&identity, &parts) };
+                };
+                if !served.resource.namespaced() && !path.namespace.is_empty() {
+                    return Err(Failure::no_such_path());
+                }
                 let options = Options::parse(parts.uri.query().unwrap_or_default())?;
+                let deprecation = served.deprecation().map(str::to_owned);
                 let call = Call { api: self, parts, path, served, options, identity };
-                call.answer(body).await
+                let mut response = call.answer(body).await?;
+                if let Some(text) = deprecation {
+                    warn(response.headers_mut(), &text);
+                }
+                Ok(response)
             }
             Target::Discovery(discovery) => {
                 self.may_read_path(&identity, &parts)?;
@@ -111,8 +125,7 @@ impl Api {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Failure::unauthorized());
         }
-        let identity =
-            self.authenticator.token(token.trim(), self.clock.now()).ok_or_else(Failure::unauthorized)?;
+        let identity = self.authenticator.token(token.trim(), self.clock.now()).ok_or_else(Failure::unauthorized)?;
         self.impersonated(identity, &parts.headers)
     }
 
@@ -183,6 +196,7 @@ impl Call<'_> {
             Method::GET | Method::HEAD if is_collection => "list",
             Method::GET | Method::HEAD => "get",
             Method::POST => "create",
+            Method::PUT | Method::PATCH if is_collection => return Err(Failure::method_not_allowed_here()),
             Method::PUT => "update",
             Method::PATCH => "patch",
             Method::DELETE if is_collection => "deletecollection",
@@ -278,8 +292,7 @@ impl Call<'_> {
 
     async fn watch(&self) -> Outcome<Response<Body>> {
         let view = self.view()?;
-        let selection =
-            Selection::new(self.served.clone(), &self.path.namespace, &self.path.name, &self.options)?;
+        let selection = Selection::new(self.served.clone(), &self.path.namespace, &self.path.name, &self.options)?;
         let api = self.api;
         let body = read::watch(&api.store, &api.clock, view.clone(), selection, &self.options).await?;
         Ok(respond(&view, body, StatusCode::OK, &[]))

@@ -11,11 +11,7 @@ use super::{
     negotiate::Form,
     server::{self, Call},
     view,
-    write::{
-        Lost, Request, Written, decode,
-        delete,
-        meta, patch, update,
-    },
+    write::{Lost, Request, Written, decode, delete, meta, patch, update},
 };
 use crate::{
     auth::{Claims, token},
@@ -46,7 +42,9 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     }
     match (name, call.parts.method.clone()) {
         ("scale", _) => scale(&call, body).await,
-        ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::GET | Method::HEAD) => get(&call),
+        ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::GET | Method::HEAD) => {
+            get(&call)
+        }
         ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::PUT) => put(&call, body).await,
         ("status" | "approval" | "ephemeralcontainers" | "resize", Method::PATCH) => patch_part(&call, body).await,
         ("binding", Method::POST) => bind(&call, body).await,
@@ -130,7 +128,11 @@ async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         Method::PATCH => {
             let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &Rules::Builtin)?;
             let body = body::read(body).await?;
-            let patch = if kind == patch::PatchType::Apply { decode::yaml(&body)? } else { decode::value(&body, decode::Format::Json)? };
+            let patch = if kind == patch::PatchType::Apply {
+                decode::yaml(&body)?
+            } else {
+                decode::value(&body, decode::Format::Json)?
+            };
             Sent::Patch(kind, patch)
         }
         _ => return Err(Failure::method_not_allowed_here()),
@@ -289,8 +291,13 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let now = call.api.clock.now();
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
     check_token(call, seconds)?;
-    let audiences: Vec<String> =
-        sent["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let audiences: Vec<String> = sent["spec"]["audiences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     let audiences = if audiences.is_empty() { vec![token::ISSUER.to_owned()] } else { audiences };
     let expires = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
     let claims = Claims {
@@ -332,13 +339,20 @@ fn bound(call: &Call<'_>, reference: &Value) -> Outcome<Option<token::Bound>> {
     let plural = match kind {
         "Pod" => "pods",
         "Secret" => "secrets",
-        _ => return Err(Failure::bad_request(format!("cannot bind token for serviceaccount to a {kind}: use a Pod or a Secret"))),
+        _ => {
+            return Err(Failure::bad_request(format!(
+                "cannot bind token for serviceaccount to a {kind}: use a Pod or a Secret"
+            )));
+        }
     };
     let found = call.api.lookup.get("", plural, &call.path.namespace, name);
     let object = found.ok_or_else(|| Failure::not_found_in("", plural, name))?;
     let uid = meta::text(&object, "uid").to_owned();
     if reference["uid"].as_str().is_some_and(|wanted| !wanted.is_empty() && wanted != uid) {
-        let why = format!("the UID in the bound object reference ({}) does not match the UID in record ({uid})", reference["uid"]);
+        let why = format!(
+            "the UID in the bound object reference ({}) does not match the UID in record ({uid})",
+            reference["uid"]
+        );
         return Err(Failure::conflict(&call.served.resource, name, &why));
     }
     Ok(Some(token::Bound { kind: kind.to_owned(), name: name.to_owned(), uid }))

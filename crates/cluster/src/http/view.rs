@@ -65,15 +65,7 @@ impl View {
         options: &Options,
         now: Timestamp,
     ) -> Outcome<Self> {
-        let include = match options.include_object.as_deref() {
-            None | Some("Metadata") => IncludeObject::Metadata,
-            Some("None") => IncludeObject::None,
-            Some("Object") => IncludeObject::Object,
-            Some(other) => {
-                let text = format!("invalid includeObject {other:?}: use None, Metadata or Object");
-                return Err(Failure::bad_request(text));
-            }
-        };
+        let include = IncludeObject::parse(options.include_object.as_deref()).map_err(Failure::bad_request)?;
         Ok(Self { served, representation, include, now, pretty: options.pretty })
     }
 

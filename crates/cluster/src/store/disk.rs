@@ -116,7 +116,13 @@ impl sql::Act for Act {
                      ON CONFLICT (resource, namespace, name)
                      DO UPDATE SET revision = excluded.revision, json = excluded.json",
                 )?;
-                statement.execute(params![&*self.resource, &*key.namespace, &*key.name, revision, &*self.entry.json])?;
+                statement.execute(params![
+                    &*self.resource,
+                    &*key.namespace,
+                    &*key.name,
+                    revision,
+                    &*self.entry.json
+                ])?;
             }
             ChangeKind::Delete => {
                 let mut statement = transaction

@@ -15,7 +15,6 @@ mod history;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -149,8 +148,7 @@ impl Store {
             write(&inner.resource(&resource).objects).entries.insert(key, entry);
         }
         let publisher = inner.clone();
-        let (writer, _thread) =
-            sql::Writer::start(connection, Box::new(move |acts| publisher.publish(acts)), failed)?;
+        let (writer, _thread) = sql::Writer::start(connection, Box::new(move |acts| publisher.publish(acts)), failed)?;
         Ok(Self { inner, writer })
     }
 
@@ -311,9 +309,8 @@ impl Inner {
         }
         let name: Arc<str> = name.into();
         let mut resources = write(&self.resources);
-        let make = || {
-            Arc::new(Resource { name: name.clone(), objects: RwLock::default(), changed: watch::Sender::new(0) })
-        };
+        let make =
+            || Arc::new(Resource { name: name.clone(), objects: RwLock::default(), changed: watch::Sender::new(0) });
         resources.entry(name.clone()).or_insert_with(make).clone()
     }
 

@@ -39,7 +39,8 @@ impl Custom {
     }
 
     fn object(&self, name: &str, spec: Value) -> DynamicObject {
-        let object = json!({"apiVersion": "testkit.dev/v1", "kind": self.kind, "metadata": {"name": name}, "spec": spec});
+        let object =
+            json!({"apiVersion": "testkit.dev/v1", "kind": self.kind, "metadata": {"name": name}, "spec": spec});
         serde_json::from_value(object).unwrap()
     }
 

@@ -90,7 +90,10 @@ pub async fn a_deletion_with_another_uid_is_a_conflict(bed: &Bed) {
     let other = Preconditions { uid: Some("00000000-0000-0000-0000-000000000000".to_owned()), resource_version: None };
     let (code, message) = refusal(maps.delete("map", &DeleteParams::default().preconditions(other)).await);
     assert_eq!(code, 409);
-    assert!(message.contains("the UID in the precondition (00000000-0000-0000-0000-000000000000) does not match"), "{message}");
+    assert!(
+        message.contains("the UID in the precondition (00000000-0000-0000-0000-000000000000) does not match"),
+        "{message}"
+    );
     let own = Preconditions { uid: map.uid(), resource_version: map.resource_version() };
     maps.delete("map", &DeleteParams::default().preconditions(own)).await.unwrap();
 }
@@ -145,10 +148,8 @@ pub async fn a_service_account_is_given_a_token(bed: &Bed) {
     accounts.create(&PostParams::default(), &account).await.unwrap();
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {},
         "spec": {"audiences": [], "expirationSeconds": 600}});
-    let answer: TokenRequest = accounts
-        .create_subresource("token", "robot", &PostParams::default(), &request)
-        .await
-        .unwrap();
+    let answer: TokenRequest =
+        accounts.create_subresource("token", "robot", &PostParams::default(), &request).await.unwrap();
     let token = answer.status.unwrap().token;
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {},
         "spec": {"token": token}});

@@ -35,7 +35,11 @@ pub async fn a_list_selects_by_label_field_and_namespace(bed: &Bed) {
         (&maps, ListParams::default().labels("parity=even"), vec!["map-00", "map-02"]),
         (&maps, ListParams::default().labels("parity notin (even),case"), vec!["map-01", "map-03"]),
         (&maps, ListParams::default().fields("metadata.name=map-01"), vec!["map-01"]),
-        (&maps, ListParams::default().fields("metadata.name!=map-01").labels("parity"), vec!["map-00", "map-02", "map-03"]),
+        (
+            &maps,
+            ListParams::default().fields("metadata.name!=map-01").labels("parity"),
+            vec!["map-00", "map-02", "map-03"],
+        ),
         (&everywhere, ListParams::default().labels(&case), vec!["map-00", "map-01", "map-02", "map-03"]),
         (&everywhere, ListParams::default().labels(&case).fields("metadata.namespace=default"), vec![]),
     ];
@@ -101,7 +105,8 @@ pub async fn discovery_lists_groups_and_subresources(bed: &Bed) {
     subresources.sort_unstable();
     assert_eq!(subresources, ["scale", "status"]);
     let aggregated = Discovery::new(bed.client.clone()).run_aggregated().await.unwrap();
-    let count = |discovery: &Discovery| discovery.groups().map(|group| group.recommended_resources().len()).sum::<usize>();
+    let count =
+        |discovery: &Discovery| discovery.groups().map(|group| group.recommended_resources().len()).sum::<usize>();
     assert_eq!(count(&aggregated), count(&discovery));
     let version = bed.client.apiserver_version().await.unwrap();
     assert_eq!(version.major, "1");

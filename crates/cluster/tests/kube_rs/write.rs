@@ -67,7 +67,11 @@ pub async fn strategic_patch_merges_containers_by_name(bed: &Bed) {
     assert_eq!(images.len(), 2);
     assert!(images.contains(&("main", "main:2")) && images.contains(&("side", "side:1")), "{images:?}");
     let main = containers.iter().find(|one| one.name == "main").unwrap();
-    assert_eq!(main.command.as_deref(), Some(["sleep".to_owned(), "3600".to_owned()].as_slice()), "what was there stays");
+    assert_eq!(
+        main.command.as_deref(),
+        Some(["sleep".to_owned(), "3600".to_owned()].as_slice()),
+        "what was there stays"
+    );
     let patch = Patch::Strategic(json!({"spec": {"template": {"spec": {
         "containers": [{"$patch": "delete", "name": "side"}]}}}}));
     let patched = deployments.patch("web", &PatchParams::default(), &patch).await.unwrap();
@@ -108,7 +112,8 @@ pub async fn a_dry_run_answers_as_if_and_keeps_nothing(bed: &Bed) {
     let patch = Patch::Merge(json!({"data": {"a": "2"}}));
     let patched = maps.patch("map", &PatchParams::default().dry_run(), &patch).await.unwrap();
     assert_eq!(patched.data.unwrap()["a"], "2");
-    let applied = maps.patch("map", &PatchParams::apply("one").force().dry_run(), &data(json!({"a": "3"}))).await.unwrap();
+    let applied =
+        maps.patch("map", &PatchParams::apply("one").force().dry_run(), &data(json!({"a": "3"}))).await.unwrap();
     assert_eq!(applied.data.unwrap()["a"], "3");
     maps.delete("map", &DeleteParams::default().dry_run()).await.unwrap();
     let now = maps.get("map").await.unwrap();

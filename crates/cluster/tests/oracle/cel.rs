@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
-use super::crd::{difference, faults};
+use super::crd::{difference, faults, without_made_up_names};
 use super::driver::{Answer, Oracle, Tally, regressions};
 
 const BATCH: usize = 500;
@@ -102,12 +102,7 @@ fn canonical(mut answer: Value) -> Value {
                     text.truncate(start);
                     text.push_str("syntax error");
                 }
-                let parts: Vec<&str> = text.split("selfType").collect();
-                let bare = |part: &&str| part.trim_start_matches(|char: char| char.is_ascii_digit()).to_owned();
-                let rest: Vec<String> = parts.iter().skip(1).map(bare).collect();
-                if !rest.is_empty() {
-                    *text = format!("{}selfType{}", parts[0], rest.join("selfType"));
-                }
+                *text = without_made_up_names(text);
             }
             Value::Array(items) => items.iter_mut().for_each(walk),
             Value::Object(fields) => fields.values_mut().for_each(walk),

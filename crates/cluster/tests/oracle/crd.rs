@@ -97,6 +97,13 @@ pub fn difference(ours: &Value, theirs: &Value) -> String {
     text
 }
 
+/// The types of a compilation are named by the time of day.
+pub fn without_made_up_names(text: &str) -> String {
+    let mut parts = text.split("selfType");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| format!("{text}selfType{}", part.trim_start_matches(|char: char| char.is_ascii_digit())))
+}
+
 /// Errors in a fixed order, numbers in one form. Whole parts of a definition print in the form of Go's
 /// internal types, which is not compared.
 fn canonical(mut answer: Value) -> Value {
@@ -110,6 +117,9 @@ fn canonical(mut answer: Value) -> Value {
             });
             if go_type {
                 error["value"] = Value::Null;
+            }
+            if let Value::String(detail) = &mut error["detail"] {
+                *detail = without_made_up_names(detail);
             }
         }
         errors.sort_by_key(Value::to_string);

@@ -21,14 +21,31 @@ use super::{runner, runtime};
 
 #[derive(Clone, Debug)]
 enum Op {
-    Create { name: usize, value: u8 },
+    Create {
+        name: usize,
+        value: u8,
+    },
     /// A replace with the version that was last seen.
-    Replace { name: usize, value: u8 },
+    Replace {
+        name: usize,
+        value: u8,
+    },
     /// A replace with a version from before the last write.
-    Stale { name: usize, value: u8 },
-    Merge { name: usize, value: u8 },
-    Apply { name: usize, value: u8 },
-    Delete { name: usize },
+    Stale {
+        name: usize,
+        value: u8,
+    },
+    Merge {
+        name: usize,
+        value: u8,
+    },
+    Apply {
+        name: usize,
+        value: u8,
+    },
+    Delete {
+        name: usize,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -84,7 +101,8 @@ impl Run<'_> {
             }
             Op::Apply { name: number, value } => {
                 let map = config_map(&name(number), "value", &value.to_string());
-                let map = ConfigMap { metadata: kube::core::ObjectMeta { managed_fields: None, ..map.metadata }, ..map };
+                let map =
+                    ConfigMap { metadata: kube::core::ObjectMeta { managed_fields: None, ..map.metadata }, ..map };
                 let params = PatchParams::apply("model").force();
                 (name(number), self.maps.patch(&name(number), &params, &Patch::Apply(&typed(&map))).await)
             }
@@ -268,25 +286,67 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("secrets", typed("v1", "Secret", json!({"stringData": {"a": "1"}}))),
         ("services", typed("v1", "Service", json!({"spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}}))),
         ("pods", value(serde_json::to_value(pod("sample")).unwrap(), "v1", "Pod")),
-        ("persistentvolumeclaims", typed("v1", "PersistentVolumeClaim", json!({"spec": {
-            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}}))),
+        (
+            "persistentvolumeclaims",
+            typed(
+                "v1",
+                "PersistentVolumeClaim",
+                json!({"spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}}),
+            ),
+        ),
         ("resourcequotas", typed("v1", "ResourceQuota", json!({"spec": {"hard": {"services": "5"}}}))),
         ("deployments", value(serde_json::to_value(deployment("sample", 1)).unwrap(), "apps/v1", "Deployment")),
         ("replicasets", typed("apps/v1", "ReplicaSet", json!({"spec": {"selector": selector, "template": template}}))),
-        ("statefulsets", typed("apps/v1", "StatefulSet", json!({"spec": {
-            "serviceName": "sample", "selector": selector, "template": template}}))),
+        (
+            "statefulsets",
+            typed(
+                "apps/v1",
+                "StatefulSet",
+                json!({"spec": {
+            "serviceName": "sample", "selector": selector, "template": template}}),
+            ),
+        ),
         ("daemonsets", typed("apps/v1", "DaemonSet", json!({"spec": {"selector": selector, "template": template}}))),
         ("jobs", value(serde_json::to_value(job("sample")).unwrap(), "batch/v1", "Job")),
-        ("ingresses", typed("networking.k8s.io/v1", "Ingress", json!({"spec": {"defaultBackend": {
-            "service": {"name": "a", "port": {"number": 80}}}}}))),
+        (
+            "ingresses",
+            typed(
+                "networking.k8s.io/v1",
+                "Ingress",
+                json!({"spec": {"defaultBackend": {
+            "service": {"name": "a", "port": {"number": 80}}}}}),
+            ),
+        ),
         ("networkpolicies", typed("networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {"podSelector": {}}}))),
-        ("poddisruptionbudgets", typed("policy/v1", "PodDisruptionBudget", json!({"spec": {
-            "minAvailable": 1, "selector": selector}}))),
-        ("roles", typed("rbac.authorization.k8s.io/v1", "Role", json!({"rules": [{
-            "apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}))),
+        (
+            "poddisruptionbudgets",
+            typed(
+                "policy/v1",
+                "PodDisruptionBudget",
+                json!({"spec": {
+            "minAvailable": 1, "selector": selector}}),
+            ),
+        ),
+        (
+            "roles",
+            typed(
+                "rbac.authorization.k8s.io/v1",
+                "Role",
+                json!({"rules": [{
+            "apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}),
+            ),
+        ),
         ("leases", typed("coordination.k8s.io/v1", "Lease", json!({"spec": {"leaseDurationSeconds": 5}}))),
-        ("horizontalpodautoscalers", typed("autoscaling/v2", "HorizontalPodAutoscaler", json!({"spec": {
-            "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}}))),
+        (
+            "horizontalpodautoscalers",
+            typed(
+                "autoscaling/v2",
+                "HorizontalPodAutoscaler",
+                json!({"spec": {
+            "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}}),
+            ),
+        ),
     ]
 }
 
@@ -321,7 +381,15 @@ fn a_write_that_says_what_is_there_commits_nothing() {
             let writes: Vec<(&str, kube::Result<DynamicObject>)> = vec![
                 ("put", api.replace("sample", &PostParams::default(), &kept).await),
                 ("empty merge", api.patch("sample", &PatchParams::default(), &Patch::Merge(json!({}))).await),
-                ("strategic", api.patch("sample", &PatchParams::default(), &Patch::Strategic(json!({"metadata": {"labels": {"by": "model"}}}))).await),
+                (
+                    "strategic",
+                    api.patch(
+                        "sample",
+                        &PatchParams::default(),
+                        &Patch::Strategic(json!({"metadata": {"labels": {"by": "model"}}})),
+                    )
+                    .await,
+                ),
                 ("apply", api.patch("sample", &applying, &Patch::Apply(&partial)).await),
             ];
             for (write, answer) in writes {
@@ -346,7 +414,8 @@ async fn custom(cluster: &TestCluster, client: &Client) {
     let kept = api.create(&PostParams::default(), &from(object)).await.unwrap();
     let before = cluster.store().revision();
     let put = api.replace("sample", &PostParams::default(), &kept).await.unwrap();
-    let merge = api.patch("sample", &PatchParams::default(), &Patch::Merge(json!({"spec": {"color": null}}))).await.unwrap();
+    let merge =
+        api.patch("sample", &PatchParams::default(), &Patch::Merge(json!({"spec": {"color": null}}))).await.unwrap();
     assert_eq!(put.metadata.resource_version, kept.metadata.resource_version);
     assert_eq!(merge.metadata.resource_version, kept.metadata.resource_version, "a default comes back");
     assert_eq!(cluster.store().revision(), before);

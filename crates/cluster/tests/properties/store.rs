@@ -33,8 +33,15 @@ enum Belief {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Put { key: usize, belief: Belief, value: u8 },
-    Delete { key: usize, belief: Belief },
+    Put {
+        key: usize,
+        belief: Belief,
+        value: u8,
+    },
+    Delete {
+        key: usize,
+        belief: Belief,
+    },
     /// Remember the view of now, for a watch and for pages later.
     Look,
     /// Close the store and open it again.
@@ -43,8 +50,7 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let key = || 0..6_usize;
-    let belief =
-        || prop_oneof![6 => Just(Belief::Right), 1 => Just(Belief::Absent), 1 => Just(Belief::Older), 1 => Just(Belief::Newer)];
+    let belief = || prop_oneof![6 => Just(Belief::Right), 1 => Just(Belief::Absent), 1 => Just(Belief::Older), 1 => Just(Belief::Newer)];
     prop_oneof![
         6 => (key(), belief(), any::<u8>()).prop_map(|(key, belief, value)| Op::Put { key, belief, value }),
         3 => (key(), belief()).prop_map(|(key, belief)| Op::Delete { key, belief }),

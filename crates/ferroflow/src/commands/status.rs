@@ -27,7 +27,8 @@ pub fn run(data: &Path, status: &Status) -> anyhow::Result<ExitCode> {
 
 async fn ask(data: &Path, record: &Record) -> anyhow::Result<Value> {
     let http = record.http.as_ref().context("the server has no http port")?;
-    let token = std::fs::read_to_string(data.join("admin.token")).context("the administrator's token cannot be read")?;
+    let token =
+        std::fs::read_to_string(data.join("admin.token")).context("the administrator's token cannot be read")?;
     let mut config = kube::Config::new(format!("http://{http}").parse().context("the server's address")?);
     config.auth_info.token = Some(token.into());
     let client = Client::try_from(config)?;

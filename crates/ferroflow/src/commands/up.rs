@@ -48,7 +48,9 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
             tracing::warn!(?running, "some tasks did not end in time");
         }
         match ended {
-            Ended::Failed => Err(Problem::new("the server stopped because a part of it failed", "see the log above").into()),
+            Ended::Failed => {
+                Err(Problem::new("the server stopped because a part of it failed", "see the log above").into())
+            }
             Ended::WithPods | Ended::KeepPods => Ok(ExitCode::SUCCESS),
         }
     })
@@ -107,7 +109,8 @@ fn announce(text: &str) {
 pub fn detached(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     drop(record::lock(data)?);
     let (read, write) = std::io::pipe().context("no pipe can be made")?;
-    let log = OpenOptions::new().create(true).append(true).open(paths::log(data)).context("the log cannot be written")?;
+    let log =
+        OpenOptions::new().create(true).append(true).open(paths::log(data)).context("the log cannot be written")?;
     let write = std::os::fd::OwnedFd::from(write);
     let inherited = rustix::io::fcntl_dupfd_cloexec(&write, 3).context("no descriptor is free")?;
     rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).context("the pipe cannot be handed on")?;

@@ -13,7 +13,7 @@ mod event;
 mod queue;
 mod run;
 
-pub use cache::{Cache, Caches, CacheError, Object};
+pub use cache::{Cache, CacheError, Caches, Object};
 pub use event::{EventKind, Recorder};
 pub use queue::Queue;
 pub use run::{Controller, Error, Reconciler};
@@ -36,11 +36,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            f.write_str(&self.name)
-        } else {
-            write!(f, "{}/{}", self.namespace, self.name)
-        }
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
     }
 }
 

@@ -40,7 +40,10 @@ impl fmt::Display for Error {
             Self::NoVersion(version) => write!(f, "version {version} is not in the definition"),
             Self::NotStructural(reason) => write!(f, "the schema is not structural: {reason}"),
             Self::WebhookConversion { from, to } => {
-                write!(f, "conversion from {from} to {to} needs a webhook, which this server does not call; use strategy None")
+                write!(
+                    f,
+                    "conversion from {from} to {to} needs a webhook, which this server does not call; use strategy None"
+                )
             }
         }
     }
@@ -190,7 +193,9 @@ impl CompiledVersion {
 
     /// What a create resets: the status where it is a subresource, and the generation.
     pub fn prepare_create(&self, object: &mut Value) {
-        if self.status_subresource && let Some(fields) = object.as_object_mut() {
+        if self.status_subresource
+            && let Some(fields) = object.as_object_mut()
+        {
             fields.remove("status");
         }
         object["metadata"]["generation"] = json!(1);
@@ -199,7 +204,9 @@ impl CompiledVersion {
     /// What an update resets: the status where it is a subresource; a change of anything but metadata
     /// makes a new generation.
     pub fn prepare_update(&self, object: &mut Value, old: &Value) {
-        if self.status_subresource && let Some(fields) = object.as_object_mut() {
+        if self.status_subresource
+            && let Some(fields) = object.as_object_mut()
+        {
             match old.get("status") {
                 Some(status) => fields.insert("status".to_owned(), status.clone()),
                 None => fields.remove("status"),

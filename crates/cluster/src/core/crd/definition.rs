@@ -75,13 +75,15 @@ pub fn default(crd: &mut Value) {
     if spec.get("conversion").is_none_or(Value::is_null) {
         spec.insert("conversion".to_owned(), json!({"strategy": "None"}));
     }
-    let service = spec.get_mut("conversion").and_then(|conversion| conversion.pointer_mut("/webhook/clientConfig/service"));
+    let service =
+        spec.get_mut("conversion").and_then(|conversion| conversion.pointer_mut("/webhook/clientConfig/service"));
     if let Some(Value::Object(service)) = service
         && service.get("port").is_none_or(Value::is_null)
     {
         service.insert("port".to_owned(), json!(443));
     }
-    let stored = crd.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|stored| !stored.is_empty());
+    let stored =
+        crd.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|stored| !stored.is_empty());
     if !stored {
         remember_storage_version(crd);
     }
@@ -194,7 +196,9 @@ pub fn validate_status_update(new: &Value) -> ErrorList {
 /// Rules that the old schemas broke stay off, so that stored definitions can be changed.
 fn lenient_options(old: &[&Schema]) -> Options {
     let nowhere = Path::root("");
-    let structural = |schema: &Schema| schema.structural_error().is_none() && structural_rules::validate(schema, &nowhere).is_empty();
+    let structural = |schema: &Schema| {
+        schema.structural_error().is_none() && structural_rules::validate(schema, &nowhere).is_empty()
+    };
     let has = |predicate: &dyn Fn(&Schema) -> bool| old.iter().any(|schema| schema.any(&mut |node| predicate(node)));
     let mut known = HashSet::new();
     for schema in old {
@@ -236,7 +240,8 @@ fn has_unpruned_default(schema: &Schema) -> bool {
 fn unchanged_schemas(new: &Value, old: &Value) -> HashSet<String> {
     let old_schemas: HashMap<&str, Option<&Value>> =
         list(&old["spec"], "versions").iter().map(|version| (text(version, "name"), version.get("schema"))).collect();
-    let same = |version: &&Value| old_schemas.get(text(version, "name")).is_some_and(|old| *old == version.get("schema"));
+    let same =
+        |version: &&Value| old_schemas.get(text(version, "name")).is_some_and(|old| *old == version.get("schema"));
     list(&new["spec"], "versions").iter().filter(same).map(|version| text(version, "name").to_owned()).collect()
 }
 
@@ -255,10 +260,16 @@ fn name_errors(crd: &Value) -> ErrorList {
 /// Whether a part of every version is the same, in which case it is reported once, at the spec.
 fn identical<'a>(versions: &[Version<'a>], part: impl Fn(&'a Value) -> Option<&'a Value>) -> bool {
     let of = |version: &Version<'a>| part(version.value).filter(|value| !value.is_null());
-    versions.windows(2).all(|pair| of(&pair[0]) == of(&pair[1])) && versions.first().is_some_and(|first| of(first).is_some())
+    versions.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
+        && versions.first().is_some_and(|first| of(first).is_some())
 }
 
-fn spec_errors(crd: &Value, options: &Options, unchanged: &HashSet<String>, conversion: ConversionOptions) -> ErrorList {
+fn spec_errors(
+    crd: &Value,
+    options: &Options,
+    unchanged: &HashSet<String>,
+    conversion: ConversionOptions,
+) -> ErrorList {
     let spec = &crd["spec"];
     let path = Path::root("spec");
     let mut errors = Vec::new();
@@ -280,7 +291,10 @@ fn spec_errors(crd: &Value, options: &Options, unchanged: &HashSet<String>, conv
     }
     let mut options = options.clone();
     let has = |predicate: fn(&Schema) -> bool| {
-        versions.iter().filter_map(|version| version.schema.as_ref()).any(|schema| schema.any(&mut |node| predicate(node)))
+        versions
+            .iter()
+            .filter_map(|version| version.schema.as_ref())
+            .any(|schema| schema.any(&mut |node| predicate(node)))
     };
     if has(|node| node.default.is_some()) {
         options.require_structural = true;
@@ -307,7 +321,11 @@ fn spec_errors(crd: &Value, options: &Options, unchanged: &HashSet<String>, conv
     }
     let versions_value = spec.get("versions").cloned().unwrap_or_default();
     if seen.len() != versions.len() {
-        errors.push(FieldError::invalid(path.child("versions"), versions_value.clone(), "must contain unique version names"));
+        errors.push(FieldError::invalid(
+            path.child("versions"),
+            versions_value.clone(),
+            "must contain unique version names",
+        ));
     }
     if versions.iter().filter(|version| version.storage).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
@@ -522,7 +540,8 @@ fn simple_path_error(text: &str, path: &Path) -> Option<FieldError> {
 fn subresource_errors(subresources: &Value, path: &Path) -> ErrorList {
     let mut errors = Vec::new();
     let Some(scale) = subresources.get("scale").filter(|scale| scale.is_object()) else { return errors };
-    for (key, prefix, place) in [("specReplicasPath", ".spec.", ".spec"), ("statusReplicasPath", ".status.", ".status")] {
+    for (key, prefix, place) in [("specReplicasPath", ".spec.", ".spec"), ("statusReplicasPath", ".status.", ".status")]
+    {
         let field = path.child(&format!("scale.{key}"));
         let value = text(scale, key);
         if value.is_empty() {
@@ -608,14 +627,17 @@ impl ConversionOptions {
         let reviewed = list(webhook, "conversionReviewVersions");
         let bundle = webhook.pointer("/clientConfig/caBundle").and_then(Value::as_str).unwrap_or_default();
         Self {
-            require_recognized: reviewed.is_empty() || reviewed.iter().any(|version| *version == "v1" || *version == "v1beta1"),
+            require_recognized: reviewed.is_empty()
+                || reviewed.iter().any(|version| *version == "v1" || *version == "v1beta1"),
             allow_invalid_ca: !established || (!bundle.is_empty() && !status::is_ca_bundle(bundle)),
         }
     }
 }
 
 fn conversion_errors(spec: &Value, path: &Path, options: ConversionOptions) -> ErrorList {
-    let Some(conversion) = spec.get("conversion").filter(|conversion| conversion.is_object()) else { return Vec::new() };
+    let Some(conversion) = spec.get("conversion").filter(|conversion| conversion.is_object()) else {
+        return Vec::new();
+    };
     let path = path.child("conversion");
     let strategy = text(conversion, "strategy");
     let mut errors: ErrorList =
@@ -815,7 +837,8 @@ fn preserve_error(new: &Value, old: Option<&Value>) -> Option<FieldError> {
     if old.is_some_and(preserves) || !preserves(new) {
         return None;
     }
-    let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+    let detail =
+        "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
     Some(FieldError::invalid(Path::root("spec").child("preserveUnknownFields"), true, detail))
 }
 

@@ -39,7 +39,8 @@ fn labels(metadata: &Value, path: &Path) -> ErrorList {
     let mut errors = Vec::new();
     for (key, value) in metadata.get("labels").and_then(Value::as_object).into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
-        errors.extend(names::qualified_name(key).into_iter().map(|fault| FieldError::invalid(path, key.as_str(), fault)));
+        errors
+            .extend(names::qualified_name(key).into_iter().map(|fault| FieldError::invalid(path, key.as_str(), fault)));
         errors.extend(names::label_value(value).into_iter().map(|fault| FieldError::invalid(path, value, fault)));
     }
     errors

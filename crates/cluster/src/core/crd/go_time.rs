@@ -104,7 +104,8 @@ pub fn parse_loose_duration(text: &str) -> Option<i64> {
         while chars.get(next).is_some_and(|char| matches!(char, '\t' | '\n' | '\x0c' | '\r' | ' ')) {
             next += 1;
         }
-        let unit: String = chars[next..].iter().take_while(|char| char.is_ascii_alphabetic() || **char == 'µ').collect();
+        let unit: String =
+            chars[next..].iter().take_while(|char| char.is_ascii_alphabetic() || **char == 'µ').collect();
         if unit.is_empty() {
             at += digits.len();
             continue;
@@ -272,7 +273,8 @@ pub fn parse_date_time(text: &str) -> Option<Moment> {
     if text.is_empty() {
         return Some(Moment { seconds: 0, nanoseconds: 0, offset_seconds: 0 });
     }
-    parse_rfc3339(text).or_else(|| parse_rfc3339(&format!("{text}Z")).filter(|_| text.len() >= 19 && !text.contains(['Z', '+'])))
+    parse_rfc3339(text)
+        .or_else(|| parse_rfc3339(&format!("{text}Z")).filter(|_| text.len() >= 19 && !text.contains(['Z', '+'])))
 }
 
 /// Go's `time.Duration.String`.

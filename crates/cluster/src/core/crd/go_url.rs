@@ -140,7 +140,8 @@ fn unescape(text: &str, part: Part) -> Result<String, String> {
                 let shown = String::from_utf8_lossy(&bytes[at..bytes.len().min(at + 3)]).into_owned();
                 return Err(format!("invalid URL escape {}", quote(&shown)));
             };
-            let value = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
+            let value =
+                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
             let shown = String::from_utf8_lossy(&bytes[at..at + 3]).into_owned();
             if part == Part::Host && pair[0] < b'8' && &bytes[at..at + 3] != b"%25" {
                 return Err(format!("invalid URL escape {}", quote(&shown)));
@@ -189,15 +190,16 @@ impl Url {
 impl Url {
     /// The path with what must not stand in a path escaped, as Go's `EscapedPath`.
     pub fn escaped_path(&self) -> String {
-        let valid = |byte: u8| {
-            byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@!'()*[]%".contains(&byte)
-        };
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@!'()*[]%".contains(&byte);
         if self.path.bytes().all(valid) {
             return self.path.clone();
         }
         let decoded = unescape(&self.path, Part::Path).unwrap_or_default();
         let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte);
-        decoded.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+        decoded
+            .bytes()
+            .map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect()
     }
 
     /// The query's values by key, malformed pairs left out, as Go's `Query`.

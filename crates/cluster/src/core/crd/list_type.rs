@@ -61,7 +61,8 @@ fn walk_map_list(items: &[Value], schema: &Schema, path: &Path, errors: &mut Err
         return;
     }
     let key_of = |item: &Value| -> Value {
-        let pairs = schema.list_map_keys.iter().filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())));
+        let pairs =
+            schema.list_map_keys.iter().filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())));
         Value::Object(pairs.collect())
     };
     let keys: Vec<Value> = items.iter().map(key_of).collect();

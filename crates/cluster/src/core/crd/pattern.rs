@@ -176,7 +176,8 @@ impl Walk<'_> {
         let close = start + self.chars[start..].iter().position(|char| *char == '}')?;
         let inner: String = self.chars[start + 1..close].iter().collect();
         let (low, high) = inner.split_once(',').unwrap_or((&inner, ""));
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && !(text.len() > 1 && text.starts_with('0'));
+        let digits =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && !(text.len() > 1 && text.starts_with('0'));
         (!low.is_empty() && digits(low) && digits(high)).then_some(close + 1)
     }
 
@@ -202,7 +203,8 @@ impl Walk<'_> {
         let name = rest.strip_prefix("(?P<").or_else(|| rest.strip_prefix("(?<"));
         if let Some(name) = name {
             let end = name.find('>').ok_or_else(|| go_error("invalid named capture", &rest))?;
-            let valid = !name[..end].is_empty() && name[..end].chars().all(|char| char == '_' || char.is_ascii_alphanumeric());
+            let valid =
+                !name[..end].is_empty() && name[..end].chars().all(|char| char == '_' || char.is_ascii_alphanumeric());
             if !valid {
                 let shown = &rest[..rest.find('>').map_or(rest.len(), |end| end + 1)];
                 return Err(go_error("invalid named capture", shown));
@@ -287,7 +289,8 @@ impl Walk<'_> {
     fn quoted(&mut self) -> bool {
         self.at += 2;
         let start = self.at;
-        while self.at < self.chars.len() && !(self.chars[self.at] == '\\' && self.chars.get(self.at + 1) == Some(&'E')) {
+        while self.at < self.chars.len() && !(self.chars[self.at] == '\\' && self.chars.get(self.at + 1) == Some(&'E'))
+        {
             self.at += 1;
         }
         let text: String = self.chars[start..self.at].iter().collect();
@@ -325,7 +328,8 @@ impl Walk<'_> {
             (start + 2, (start + 4).min(self.chars.len()))
         };
         let digits: String = self.chars[from.min(to)..to].iter().collect();
-        let value = u32::from_str_radix(&digits, 16).ok().filter(|_| braced || digits.len() == 2).and_then(char::from_u32);
+        let value =
+            u32::from_str_radix(&digits, 16).ok().filter(|_| braced || digits.len() == 2).and_then(char::from_u32);
         let Some(value) = value else {
             let shown: String = self.chars[start..(to + usize::from(braced)).min(self.chars.len())].iter().collect();
             return Err(go_error("invalid escape sequence", &shown));

@@ -69,6 +69,8 @@ fn subresources(version: &Value) -> Vec<Subresource> {
 /// Field selectors of a version, without the leading dot: `spec.color`.
 pub(super) fn selectable_fields(version: &Value) -> Vec<String> {
     let fields = version.get("selectableFields").and_then(Value::as_array);
-    let path = |field: &Value| field.get("jsonPath").and_then(Value::as_str).map(|path| path.trim_start_matches('.').to_owned());
+    let path = |field: &Value| {
+        field.get("jsonPath").and_then(Value::as_str).map(|path| path.trim_start_matches('.').to_owned())
+    };
     fields.into_iter().flatten().filter_map(path).collect()
 }

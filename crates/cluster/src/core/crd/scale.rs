@@ -177,7 +177,12 @@ fn string<'a>(object: &'a Value, path: &str) -> Result<Option<&'a str>, String> 
 
 fn accessor_error(path: &str, value: &Value, expected: &str) -> String {
     let path: Vec<&str> = steps(path).collect();
-    format!(".{} accessor error: {} is of the type {}, expected {expected}", path.join("."), go_value(value), go_type(value))
+    format!(
+        ".{} accessor error: {} is of the type {}, expected {expected}",
+        path.join("."),
+        go_value(value),
+        go_type(value)
+    )
 }
 
 fn go_type(value: &Value) -> &'static str {
@@ -215,7 +220,8 @@ fn set(object: &mut Value, path: &str, new: Value) -> Result<(), String> {
     let Some((last, parents)) = steps.split_last() else { return Ok(()) };
     let mut value = object;
     for (index, step) in parents.iter().enumerate() {
-        let wrong = || format!("value cannot be set because .{} is not a map[string]interface{{}}", steps[..=index].join("."));
+        let wrong =
+            || format!("value cannot be set because .{} is not a map[string]interface{{}}", steps[..=index].join("."));
         let fields = value.as_object_mut().ok_or_else(wrong)?;
         value = fields.entry(*step).or_insert_with(|| json!({}));
         if !value.is_object() {

@@ -58,7 +58,8 @@ pub fn validate(schema: &Schema, source: &Value, status: bool, options: &Options
         errors.extend(root_error(schema, source, path, &schema_path));
     }
     if schema.nullable {
-        errors.push(FieldError::forbidden(path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root"));
+        errors
+            .push(FieldError::forbidden(path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root"));
     }
     let mut structural_error = None;
     let mut cel = None;
@@ -109,12 +110,14 @@ fn root_error(schema: &Schema, source: &Value, path: &Path, schema_path: &Path) 
         || schema.list_type.is_some()
         || schema.map_type.is_some();
     if !before_type && !schema.type_name.is_empty() && schema.type_name != "object" {
-        let detail = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+        let detail =
+            "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
         return Some(FieldError::invalid(path.child("openAPIV3Schema.type"), schema.type_name.as_str(), detail));
     }
     (before_type || after_type).then(|| {
-        let detail =
-            format!("only {ROOT_FIELDS} fields are allowed at the root of the schema if the status subresource is enabled");
+        let detail = format!(
+            "only {ROOT_FIELDS} fields are allowed at the root of the schema if the status subresource is enabled"
+        );
         FieldError::invalid(schema_path, source.clone(), detail)
     })
 }
@@ -329,7 +332,8 @@ impl Walk<'_> {
         }
         if compiled.uses_old_self {
             if let Some(ancestor) = &scope.uncorrelatable {
-                let detail = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {ancestor}");
+                let detail =
+                    format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {ancestor}");
                 errors.push(FieldError::invalid(rule_path, rule.rule.as_str(), detail));
             }
         } else if let Some(optional) = rule.optional_old_self {
@@ -378,7 +382,10 @@ fn keywords(schema: &Schema, path: &Path, scope: &Scope, options: &Options, erro
         ),
         (
             !schema.properties.is_empty()
-                && schema.additional.as_ref().is_some_and(|additional| !additional.allows || additional.schema.is_some()),
+                && schema
+                    .additional
+                    .as_ref()
+                    .is_some_and(|additional| !additional.allows || additional.schema.is_some()),
             "additionalProperties",
             "additionalProperties and properties are mutual exclusive",
         ),
@@ -462,7 +469,11 @@ fn list_map_keys(schema: &Schema, path: &Path, errors: &mut ErrorList) {
         errors.push(if schema.items_list.is_empty() {
             FieldError::required(items_path, "must have a schema if x-kubernetes-list-type is map")
         } else {
-            FieldError::invalid(items_path, Value::Null, "must only have a single schema if x-kubernetes-list-type is map")
+            FieldError::invalid(
+                items_path,
+                Value::Null,
+                "must only have a single schema if x-kubernetes-list-type is map",
+            )
         });
         return;
     };
@@ -485,7 +496,11 @@ fn list_map_keys(schema: &Schema, path: &Path, errors: &mut ErrorList) {
             }
         }
         if schema.list_map_keys[..index].contains(key) {
-            errors.push(FieldError::invalid(&keys_path, schema.list_map_keys.clone(), "must not contain duplicate entries"));
+            errors.push(FieldError::invalid(
+                &keys_path,
+                schema.list_map_keys.clone(),
+                "must not contain duplicate entries",
+            ));
         }
     }
 }
@@ -523,7 +538,11 @@ fn rule_shape(schema: &Schema, rule: &Rule, path: &Path, errors: &mut ErrorList)
     if rule.rule.trim().is_empty() {
         errors.push(FieldError::required(path.child("rule"), "rule is not specified"));
     } else if !rule.message.is_empty() && message.is_empty() {
-        errors.push(FieldError::invalid(path.child("message"), rule.message.as_str(), "must be non-empty if specified"));
+        errors.push(FieldError::invalid(
+            path.child("message"),
+            rule.message.as_str(),
+            "must be non-empty if specified",
+        ));
     } else if breaks(message) {
         errors.push(FieldError::invalid(path.child("message"), rule.message.as_str(), "must not contain line breaks"));
     } else if breaks(rule.rule.trim()) && message.is_empty() {

@@ -73,9 +73,11 @@ pub fn conditions(crd: &Value, others: &NamesInUse, now: Timestamp) -> Value {
 pub fn terminating(crd: &Value, stage: Termination, now: Timestamp) -> Value {
     let mut status = crd.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
     let (value, reason, message) = match stage {
-        Termination::Pending => {
-            ("True", "InstanceDeletionPending", "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon")
-        }
+        Termination::Pending => (
+            "True",
+            "InstanceDeletionPending",
+            "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        ),
         Termination::InProgress => ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress"),
         Termination::Completed => ("False", "InstanceDeletionCompleted", "removed all instances"),
         Termination::NeverEstablished => ("False", "NeverEstablished", "resource was never established"),
@@ -137,7 +139,8 @@ fn remove_condition(status: &mut Value, kind: &str) {
 }
 
 fn accept_names(status: &mut Value, requested: &Value, others: &NamesInUse, now: Timestamp) {
-    let mut accepted = status.get("acceptedNames").filter(|names| names.is_object()).cloned().unwrap_or_else(|| json!({}));
+    let mut accepted =
+        status.get("acceptedNames").filter(|names| names.is_object()).cloned().unwrap_or_else(|| json!({}));
     let mut conflict: Option<(&str, String)> = None;
     let fields = [
         ("plural", "PluralConflict", &others.resources),

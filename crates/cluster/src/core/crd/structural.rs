@@ -129,7 +129,9 @@ impl Schema {
             exclusive_minimum: flag("exclusiveMinimum"),
             max_length: whole("maxLength"),
             min_length: whole("minLength"),
-            pattern: Some(text("pattern")).filter(|text| !text.is_empty()).map(|text| Arc::new(Pattern::compile(&text))),
+            pattern: Some(text("pattern"))
+                .filter(|text| !text.is_empty())
+                .map(|text| Arc::new(Pattern::compile(&text))),
             max_items: whole("maxItems"),
             min_items: whole("minItems"),
             unique_items: flag("uniqueItems"),
@@ -220,7 +222,11 @@ impl Schema {
         }
         let boxed = self.items.iter().chain(&self.not).map(|schema| &**schema);
         let lists = self.items_list.iter().chain(&self.all_of).chain(&self.any_of).chain(&self.one_of);
-        boxed.chain(lists).chain(self.properties.values()).chain(self.additional_schema()).any(|child| child.any(predicate))
+        boxed
+            .chain(lists)
+            .chain(self.properties.values())
+            .chain(self.additional_schema())
+            .any(|child| child.any(predicate))
     }
 }
 

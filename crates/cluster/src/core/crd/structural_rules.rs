@@ -46,7 +46,8 @@ fn invariants(schema: &Schema, level: Level, path: &Path, errors: &mut ErrorList
     type_rules(schema, level, path, errors);
     metadata_rules(schema, level, path, errors);
     if schema.embedded_resource && !schema.preserves_unknown() && schema.properties.is_empty() {
-        let detail = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
+        let detail =
+            "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
         errors.push(FieldError::required(path.child("properties"), detail));
     }
 }

@@ -51,7 +51,10 @@ enum Code {
     Required,
     Enum(Vec<Value>),
     TooLong(i64),
-    TooMany { actual: usize, max: i64 },
+    TooMany {
+        actual: usize,
+        max: i64,
+    },
     Type,
     Other,
     /// A failed junctor, which upstream reports without a path.
@@ -293,7 +296,8 @@ impl Validator {
             outcome.merge(first.unwrap_or_default());
             return;
         }
-        let found = if valid == 0 { "Found none valid".to_owned() } else { format!("Found {valid} valid alternatives") };
+        let found =
+            if valid == 0 { "Found none valid".to_owned() } else { format!("Found {valid} valid alternatives") };
         outcome.fail(trail, Code::Composite, Value::Null, |name| {
             format!("{} must validate one and only one schema (oneOf). {found}", quote(name))
         });
@@ -344,7 +348,8 @@ impl Validator {
         }
         let repeats = |(index, item): (usize, &Value)| items[..index].contains(item);
         if schema.unique_items && items.iter().enumerate().any(repeats) {
-            outcome.fail(trail, Code::Other, Value::Null, |name| format!("{name} in body shouldn't contain duplicates"));
+            outcome
+                .fail(trail, Code::Other, Value::Null, |name| format!("{name} in body shouldn't contain duplicates"));
         }
     }
 
@@ -512,14 +517,16 @@ fn check_number(number: &Number, schema: &Schema, trail: &Trail<'_>, outcome: &m
         multiple_of(value, factor, trail, outcome);
     }
     if let Some(min) = schema.minimum {
-        let (below, shown) = compare(value, min, schema.exclusive_minimum, |data, bound| data < bound, |data, bound| data < bound);
+        let (below, shown) =
+            compare(value, min, schema.exclusive_minimum, |data, bound| data < bound, |data, bound| data < bound);
         if below {
             let words = if schema.exclusive_minimum { "greater than" } else { "greater than or equal to" };
             bound_failure(value, words, &shown, trail, outcome);
         }
     }
     if let Some(max) = schema.maximum {
-        let (above, shown) = compare(value, max, schema.exclusive_maximum, |data, bound| data > bound, |data, bound| data > bound);
+        let (above, shown) =
+            compare(value, max, schema.exclusive_maximum, |data, bound| data > bound, |data, bound| data > bound);
         if above {
             let words = if schema.exclusive_maximum { "less than" } else { "less than or equal to" };
             bound_failure(value, words, &shown, trail, outcome);

@@ -5,9 +5,7 @@ use serde_json::Value;
 
 use super::{Lost, Request, Written, decode, decode::Format, meta};
 use crate::{
-    core::{
-        status::{Failure, Outcome},
-    },
+    core::status::{Failure, Outcome},
     http::admission::Operation,
     store::Expected,
 };
@@ -19,7 +17,12 @@ const NAME_TRIES: usize = 8;
 ///
 /// # Errors
 /// Anything from 400 to 422, as the object deserves.
-pub async fn create(request: &mut Request<'_>, body: &Bytes, format: Format, warnings: &mut Vec<String>) -> Outcome<Written> {
+pub async fn create(
+    request: &mut Request<'_>,
+    body: &Bytes,
+    format: Format,
+    warnings: &mut Vec<String>,
+) -> Outcome<Written> {
     let object = decode::object(&request.served, body, format, request.validation(), warnings)?;
     create_object(request, object, warnings).await
 }

@@ -105,9 +105,18 @@ async fn once(
             let last = request.remove(entry.revision, object).await?;
             let shows_object = matches!(
                 resource.storage.as_str(),
-                "pods" | "services" | "persistentvolumeclaims" | "persistentvolumes" | "serviceaccounts"
-                    | "podtemplates" | "resourcequotas" | "priorityclasses.scheduling.k8s.io" | "storageclasses.storage.k8s.io"
-                    | "csinodes.storage.k8s.io" | "csidrivers.storage.k8s.io" | "volumeattachments.storage.k8s.io"
+                "pods"
+                    | "services"
+                    | "persistentvolumeclaims"
+                    | "persistentvolumes"
+                    | "serviceaccounts"
+                    | "podtemplates"
+                    | "resourcequotas"
+                    | "priorityclasses.scheduling.k8s.io"
+                    | "storageclasses.storage.k8s.io"
+                    | "csinodes.storage.k8s.io"
+                    | "csidrivers.storage.k8s.io"
+                    | "volumeattachments.storage.k8s.io"
             );
             if shows_object {
                 return Ok(Deleted::Last(last));

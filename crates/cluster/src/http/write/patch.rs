@@ -44,9 +44,7 @@ impl PatchType {
         let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let found = TYPES.iter().find(|(name, _)| *name == media_type).map(|(_, kind)| *kind);
         match (found, rules) {
-            (None, _) | (Some(Self::Strategic), Rules::Custom(_)) => {
-                Err(Failure::unsupported_patch())
-            }
+            (None, _) | (Some(Self::Strategic), Rules::Custom(_)) => Err(Failure::unsupported_patch()),
             (Some(kind), _) => Ok(kind),
         }
     }
@@ -99,9 +97,8 @@ fn check_options(request: &Request<'_>, kind: PatchType) -> Outcome<()> {
 
 /// The object of an apply patch. Its fields are checked when it is merged.
 fn applied_object(request: &Request<'_>, body: &Bytes) -> Outcome<Value> {
-    let object = decode::yaml(body).map_err(|failure| {
-        Failure::bad_request(format!("error decoding YAML: {}", failure.message))
-    })?;
+    let object = decode::yaml(body)
+        .map_err(|failure| Failure::bad_request(format!("error decoding YAML: {}", failure.message)))?;
     let row = &request.served.resource;
     let sent = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
     if sent != (row.api_version().as_str(), row.kind.as_str()) && request.subresource != "scale" {
@@ -138,15 +135,16 @@ fn drop_nulls(value: Value) -> Value {
 
 async fn apply_new(request: &mut Request<'_>, patch: &Value, warnings: &mut Vec<String>) -> Outcome<Written> {
     if !meta::text(patch, "uid").is_empty() {
-        let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::text(patch, "uid"));
+        let why = format!(
+            "uid mismatch: the provided object specified uid {}, and no existing object was found",
+            meta::text(patch, "uid")
+        );
         return Err(Failure::conflict(&request.served.resource, &request.name, &why));
     }
     let mut object = merged(request, None, patch)?;
     if meta::text(&object, "name").is_empty() {
-        let text = format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            request.name
-        );
+        let text =
+            format!("the name of the object ({} based on URL) was undeterminable: name must be provided", request.name);
         return Err(Failure::bad_request(text));
     }
     decode::refine(&request.served, &mut object, None, FieldValidation::Ignore, warnings)?;
@@ -233,9 +231,9 @@ fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome
     let reset = request.served.reset_fields(&request.subresource);
     apply::apply(table, node, live, patch, &manager, force, &reset).map_err(|error| match error {
         ApplyError::Conflict { message, causes } => {
-            let causes = causes.iter().map(|cause| {
-                json!({"reason": "FieldManagerConflict", "message": cause.message, "field": cause.field})
-            });
+            let causes = causes
+                .iter()
+                .map(|cause| json!({"reason": "FieldManagerConflict", "message": cause.message, "field": cause.field}));
             Failure::apply_conflict(message, causes.collect())
         }
         ApplyError::BadRequest(text) => Failure::bad_request(text),
@@ -252,10 +250,8 @@ fn check_identity(request: &Request<'_>, new: &Value, old: &Value) -> Outcome<()
     }
     let uid = meta::text(new, "uid");
     if !uid.is_empty() && uid != meta::text(old, "uid") {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            meta::text(old, "uid")
-        );
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::text(old, "uid"));
         return Err(Failure::conflict(resource, &request.name, &why));
     }
     if meta::text(new, "namespace") != meta::text(old, "namespace") {

@@ -19,7 +19,12 @@ use crate::{
 ///
 /// # Errors
 /// Anything from 400 to 422, as the object deserves.
-pub async fn update(request: &mut Request<'_>, body: &Bytes, format: Format, warnings: &mut Vec<String>) -> Outcome<Written> {
+pub async fn update(
+    request: &mut Request<'_>,
+    body: &Bytes,
+    format: Format,
+    warnings: &mut Vec<String>,
+) -> Outcome<Written> {
     let sent = decode::object(&request.served, body, format, request.validation(), warnings)?;
     replace(request, sent, warnings).await
 }
@@ -53,7 +58,10 @@ async fn absent(
     warnings: &mut Vec<String>,
     failure: Box<Failure>,
 ) -> Outcome<Written> {
-    if !kinds::allows_create_on_update(&request.served.resource) || !request.subresource.is_empty() || meta::revision(&sent) != 0 {
+    if !kinds::allows_create_on_update(&request.served.resource)
+        || !request.subresource.is_empty()
+        || meta::revision(&sent) != 0
+    {
         return Err(failure);
     }
     meta::remove(&mut sent, "resourceVersion");
@@ -86,10 +94,8 @@ fn check_version(request: &Request<'_>, sent: &Value, old: &Value) -> Outcome<()
     let resource = &request.served.resource;
     let uid = meta::text(sent, "uid");
     if !uid.is_empty() && uid != meta::text(old, "uid") {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            meta::text(old, "uid")
-        );
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::text(old, "uid"));
         return Err(Failure::conflict(resource, &request.name, &why));
     }
     match meta::text(sent, "resourceVersion") {
@@ -173,12 +179,7 @@ fn keep_server_fields(new: &mut Value, old: &Value) {
 
 /// Upstream's order: who owns which field is settled on what the client sent, before the server adds
 /// its own.
-async fn prepare(
-    request: &Request<'_>,
-    mut new: Value,
-    old: &Value,
-    warnings: &mut Vec<String>,
-) -> Outcome<Value> {
+async fn prepare(request: &Request<'_>, mut new: Value, old: &Value, warnings: &mut Vec<String>) -> Outcome<Value> {
     let served = &request.served;
     let resource = &served.resource;
     let subresource = request.subresource.as_str();

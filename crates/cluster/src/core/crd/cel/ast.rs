@@ -26,11 +26,22 @@ pub enum Kind {
     Literal(Literal),
     Ident(String),
     /// `operand.field`, or `has(operand.field)` where `test` is true.
-    Select { operand: Box<Expr>, field: String, test: bool },
-    Call { function: String, target: Option<Box<Expr>>, args: Vec<Expr> },
+    Select {
+        operand: Box<Expr>,
+        field: String,
+        test: bool,
+    },
+    Call {
+        function: String,
+        target: Option<Box<Expr>>,
+        args: Vec<Expr>,
+    },
     List(Vec<Element>),
     Map(Vec<Entry>),
-    Struct { name: String, fields: Vec<StructField> },
+    Struct {
+        name: String,
+        fields: Vec<StructField>,
+    },
     Comprehension(Box<Comprehension>),
 }
 

@@ -429,8 +429,9 @@ impl Checker {
                 (Type::Dyn, Type::Dyn)
             }
             other => {
-                let message =
-                    format!("expression of type '{other}' cannot be range of a comprehension (must be list, map, or dynamic)");
+                let message = format!(
+                    "expression of type '{other}' cannot be range of a comprehension (must be list, map, or dynamic)"
+                );
                 self.report(fold.range.id, message);
                 (Type::Error, Type::Error)
             }

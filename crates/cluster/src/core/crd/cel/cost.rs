@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use super::ast::{Comprehension, Element, Entry, Expr, Kind, Literal, ACCUMULATOR};
+use super::ast::{ACCUMULATOR, Comprehension, Element, Entry, Expr, Kind, Literal};
 use super::check::Checked;
 use super::decl::DeclType;
 use super::library;
@@ -293,11 +293,8 @@ impl Coster<'_> {
             self.push(second, value);
             return;
         }
-        let (step, size) = if is_list {
-            ("@items", entry.map(|entry| entry.value))
-        } else {
-            ("@keys", entry.map(|entry| entry.key))
-        };
+        let (step, size) =
+            if is_list { ("@items", entry.map(|entry| entry.value)) } else { ("@keys", entry.map(|entry| entry.key)) };
         let local = Local { path: path(self, step), size, entry: None };
         self.push(&fold.variable, local);
     }
@@ -433,10 +430,8 @@ impl Coster<'_> {
         if let Some(estimate) = self.kubernetes(function, overload, target, args) {
             return Estimate { cost: estimate.cost.add(total), size: estimate.size };
         }
-        self.standard(expr, overload, target, args, costs).unwrap_or(Estimate {
-            cost: Bounds::fixed(1).add(total),
-            size: None,
-        })
+        self.standard(expr, overload, target, args, costs)
+            .unwrap_or(Estimate { cost: Bounds::fixed(1).add(total), size: None })
     }
 
     fn standard(
@@ -464,7 +459,8 @@ impl Coster<'_> {
             }
             ("strings_quote", _, [arg]) => {
                 let bounds = size(arg);
-                let result = Bounds { min: bounds.min.wrapping_add(2), max: bounds.max.wrapping_mul(2).wrapping_add(2) };
+                let result =
+                    Bounds { min: bounds.min.wrapping_add(2), max: bounds.max.wrapping_mul(2).wrapping_add(2) };
                 Some(Estimate { cost: bounds.scale(TRAVERSAL).add(total), size: Some(result) })
             }
             ("starts_with_string" | "ends_with_string", _, [arg]) => plain(size(arg).scale(TRAVERSAL)),
@@ -557,12 +553,33 @@ impl Coster<'_> {
             "ip.isCanonical" => plain(first?.scale(2.0 * TRAVERSAL)),
             "containsIP" | "containsCIDR" => plain(contained_cost(function, overload, first?)),
             "validate" => plain(first?.scale(TRAVERSAL).scale(MAX_NAME_PATTERN * REGEX)),
-            "masked" | "prefixLength" | "family" | "isUnspecified" | "isLoopback" | "isLinkLocalMulticast"
-            | "isLinkLocalUnicast" | "isGlobalUnicast" | "format.named" | "sign" | "asInteger" | "isInteger"
-            | "asApproximateFloat" | "isGreaterThan" | "isLessThan" | "compareTo" | "add" | "sub" | "major" | "minor"
-            | "patch" | "getScheme" | "getHostname" | "getHost" | "getPort" | "getEscapedPath" | "getQuery" => {
-                plain(Bounds::fixed(1))
-            }
+            "masked"
+            | "prefixLength"
+            | "family"
+            | "isUnspecified"
+            | "isLoopback"
+            | "isLinkLocalMulticast"
+            | "isLinkLocalUnicast"
+            | "isGlobalUnicast"
+            | "format.named"
+            | "sign"
+            | "asInteger"
+            | "isInteger"
+            | "asApproximateFloat"
+            | "isGreaterThan"
+            | "isLessThan"
+            | "compareTo"
+            | "add"
+            | "sub"
+            | "major"
+            | "minor"
+            | "patch"
+            | "getScheme"
+            | "getHostname"
+            | "getHost"
+            | "getPort"
+            | "getEscapedPath"
+            | "getQuery" => plain(Bounds::fixed(1)),
             "_==_" => self.opaque_equality(args),
             _ => None,
         }
@@ -601,9 +618,7 @@ impl Coster<'_> {
 
     fn list_traversal(&self, target: &Node<'_>, size: Bounds) -> Bounds {
         match self.item_size(target) {
-            Some((Type::Text | Type::Bytes, item)) => {
-                size.multiply(Bounds::fixed(1).add(item.scale(TRAVERSAL)))
-            }
+            Some((Type::Text | Type::Bytes, item)) => size.multiply(Bounds::fixed(1).add(item.scale(TRAVERSAL))),
             Some(_) => size.multiply(Bounds::fixed(1)),
             None => size.scale(TRAVERSAL),
         }

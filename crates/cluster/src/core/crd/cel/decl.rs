@@ -75,7 +75,8 @@ impl DeclType {
             "date-time" => Self::simple(Type::Timestamp, MAX_DATE_TIME_BYTES, MIN_DATE_TIME_BYTES),
             _ => {
                 let longest = schema.enumeration.iter().filter_map(|value| value.as_str()).map(str::len).max();
-                let of_enum = (!schema.enumeration.is_empty()).then(|| i64::try_from(longest.unwrap_or(0)).unwrap_or(i64::MAX));
+                let of_enum =
+                    (!schema.enumeration.is_empty()).then(|| i64::try_from(longest.unwrap_or(0)).unwrap_or(i64::MAX));
                 let max = length.map(|max| max.saturating_mul(4)).or(of_enum).unwrap_or(MAX_REQUEST_BYTES - 2);
                 Self::simple(Type::Text, max, MIN_STRING_BYTES)
             }
@@ -85,8 +86,7 @@ impl DeclType {
     fn object(schema: &Schema, is_resource: bool) -> Option<Self> {
         if let Some(values) = schema.additional_schema() {
             let decl = Self::of(values, values.embedded_resource)?;
-            let max =
-                schema.max_properties.map_or((MAX_REQUEST_BYTES - 2) / (decl.min_bytes + 6), |max| max.max(0));
+            let max = schema.max_properties.map_or((MAX_REQUEST_BYTES - 2) / (decl.min_bytes + 6), |max| max.max(0));
             return Some(Self { shape: Shape::Map(Box::new(decl)), max_elements: max, min_bytes: 2 });
         }
         let mut fields = BTreeMap::new();
@@ -120,7 +120,8 @@ impl DeclType {
             Shape::List(items) => Type::list(items.checked_type(&format!("{name}.@idx"))),
             Shape::Map(values) => Type::map(Type::Text, values.checked_type(&format!("{name}.@elem"))),
             Shape::Object(fields) => {
-                let typed = |(field, decl): (&String, &Self)| (field.clone(), decl.checked_type(&format!("{name}.{field}")));
+                let typed =
+                    |(field, decl): (&String, &Self)| (field.clone(), decl.checked_type(&format!("{name}.{field}")));
                 let fields = Some(fields.iter().map(typed).collect());
                 Type::Object(Arc::new(ObjectType { name: name.to_owned(), fields }))
             }
@@ -132,7 +133,10 @@ impl DeclType {
         let mut decl = self;
         for (index, step) in path.iter().enumerate().skip(1) {
             decl = match (step.as_str(), &decl.shape) {
-                ("@items", Shape::List(inner)) | ("@values", Shape::Map(inner)) | ("@items", Shape::Map(inner)) | ("@values", Shape::List(inner)) => inner,
+                ("@items", Shape::List(inner))
+                | ("@values", Shape::Map(inner))
+                | ("@items", Shape::Map(inner))
+                | ("@values", Shape::List(inner)) => inner,
                 // Keys are plain strings, which declare no size of their own.
                 ("@keys", Shape::Map(_)) => return (index + 1 == path.len()).then_some(0),
                 (name, Shape::Object(fields)) => fields.get(name)?,
@@ -153,8 +157,27 @@ fn meta_fields() -> Vec<(&'static str, DeclType)> {
 
 /// Words of the language that a field name must not be.
 const RESERVED: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-    "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// The name by which expressions select a field, where there is one.

@@ -167,7 +167,10 @@ impl<'p, 'a> Run<'p, 'a> {
         let stops = call.args.len() > 2 || call.pattern.is_some();
         for (index, arg) in call.args.iter().enumerate() {
             args.push(self.operand(arg, &mut fault)?);
-            if stops && index + 1 < call.args.len() && let Some(fault) = fault {
+            if stops
+                && index + 1 < call.args.len()
+                && let Some(fault) = fault
+            {
                 return Err(fault);
             }
         }
@@ -279,13 +282,7 @@ impl<'p, 'a> Run<'p, 'a> {
     }
 
     /// One step; `false` where the condition ends the comprehension.
-    fn step(
-        &mut self,
-        fold: &'p Fold,
-        at: usize,
-        first: Outcome<Val<'a>>,
-        second: Outcome<Val<'a>>,
-    ) -> Outcome<bool> {
+    fn step(&mut self, fold: &'p Fold, at: usize, first: Outcome<Val<'a>>, second: Outcome<Val<'a>>) -> Outcome<bool> {
         self.locals.truncate(at + 1);
         if let Some(name) = &fold.variable2 {
             self.locals.push(Local { name, slot: Slot::Ready(second) });

@@ -151,7 +151,8 @@ format.datetime: format-constant() Format
 ";
 
 /// Comparisons: the overload's stem for each operator, and the pairs it compares.
-const COMPARISONS: [(&str, &str); 4] = [("_<_", "less"), ("_<=_", "less_equals"), ("_>_", "greater"), ("_>=_", "greater_equals")];
+const COMPARISONS: [(&str, &str); 4] =
+    [("_<_", "less"), ("_<=_", "less_equals"), ("_>_", "greater"), ("_>=_", "greater_equals")];
 const COMPARED: [(&str, &str, &str); 14] = [
     ("bool", "bool", "bool"),
     ("int64", "int", "int"),

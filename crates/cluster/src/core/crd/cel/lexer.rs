@@ -176,7 +176,8 @@ impl Lexer<'_> {
     fn symbol(&mut self) {
         let two: String = [self.peek(0), self.peek(1)].iter().collect();
         let one = self.peek(0).to_string();
-        let found = SYMBOLS.iter().find(|symbol| **symbol == two).or_else(|| SYMBOLS.iter().find(|symbol| **symbol == one));
+        let found =
+            SYMBOLS.iter().find(|symbol| **symbol == two).or_else(|| SYMBOLS.iter().find(|symbol| **symbol == one));
         if let Some(symbol) = found {
             self.push(self.at + symbol.len(), |_| Token::Symbol(symbol));
             return;

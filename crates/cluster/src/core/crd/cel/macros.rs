@@ -250,7 +250,10 @@ impl Builder<'_> {
     fn optional(mut self, target: Expr, mut args: Vec<Expr>, name: &str) -> Expanded {
         let place = self.parser.offset(&args[0]);
         let Kind::Ident(variable) = args[0].kind.clone() else {
-            return Err(Issue { offset: place, message: format!("{name}() variable name must be a simple identifier") });
+            return Err(Issue {
+                offset: place,
+                message: format!("{name}() variable name must be a simple identifier"),
+            });
         };
         let Some(mapped) = args.pop() else { return Err(issue(self.offset, "missing transformation")) };
         let copy = self.copy(&target);
@@ -288,7 +291,10 @@ impl Builder<'_> {
                 args: args.iter().map(|arg| self.copy(arg)).collect(),
             },
             Kind::List(elements) => Kind::List(
-                elements.iter().map(|element| Element { value: self.copy(&element.value), optional: element.optional }).collect(),
+                elements
+                    .iter()
+                    .map(|element| Element { value: self.copy(&element.value), optional: element.optional })
+                    .collect(),
             ),
             Kind::Map(entries) => Kind::Map(
                 entries

@@ -89,7 +89,9 @@ impl Opaque {
 pub fn url(text: &str) -> Outcome<Opaque> {
     match go_url::parse(text) {
         Ok(url) => Ok(Opaque::Url { url, text: text.to_owned() }),
-        Err(error) => Err(Fault::new(format!("URL parse error during conversion from string: parse {}: {error}", quote(text)))),
+        Err(error) => {
+            Err(Fault::new(format!("URL parse error during conversion from string: parse {}: {error}", quote(text))))
+        }
     }
 }
 
@@ -102,7 +104,12 @@ pub fn ip(text: &str) -> Outcome<IpAddr> {
         return Err(Fault::new(format!("IP address with zone value is not allowed: {}", quote(text))));
     }
     let address: IpAddr = text.parse().map_err(|_| {
-        Fault::new(format!("IP Address {} parse error during conversion from string: ParseAddr({}): {}", quote(text), quote(text), ip_error(text)))
+        Fault::new(format!(
+            "IP Address {} parse error during conversion from string: ParseAddr({}): {}",
+            quote(text),
+            quote(text),
+            ip_error(text)
+        ))
     })?;
     match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
@@ -162,7 +169,10 @@ fn ipv4_error(text: &str) -> String {
 /// Why it is none.
 pub fn cidr(text: &str) -> Outcome<Cidr> {
     let refused = |reason: &str| {
-        Fault::new(format!("network address parse error during conversion from string: netip.ParsePrefix({}): {reason}", quote(text)))
+        Fault::new(format!(
+            "network address parse error during conversion from string: netip.ParsePrefix({}): {reason}",
+            quote(text)
+        ))
     };
     let Some((head, bits)) = text.rsplit_once('/') else { return Err(refused("no '/'")) };
     if head.contains('%') {
@@ -264,7 +274,8 @@ impl Semver {
         };
         let (major, minor) = (number("major", major)?, number("minor", minor)?);
         let patch = number("patch", patch)?;
-        let valid = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let valid =
+            |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let pre: Vec<&str> = pre.map(|pre| pre.split('.').collect()).unwrap_or_default();
         for part in &pre {
             if part.is_empty() {
@@ -328,13 +339,17 @@ impl Semver {
             (false, true) => return Ordering::Less,
             (false, false) => {}
         }
-        let parts = self.pre.iter().zip(&other.pre).map(|(left, right)| match (left.parse::<u64>(), right.parse::<u64>()) {
-            (Ok(left), Ok(right)) => left.cmp(&right),
-            (Ok(_), Err(_)) => Ordering::Less,
-            (Err(_), Ok(_)) => Ordering::Greater,
-            (Err(_), Err(_)) => left.cmp(right),
-        });
-        parts.into_iter().find(|order| *order != Ordering::Equal).unwrap_or_else(|| self.pre.len().cmp(&other.pre.len()))
+        let parts =
+            self.pre.iter().zip(&other.pre).map(|(left, right)| match (left.parse::<u64>(), right.parse::<u64>()) {
+                (Ok(left), Ok(right)) => left.cmp(&right),
+                (Ok(_), Err(_)) => Ordering::Less,
+                (Err(_), Ok(_)) => Ordering::Greater,
+                (Err(_), Err(_)) => left.cmp(right),
+            });
+        parts
+            .into_iter()
+            .find(|order| *order != Ordering::Equal)
+            .unwrap_or_else(|| self.pre.len().cmp(&other.pre.len()))
     }
 }
 

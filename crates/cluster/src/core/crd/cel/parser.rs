@@ -12,11 +12,31 @@ const MAX_DEPTH: usize = 250;
 const MAX_LENGTH: usize = 100_000;
 
 const RESERVED: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "package", "namespace", "null", "return", "true", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "null",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
-const PRIMARY: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+const PRIMARY: &str =
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
 /// Parses an expression.
 ///
@@ -25,7 +45,9 @@ const PRIMARY: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', N
 pub fn parse(source: &str) -> Result<Ast, String> {
     let length = source.chars().count();
     if length > MAX_LENGTH {
-        let message = format!("ERROR: <input>:-1:0: expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
+        let message = format!(
+            "ERROR: <input>:-1:0: expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}"
+        );
         return Err(message);
     }
     let (tokens, issues) = tokens(source);
@@ -84,7 +106,10 @@ impl Parser {
 
     fn mismatch(&self, expected: &str) -> Issue {
         let found = self.peek();
-        Issue { offset: found.offset, message: format!("Syntax error: mismatched input '{}' expecting {expected}", found.text) }
+        Issue {
+            offset: found.offset,
+            message: format!("Syntax error: mismatched input '{}' expecting {expected}", found.text),
+        }
     }
 
     fn end(&mut self) -> Parsed<()> {
@@ -98,7 +123,10 @@ impl Parser {
         } else {
             "{<EOF>, '==', '!=', 'in', '<', '<=', '>=', '>', '&&', '||', '[', '{', '(', '.', '-', '?', '+', '*', '/', '%'}".to_owned()
         };
-        Err(Issue { offset: found.offset, message: format!("Syntax error: {words} '{}' expecting {expected}", found.text) })
+        Err(Issue {
+            offset: found.offset,
+            message: format!("Syntax error: {words} '{}' expecting {expected}", found.text),
+        })
     }
 
     /// A node that stands at a character of the source.
@@ -160,15 +188,8 @@ impl Parser {
     }
 
     fn relation(&mut self) -> Parsed {
-        const TABLE: [(&str, &str); 7] = [
-            ("==", "_==_"),
-            ("!=", "_!=_"),
-            ("<", "_<_"),
-            ("<=", "_<=_"),
-            (">", "_>_"),
-            (">=", "_>=_"),
-            ("in", "@in"),
-        ];
+        const TABLE: [(&str, &str); 7] =
+            [("==", "_==_"), ("!=", "_!=_"), ("<", "_<_"), ("<=", "_<=_"), (">", "_>_"), (">=", "_>=_"), ("in", "@in")];
         self.binary(&TABLE, |parser| parser.binary(&[("+", "_+_"), ("-", "_-_")], Self::product))
     }
 
@@ -287,7 +308,7 @@ impl Parser {
             }
             Token::Symbol("[") => self.list(),
             Token::Symbol("{") => self.map(),
-            Token::Symbol("." ) | Token::Ident(_) => self.name(),
+            Token::Symbol(".") | Token::Ident(_) => self.name(),
             Token::Symbol("true") => Ok(self.literal(found.offset, Literal::Bool(true))),
             Token::Symbol("false") => Ok(self.literal(found.offset, Literal::Bool(false))),
             Token::Symbol("null") => Ok(self.literal(found.offset, Literal::Null)),

@@ -23,15 +23,26 @@ pub enum Plan {
     Test(Attribute),
     And(Box<Plan>, Box<Plan>),
     Or(Box<Plan>, Box<Plan>),
-    Equal { left: Box<Plan>, right: Box<Plan>, negated: bool },
+    Equal {
+        left: Box<Plan>,
+        right: Box<Plan>,
+        negated: bool,
+    },
     Call(Call),
     /// `in` with a constant list.
-    Member { value: Box<Plan>, set: Vec<Val<'static>> },
+    Member {
+        value: Box<Plan>,
+        set: Vec<Val<'static>>,
+    },
     List(Vec<(Plan, bool)>),
     Map(Vec<(Plan, Plan, bool)>),
     Fold(Box<Fold>),
     /// `or` and `orValue` of optionals.
-    Fallback { left: Box<Plan>, right: Box<Plan>, unwrap: bool },
+    Fallback {
+        left: Box<Plan>,
+        right: Box<Plan>,
+        unwrap: bool,
+    },
 }
 
 /// A value and the fields and indexes selected from it.
@@ -276,9 +287,8 @@ fn membership(overload: &'static str, args: Vec<Plan>) -> Plan {
         if items.is_empty() {
             return Plan::Const(Val::Bool(false));
         }
-        let primitive = |item: &Val<'_>| {
-            matches!(item, Val::Bool(_) | Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Text(_))
-        };
+        let primitive =
+            |item: &Val<'_>| matches!(item, Val::Bool(_) | Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Text(_));
         if items.iter().all(primitive) {
             let value = args.into_iter().next().unwrap_or(Plan::Const(Val::Null));
             return Plan::Member { value: Box::new(value), set: items };

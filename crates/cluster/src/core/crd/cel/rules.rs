@@ -235,7 +235,8 @@ impl Validator {
                 }
             }
             Value::Object(fields) => {
-                let correlates = self.schema.map_type.as_deref().is_none_or(|kind| matches!(kind, "granular" | "atomic"));
+                let correlates =
+                    self.schema.map_type.as_deref().is_none_or(|kind| matches!(kind, "granular" | "atomic"));
                 let old_of = |name: &str| old.filter(|_| correlates).and_then(|old| old.get(name));
                 for (name, field) in fields {
                     let (validator, here) = match (&self.additional, self.properties.get(name)) {
@@ -422,9 +423,11 @@ fn message(
 ) -> Result<Option<String>, String> {
     let (outcome, cost) = eval::run(program, variables);
     if !spend(budget, cost) {
-        return Err("messageExpression evaluation failed due to running out of cost budget, no further validation rules \
+        return Err(
+            "messageExpression evaluation failed due to running out of cost budget, no further validation rules \
                     will be run"
-            .to_owned());
+                .to_owned(),
+        );
     }
     match outcome {
         Err(Fault::Limit) => {

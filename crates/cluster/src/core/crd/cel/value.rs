@@ -155,7 +155,9 @@ pub fn from_data<'a>(value: &'a Json, schema: &'a Schema, resource: bool) -> Out
             Json::String(text) => Ok(Val::Text(Cow::Borrowed(text))),
             Json::Number(number) => match go::of(number) {
                 Go::Int(whole) => Ok(Val::Int(whole)),
-                Go::Float(_) => Err(Fault::new("invalid data, expected XIntOrString value to be either a string or integer")),
+                Go::Float(_) => {
+                    Err(Fault::new("invalid data, expected XIntOrString value to be either a string or integer"))
+                }
             },
             _ => Err(Fault::new("invalid data, expected XIntOrString value to be either a string or integer")),
         };
@@ -209,7 +211,9 @@ fn text_from_data<'a>(text: &'a str, format: &str) -> Outcome<Val<'a>> {
         },
         "date-time" => match go_time::parse_date_time(text) {
             Some(moment) => Ok(Val::Timestamp(moment)),
-            None => Err(Fault::new(format!("Invalid date-time formatted string {text}: parsing time {}", go::quote(text)))),
+            None => {
+                Err(Fault::new(format!("Invalid date-time formatted string {text}: parsing time {}", go::quote(text))))
+            }
         },
         "byte" => decode_bytes(text),
         _ => Ok(Val::Text(Cow::Borrowed(text))),

@@ -237,9 +237,7 @@ fn nested(value: &Val<'_>) -> Result<String, String> {
         Val::Text(text) => go::quote(text),
         Val::Bytes(bytes) => format!("b{}", go::quote(&String::from_utf8_lossy(bytes))),
         Val::Double(number) if number.is_nan() => "\"NaN\"".to_owned(),
-        Val::Double(number) if number.is_infinite() => {
-            (if *number > 0.0 { "\"+Inf\"" } else { "\"-Inf\"" }).to_owned()
-        }
+        Val::Double(number) if number.is_infinite() => (if *number > 0.0 { "\"+Inf\"" } else { "\"-Inf\"" }).to_owned(),
         Val::Double(number) => format!("{number:.6}"),
         Val::Timestamp(_) => format!("timestamp({})", go::quote(&plain(value))),
         Val::Duration(_) => format!("duration({})", go::quote(&plain(value))),

@@ -125,7 +125,11 @@ fn quantity_call<'a>(function: &str, quantity: &Quantity, rest: &[Val<'a>]) -> O
         ("compareTo", Some(other)) => Ok(ordering(quantity.cmp(&other))),
         ("add" | "sub", Some(other)) => {
             let mut result = quantity.clone();
-            if function == "add" { result.add(&other) } else { result.sub(&other) }
+            if function == "add" {
+                result.add(&other)
+            } else {
+                result.sub(&other)
+            }
             Ok(opaque(Opaque::Quantity(result)))
         }
         ("sign", None) => Ok(Val::Int(i64::from(quantity.sign()))),
@@ -156,7 +160,11 @@ fn ip_part<'a>(function: &str, address: IpAddr) -> Option<Outcome<Val<'a>>> {
         "isLinkLocalMulticast" => Val::Bool(link_local_multicast),
         "isLinkLocalUnicast" => Val::Bool(link_local_unicast),
         "isGlobalUnicast" => Val::Bool(
-            !(broadcast || address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local_unicast),
+            !(broadcast
+                || address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || link_local_unicast),
         ),
         _ => return None,
     }))

@@ -195,10 +195,33 @@ fn kubernetes_cost(function: &str, overload: &str, args: &[Val<'_>], result: Opt
         "find" | "findAll" => ((1.0 + size(0)? as f64) * TRAVERSAL).ceil() as u64 * scaled(size(1)?, REGEX),
         "ip" if overload == "cidr_ip" => 1,
         "ip" => scaled(size(0)?, TRAVERSAL),
-        "masked" | "prefixLength" | "family" | "isUnspecified" | "isLoopback" | "isLinkLocalMulticast"
-        | "isLinkLocalUnicast" | "isGlobalUnicast" | "format.named" | "sign" | "asInteger" | "isInteger"
-        | "asApproximateFloat" | "isGreaterThan" | "isLessThan" | "compareTo" | "add" | "sub" | "major" | "minor"
-        | "patch" | "getScheme" | "getHostname" | "getHost" | "getPort" | "getEscapedPath" | "getQuery" => 1,
+        "masked"
+        | "prefixLength"
+        | "family"
+        | "isUnspecified"
+        | "isLoopback"
+        | "isLinkLocalMulticast"
+        | "isLinkLocalUnicast"
+        | "isGlobalUnicast"
+        | "format.named"
+        | "sign"
+        | "asInteger"
+        | "isInteger"
+        | "asApproximateFloat"
+        | "isGreaterThan"
+        | "isLessThan"
+        | "compareTo"
+        | "add"
+        | "sub"
+        | "major"
+        | "minor"
+        | "patch"
+        | "getScheme"
+        | "getHostname"
+        | "getHost"
+        | "getPort"
+        | "getEscapedPath"
+        | "getQuery" => 1,
         "containsIP" => {
             let text = if overload == "cidr_contains_ip_string" { scaled(size(1)?, TRAVERSAL) } else { 0 };
             scaled(2 * size(0)?, TRAVERSAL) + text

@@ -29,7 +29,9 @@ pub fn call<'a>(function: &str, args: &[Val<'a>], pattern: Option<&Pattern>) -> 
         ("lowerAscii", []) => Ok(Val::text(text.to_ascii_lowercase())),
         ("upperAscii", []) => Ok(Val::text(text.to_ascii_uppercase())),
         ("replace", [Val::Text(from), Val::Text(to)]) => Ok(Val::text(replace(text, from, to, -1))),
-        ("replace", [Val::Text(from), Val::Text(to), Val::Int(limit)]) => Ok(Val::text(replace(text, from, to, *limit))),
+        ("replace", [Val::Text(from), Val::Text(to), Val::Int(limit)]) => {
+            Ok(Val::text(replace(text, from, to, *limit)))
+        }
         ("split", [Val::Text(separator)]) => Ok(split(text, separator, -1)),
         ("split", [Val::Text(separator), Val::Int(limit)]) => Ok(split(text, separator, *limit)),
         ("substring", [Val::Int(start)]) => substring(text, *start, None),
@@ -41,7 +43,12 @@ pub fn call<'a>(function: &str, args: &[Val<'a>], pattern: Option<&Pattern>) -> 
     })
 }
 
-fn with_regex<T>(source: &str, pattern: Option<&Pattern>, prefix: &str, run: impl Fn(&regex::Regex) -> T) -> Outcome<T> {
+fn with_regex<T>(
+    source: &str,
+    pattern: Option<&Pattern>,
+    prefix: &str,
+    run: impl Fn(&regex::Regex) -> T,
+) -> Outcome<T> {
     let fault = |error: &str| Fault::new(format!("{prefix}{error}"));
     match pattern {
         Some(pattern) => pattern.regex().map(run).map_err(fault),

@@ -46,7 +46,8 @@ fn offset(zone: &str) -> Outcome<i64> {
         })
     };
     let (hours_number, minutes_number) = (number(hours)?, number(minutes)?);
-    let minutes = if hours.starts_with('-') { hours_number * 60 - minutes_number } else { hours_number * 60 + minutes_number };
+    let minutes =
+        if hours.starts_with('-') { hours_number * 60 - minutes_number } else { hours_number * 60 + minutes_number };
     Ok(minutes.saturating_mul(60))
 }
 

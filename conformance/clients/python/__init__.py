@@ -1,0 +1,1 @@
+"""The Python clients `kubernetes` and `kopf`, unmodified."""
