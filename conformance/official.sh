@@ -41,24 +41,27 @@ trap 'exit 143' TERM
 if [ -n "${FERROFLOW_CONFORMANCE_KUBECONFIG:-}" ]; then
     KUBECONFIG=$FERROFLOW_CONFORMANCE_KUBECONFIG
 else
-    # Pods of the suite only have to run; the two images that serve pages stand for a process that waits.
+    # Pods of the suite only have to run; the two images that serve pages stand for a process that waits. Some run as
+    # another user, who must be able to reach the program.
+    chmod 755 "$work"
+    cp -l "$programs/agnhost" "$work/agnhost" 2>/dev/null || cp "$programs/agnhost" "$work/agnhost"
     cat >"$work/images.toml" <<END
 [[image]]
 match = "registry.k8s.io/e2e-test-images/agnhost:*"
-entrypoint = ["$programs/agnhost"]
+entrypoint = ["$work/agnhost"]
 cmd = ["pause"]
 
 [[image]]
 match = "registry.k8s.io/e2e-test-images/httpd:*"
-cmd = ["$programs/agnhost", "pause"]
+cmd = ["$work/agnhost", "pause"]
 
 [[image]]
 match = "registry.k8s.io/e2e-test-images/nginx:*"
-cmd = ["$programs/agnhost", "pause"]
+cmd = ["$work/agnhost", "pause"]
 
 [[image]]
 match = "registry.k8s.io/pause:*"
-cmd = ["$programs/agnhost", "pause"]
+cmd = ["$work/agnhost", "pause"]
 END
     cluster=started
     "$here/embedded.sh" start "$work/cluster" --images "$work/images.toml"

@@ -32,6 +32,7 @@ skip() { # NAME REASON
 part "format" cargo fmt --check
 part "lint" cargo clippy --quiet --workspace --all-targets -- -D warnings
 part "oracle program" conformance/oracle/build.sh
+export FERROFLOW_ORACLE="$PWD/target/oracle/oracle"
 part "unit, property, oracle and crash tests" cargo test --quiet --workspace
 part "release build" cargo build --quiet --release --package ferroflow
 part "programs of Kubernetes" conformance/kubernetes/build.sh

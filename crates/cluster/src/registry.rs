@@ -122,7 +122,7 @@ impl Registry {
     pub fn all(&self) -> Vec<Arc<Served>> {
         let tables = self.tables();
         let mut customs: Vec<_> = tables.definitions.values().flat_map(|one| one.versions.iter().cloned()).collect();
-        customs.sort_by(|a, b| path_of(&a.resource).cmp(&path_of(&b.resource)));
+        customs.sort_by_key(|served| path_of(&served.resource));
         self.builtin.iter().cloned().chain(customs).collect()
     }
 

@@ -3,6 +3,8 @@
 //! The data is the folder `testdata/HEAD` of the Go module `k8s.io/api`: the folder that
 //! `FERROFLOW_K8S_API_TESTDATA` names, else that of the module which `conformance/kubernetes` pins.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

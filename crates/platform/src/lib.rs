@@ -8,7 +8,7 @@
 //! * [`blob`]: files by name below one root, written whole or not at all.
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
-//! * [`telemetry`]: logs.
+//! * [`telemetry`] is where logs go.
 
 pub mod blob;
 pub mod clock;

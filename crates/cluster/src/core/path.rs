@@ -56,7 +56,7 @@ const SEGMENTS: usize = 64;
 pub fn parse(path: &str) -> Result<Target, Error> {
     let raw: Vec<&str> = path.split('/').skip(1).take(SEGMENTS).collect();
     let raw = match raw.split_last() {
-        Some((last, rest)) if last.is_empty() => rest,
+        Some((&"", rest)) => rest,
         _ => &raw[..],
     };
     let is_proxy = raw.contains(&"proxy");

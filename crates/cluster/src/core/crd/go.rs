@@ -78,7 +78,7 @@ pub fn normalize(value: &mut Value) {
 
 /// The conversion `int64(value)` on amd64: what does not fit becomes the smallest number.
 pub fn truncate(value: f64) -> i64 {
-    if value.is_nan() || !(-9.223_372_036_854_775_808e18..9.223_372_036_854_775_808e18).contains(&value) {
+    if value.is_nan() || !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value) {
         i64::MIN
     } else {
         value as i64

@@ -332,3 +332,82 @@ pub fn moment_text(moment: &Moment) -> String {
     }
     text
 }
+
+/// A layout of Go by its parts; text between them stands for itself.
+const DATE_LAYOUT: [&str; 5] = ["2006", "-", "01", "-", "02"];
+const LOCAL_LAYOUT: [&str; 11] = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"];
+const ZONED_LAYOUT: [&str; 12] = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05", "Z07:00"];
+
+/// Why Go does not read a text as a date.
+pub fn date_error(text: &str) -> String {
+    failure(text, &DATE_LAYOUT)
+}
+
+/// Why Go does not read a text as a time without a zone, which is the last that upstream tries.
+pub fn local_time_error(text: &str) -> String {
+    failure(text, &LOCAL_LAYOUT)
+}
+
+/// Why Go does not read a text as RFC 3339.
+pub fn rfc3339_error(text: &str) -> String {
+    failure(text, &ZONED_LAYOUT)
+}
+
+fn failure(text: &str, layout: &[&str]) -> String {
+    let shown = super::go::quote(text);
+    let mut rest = text;
+    for part in layout {
+        match after(rest, part) {
+            Some((number, left)) => {
+                let low = u32::from(*part == "01");
+                let limit = match *part {
+                    "01" => Some(("month", 12)),
+                    "15" => Some(("hour", 23)),
+                    "04" => Some(("minute", 59)),
+                    "05" => Some(("second", 59)),
+                    _ => None,
+                };
+                if let Some((name, _)) = limit.filter(|(_, high)| number < low || number > *high) {
+                    return format!("parsing time {shown}: {name} out of range");
+                }
+                rest = left;
+            }
+            None => {
+                let (layout, left, part) = (layout.concat(), super::go::quote(rest), super::go::quote(part));
+                return format!("parsing time {shown} as {}: cannot parse {left} as {part}", super::go::quote(&layout));
+            }
+        }
+    }
+    if !rest.is_empty() {
+        return format!("parsing time {shown}: extra text: {}", super::go::quote(rest));
+    }
+    format!("parsing time {shown}: day out of range")
+}
+
+/// The number of a part of a layout at the start of a text, and what follows it.
+fn after<'t>(text: &'t str, part: &str) -> Option<(u32, &'t str)> {
+    let digits = |count: usize| {
+        let head = text.get(..count).filter(|head| head.bytes().all(|byte| byte.is_ascii_digit()))?;
+        Some((head.parse().ok()?, &text[count..]))
+    };
+    match part {
+        "2006" => digits(4),
+        "15" => digits(2).or_else(|| digits(1)),
+        "05" => {
+            let (number, rest) = digits(2)?;
+            let fraction = rest.strip_prefix(['.', ',']).map(|tail| tail.bytes().take_while(u8::is_ascii_digit).count());
+            Some((number, fraction.filter(|count| *count > 0).map_or(rest, |count| &rest[count + 1..])))
+        }
+        "01" | "02" | "04" => digits(2),
+        "Z07:00" => {
+            if let Some(rest) = text.strip_prefix('Z') {
+                return Some((0, rest));
+            }
+            let zone = text.get(..6)?;
+            let digit = |at: usize| zone.as_bytes()[at].is_ascii_digit();
+            let fits = zone.starts_with(['+', '-']) && &zone[3..4] == ":" && [1, 2, 4, 5].into_iter().all(digit);
+            fits.then(|| (0, &text[6..]))
+        }
+        literal => text.strip_prefix(literal).map(|rest| (0, rest)),
+    }
+}

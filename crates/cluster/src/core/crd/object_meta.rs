@@ -154,10 +154,7 @@ fn read_time(value: &mut Value) -> Result<bool, String> {
         return Err(format!("json: cannot unmarshal {} into Go value of type string", json_kind(value)));
     };
     let Some(mut moment) = go_time::parse_rfc3339(text) else {
-        return Err(format!(
-            "parsing time {0} as \"2006-01-02T15:04:05Z07:00\": cannot parse {0} as \"2006\"",
-            super::go::quote(text)
-        ));
+        return Err(go_time::rfc3339_error(text));
     };
     moment.nanoseconds = 0;
     moment.offset_seconds = 0;

@@ -451,7 +451,7 @@ fn check_type(value: &Value, types: &[&str], format: Option<&str>, trail: &Trail
     };
     let sequence = matches!(value, Value::String(_) | Value::Array(_));
     if let Some(format) = format {
-        if !sequence && !(has(found) || found_format == format || whole_float) {
+        if !(sequence || has(found) || found_format == format || whole_float) {
             return type_failure(trail, format, found_format);
         }
         if sequence && !has("number") && !has("integer") {

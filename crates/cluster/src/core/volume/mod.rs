@@ -7,6 +7,7 @@
 
 pub mod claim;
 mod matching;
+#[expect(clippy::module_inception, reason = "the file of the kind that the folder is named for")]
 pub mod volume;
 
 #[cfg(test)]

@@ -146,6 +146,12 @@ fn check_kind(served: &Served, object: &mut Value, body: &Bytes) -> Outcome<()> 
         let text = fields::decode_error("", "", &row.kind, "json: cannot unmarshal into Go value", body);
         return Err(Failure::bad_request(text));
     };
+    for field in ["apiVersion", "kind"] {
+        if let Some(found) = fields.get(field).and_then(not_a_string) {
+            let text = format!("cannot unmarshal {found} into Go struct field .{field} of type string");
+            return Err(Failure::bad_request(format!("couldn't get version/kind; json parse error: json: {text}")));
+        }
+    }
     let sent_version = fields.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     let sent_kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     if matches!(served.rules, Rules::Custom(_)) && !sent_kind.is_empty() && !sent_version.is_empty() {
@@ -176,4 +182,15 @@ fn check_kind(served: &Served, object: &mut Value, body: &Bytes) -> Outcome<()> 
     fields.insert("apiVersion".to_owned(), row.api_version().into());
     fields.insert("kind".to_owned(), row.kind.clone().into());
     Ok(())
+}
+
+/// What Go's decoder calls a value that stands where a string belongs.
+fn not_a_string(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null | Value::String(_) => None,
+        Value::Bool(_) => Some("bool"),
+        Value::Number(_) => Some("number"),
+        Value::Array(_) => Some("array"),
+        Value::Object(_) => Some("object"),
+    }
 }

@@ -66,7 +66,7 @@ pub fn suffix() -> String {
 
 /// A name from `generateName`.
 pub fn generated_name(prefix: &str) -> String {
-    let cut = prefix.char_indices().map(|(at, _)| at).chain([prefix.len()]).filter(|at| *at <= PREFIX_LENGTH).last();
+    let cut = prefix.char_indices().map(|(at, _)| at).chain([prefix.len()]).rev().find(|at| *at <= PREFIX_LENGTH);
     format!("{}{}", &prefix[..cut.unwrap_or(0)], suffix())
 }
 

@@ -1,6 +1,7 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use bytes::Bytes;
+use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::{Accounting, Lost, Request, Written, create, decode, meta, update};
@@ -11,7 +12,7 @@ use crate::{
         status::{Failure, Outcome},
         strategic,
     },
-    http::options::FieldValidation,
+    http::{body, options::FieldValidation},
     registry::Rules,
     store::Entry,
 };
@@ -210,11 +211,36 @@ fn json_patch(old: &Value, patch: &Value) -> Outcome<Value> {
     if operations.0.len() > JSON_PATCH_OPERATIONS {
         return Err(Failure::too_large(JSON_PATCH_OPERATIONS));
     }
-    let mut new = old.clone();
-    json_patch::patch(&mut new, &operations).map_err(|error| {
+    let refused = |error: json_patch::PatchError| {
         Failure::unprocessable(format!("the server rejected our request due to an error in our request: {error}"))
-    })?;
+    };
+    let mut new = old.clone();
+    let copies = operations.0.iter().any(|operation| matches!(operation, PatchOperation::Copy(_)));
+    if !copies {
+        json_patch::patch(&mut new, &operations).map_err(refused)?;
+        return Ok(new);
+    }
+    let mut copied_bytes = 0;
+    for operation in &operations.0 {
+        if let PatchOperation::Copy(copy) = operation {
+            let source = new.pointer(copy.from.as_str());
+            copied_bytes += source.map_or(0, |value| value.to_string().len());
+            check_copies(copied_bytes)?;
+        }
+        json_patch::patch(&mut new, std::slice::from_ref(operation)).map_err(refused)?;
+    }
     Ok(new)
+}
+
+/// Copies of copies double with each operation, so what they add has a bound: that of a body, as upstream.
+fn check_copies(copied_bytes: usize) -> Outcome<()> {
+    if copied_bytes <= body::LIMIT_BYTES {
+        return Ok(());
+    }
+    Err(Failure::unprocessable(format!(
+        "Unable to complete the copy, the accumulated size increase of copy is {copied_bytes}, exceeding the limit {}",
+        body::LIMIT_BYTES
+    )))
 }
 
 /// The result of server-side apply, managed fields included.

@@ -98,6 +98,7 @@ impl<'p, 'a> Run<'p, 'a> {
 }
 
 /// What a container holds under a key; `presence` makes what is no container hold nothing.
+#[expect(clippy::only_used_in_recursion, reason = "an optional asks its content the same question")]
 fn lookup<'a>(value: &Val<'a>, key: &Val<'a>, presence: bool) -> Outcome<Found<'a>> {
     match value {
         Val::Map(map) => map.find(key),

@@ -372,7 +372,8 @@ fn failing(valid: bool, message: &str) -> Vec<String> {
 /// `format.dns1123Label` and its like.
 pub fn format(name: &str) -> Option<Format> {
     use crate::core::crd::{formats, go_time};
-    let table: [(&'static str, &'static str, u64, fn(&str) -> Vec<String>); 13] = [
+    type Row = (&'static str, &'static str, u64, fn(&str) -> Vec<String>);
+    let table: [Row; 13] = [
         ("dns1123Label", "DNS1123Label", 30, names::dns_label),
         ("dns1123Subdomain", "DNS1123Subdomain", 60, names::dns_subdomain),
         ("dns1035Label", "DNS1035Label", 30, names::dns1035_label),

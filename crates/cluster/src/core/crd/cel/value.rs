@@ -207,7 +207,7 @@ fn text_from_data<'a>(text: &'a str, format: &str) -> Outcome<Val<'a>> {
             .ok_or_else(|| Fault::new(format!("Invalid duration {text}: unable to parse {text} as duration"))),
         "date" => match go_time::parse_date(text) {
             Some(days) => Ok(Val::Timestamp(Moment { seconds: days * 86_400, nanoseconds: 0, offset_seconds: 0 })),
-            None => Err(Fault::new(format!("Invalid date formatted string {text}: parsing time {}", go::quote(text)))),
+            None => Err(Fault::new(format!("Invalid date formatted string {text}: {}", go_time::date_error(text)))),
         },
         "date-time" => match go_time::parse_date_time(text) {
             Some(moment) => Ok(Val::Timestamp(moment)),
