@@ -28,9 +28,11 @@ const DIRECTIONS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a `core` module may not name: the world outside of its arguments.
-const OUTSIDE: [&str; 10] = [
+const OUTSIDE: [&str; 12] = [
     "tokio::",
-    "kube::",
+    "use kube",
+    "kube::Client",
+    "kube::Api",
     "std::fs",
     "std::env",
     "std::net::Tcp",
@@ -126,7 +128,7 @@ fn rust_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn check_source(path: &str, text: &str, faults: &mut Vec<Fault>, sizes: &mut BTreeMap<String, usize>) {
-    if !text.starts_with("//!") {
+    if !text.starts_with("//!") && !is_test(path) {
         faults.push(Fault(format!("{path}: no //! header that says what the file answers")));
     }
     if path.contains("/src/core/") && !is_test(path) {

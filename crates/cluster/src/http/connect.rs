@@ -120,10 +120,12 @@ fn container(call: &Call<'_>, pod: &Value) -> Outcome<ContainerRef> {
     if !names(pod).contains(&chosen) {
         return Err(Failure::bad_request(format!("container {chosen} is not valid for pod {name}")));
     }
-    if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
-        return Err(Failure::bad_request(format!("pod {name} does not have a host assigned")));
-    }
     Ok(reference(call, pod, chosen))
+}
+
+/// Whether a node has been chosen for the pod.
+fn is_placed(pod: &Value) -> bool {
+    pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty())
 }
 
 fn reference(call: &Call<'_>, pod: &Value, container: &str) -> ContainerRef {
@@ -174,12 +176,12 @@ fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
 pub async fn log(call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let options = log_options(&call)?;
-    if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+    let target = container(&call, &pod)?;
+    if !is_placed(&pod) {
         let mut response = Response::new(body::full(Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
-    let target = container(&call, &pod)?;
     let stream = agent(&call)?.logs(target, options).await?;
     let frames = stream.map_ok(Frame::data).map_err(|error| BodyError(error.into()));
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
@@ -194,6 +196,9 @@ pub async fn log(call: Call<'_>) -> Outcome<Response<Body>> {
 pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = container(&call, &pod)?;
+    if !is_placed(&pod) {
+        return Err(Failure::bad_request(format!("pod {} does not have a host assigned", call.path.name)));
+    }
     let is_attach = call.path.subresource == "attach";
     let options = ExecOptions {
         command: call.options.all("command").map(str::to_owned).collect(),

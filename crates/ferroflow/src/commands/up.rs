@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context;
 use ferroflow_platform::{clock::SystemClock, task::Group};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -31,7 +32,11 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     wiring::log();
     let _lock = record::lock(data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads can be made")?;
+    raise_file_limit();
+    // At least four, so that a worker that waits for a lock or a slow disk does not hold up the others.
+    let workers = std::thread::available_parallelism().map_or(4, |cores| cores.get().max(4));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = runtime.context("no threads can be made")?;
     runtime.block_on(async {
         let group = Group::new();
         let server = wiring::start(data, up, SystemClock::shared(), group.clone()).await?;
@@ -54,6 +59,15 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
             Ended::WithPods | Ended::KeepPods => Ok(ExitCode::SUCCESS),
         }
     })
+}
+
+/// A thousand watchers on connections of their own need more files than the usual soft limit allows.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 #[derive(PartialEq, Eq)]

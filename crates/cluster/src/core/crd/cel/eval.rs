@@ -163,8 +163,8 @@ impl<'p, 'a> Run<'p, 'a> {
     fn call(&mut self, call: &'p Call) -> Outcome<Val<'a>> {
         let mut args = Vec::with_capacity(call.args.len());
         let mut fault = None;
-        // Only calls of one or two arguments evaluate the rest after an error.
-        let stops = call.args.len() > 2 || call.pattern.is_some();
+        // Some calls evaluate the rest after an error, and the rest costs.
+        let stops = call.args.len() > 2 || call.pattern.is_some() || dispatches(call);
         for (index, arg) in call.args.iter().enumerate() {
             args.push(self.operand(arg, &mut fault)?);
             if stops
@@ -211,6 +211,9 @@ impl<'p, 'a> Run<'p, 'a> {
         for (key, value, optional) in entries {
             let key = self.eval(key)?;
             let value = self.eval(value)?;
+            if matches!(key, Val::Bytes(_)) {
+                return Err(Fault::new("internal error: runtime error: hash of unhashable type types.Bytes"));
+            }
             match (value, optional) {
                 (Val::Optional(Some(inner)), true) => built.push((key, (*inner).clone())),
                 (Val::Optional(None), true) => built.retain(|(known, _)| !known.equal(&key).unwrap_or(false)),
@@ -230,7 +233,7 @@ impl<'p, 'a> Run<'p, 'a> {
             Val::Optional(Some(inner)) if unwrap => Ok((*inner).clone()),
             Val::Optional(Some(inner)) => Ok(Val::Optional(Some(inner))),
             Val::Optional(None) => self.eval(right),
-            _ => Err(Fault::no_overload()),
+            value => Ok(value),
         }
     }
 
@@ -304,4 +307,10 @@ impl<'p, 'a> Run<'p, 'a> {
         self.locals[at].slot = Slot::Ready(next);
         Ok(true)
     }
+}
+
+/// Whether a call picks its overload when it runs.
+fn dispatches(call: &Call) -> bool {
+    let operator = call.function.contains('_') || matches!(call.function.as_str(), "@in" | "matches");
+    call.function == "format" || (call.overload.is_empty() && !operator)
 }

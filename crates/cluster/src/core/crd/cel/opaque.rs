@@ -126,7 +126,65 @@ fn ip_error(text: &str) -> String {
         None => "unable to parse IP".to_owned(),
         Some('%') => "missing IPv6 address".to_owned(),
         Some('.') => ipv4_error(text),
-        Some(_) => format!("each colon-separated field must have at least one digit (at {})", quote(text)),
+        Some(_) => ipv6_error(text),
+    }
+}
+
+fn ipv6_error(text: &str) -> String {
+    let (mut rest, zone) = text.split_once('%').map_or((text, None), |(head, zone)| (head, Some(zone)));
+    if zone == Some("") {
+        return "zone must be a non-empty string".to_owned();
+    }
+    let at = |reason: &str, rest: &str| format!("{reason} (at {})", quote(rest));
+    let mut ellipsis = rest.starts_with("::");
+    if ellipsis {
+        rest = &rest[2..];
+    }
+    let mut fields = 0;
+    while fields < 8 {
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        if digits > 4 {
+            return at("each group must have 4 or less digits", rest);
+        }
+        if digits == 0 {
+            return at("each colon-separated field must have at least one digit", rest);
+        }
+        if rest[digits..].starts_with('.') {
+            if !ellipsis && fields != 6 {
+                return at("embedded IPv4 address must replace the final 2 fields of the address", rest);
+            }
+            if fields > 6 {
+                return at("too many hex fields to fit an embedded IPv4 at the end of the address", rest);
+            }
+            return ipv4_error(rest);
+        }
+        fields += 1;
+        rest = &rest[digits..];
+        let Some(after) = rest.strip_prefix(':') else {
+            if rest.is_empty() {
+                break;
+            }
+            return at("unexpected character, want colon", rest);
+        };
+        if after.is_empty() {
+            return at("colon must be followed by more characters", rest);
+        }
+        rest = after;
+        if let Some(after) = rest.strip_prefix(':') {
+            if ellipsis {
+                return at("multiple :: in address", rest);
+            }
+            ellipsis = true;
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    match (rest.is_empty(), fields < 8) {
+        (false, _) => at("trailing garbage after address", rest),
+        (true, true) => "address string too short".to_owned(),
+        (true, false) => "the :: must expand to at least one field of zeros".to_owned(),
     }
 }
 

@@ -27,6 +27,7 @@ pub fn call<'a>(function: &str, args: &[Val<'a>]) -> Option<Outcome<Val<'a>>> {
         ("size", [value @ (Val::Text(_) | Val::Bytes(_) | Val::List(_) | Val::Map(_))]) => {
             Ok(Val::Int(i64::try_from(value.size()).unwrap_or(i64::MAX)))
         }
+        ("size", [Val::Duration(_) | Val::Timestamp(_)]) => Err(Fault::no_overload()),
         ("size", [_]) => Err(Fault::new("no such overload: size")),
         _ => return None,
     })
@@ -49,7 +50,7 @@ fn negate<'a>(value: &Val<'a>) -> Outcome<Val<'a>> {
         Val::Int(number) => number.checked_neg().map(Val::Int).ok_or_else(overflow),
         Val::Double(number) => Ok(Val::Double(-number)),
         Val::Duration(number) => number.checked_neg().map(Val::Duration).ok_or_else(duration_overflow),
-        Val::Bool(_) => Err(Fault::no_overload()),
+        Val::Bool(_) | Val::Text(_) | Val::Timestamp(_) => Err(Fault::no_overload()),
         _ => Err(Fault::new("no such overload: -_")),
     }
 }
@@ -75,9 +76,8 @@ fn add<'a>(left: &Val<'a>, right: &Val<'a>) -> Outcome<Val<'a>> {
 /// Types without an operator name it; types with one just do not fit.
 fn no_operator(function: &str, left: &Val<'_>) -> Fault {
     let known = match left {
-        Val::Int(_) | Val::Uint(_) | Val::Double(_) => true,
-        Val::Text(_) | Val::Bytes(_) | Val::List(_) => function == "_+_",
-        Val::Duration(_) | Val::Timestamp(_) => matches!(function, "_+_" | "_-_"),
+        Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Text(_) | Val::Duration(_) | Val::Timestamp(_) => true,
+        Val::Bytes(_) | Val::List(_) => function == "_+_",
         _ => false,
     };
     if known { Fault::no_overload() } else { Fault::new(format!("no such overload: {function}")) }
