@@ -12,25 +12,19 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-binary() {
-    if [ -n "${FERROFLOW_BINARY:-}" ]; then
-        echo "$FERROFLOW_BINARY"
-        return
-    fi
-    target=${CARGO_TARGET_DIR:-$root/target}
-    [ -x "$target/release/ferroflow" ] ||
-        (cd "$root" && cargo build --release --package ferroflow >&2)
-    echo "$target/release/ferroflow"
-}
+program=${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-$root/target}/release/ferroflow}
+
+build() { [ -x "$program" ] || (cd "$root" && cargo build --release --package ferroflow >&2); }
 
 start() { # DIRECTORY OPTIONS
     directory=$1
     shift
+    build
     mkdir -p "$directory"
     "$program" --data-dir "$directory" up --detach --port 0 --http-port 0 "$@" >&2
 }
 
-stop() { "$program" --data-dir "$1" down >&2 || true; }
+stop() { [ ! -d "$1" ] || "$program" --data-dir "$1" down >&2 || true; }
 
 remove() {
     status=$?
@@ -66,7 +60,6 @@ execute() {
 
 verb=${1:-}
 [ $# -gt 0 ] && shift
-program=$(binary)
 case $verb in
 start) start "$@" ;;
 stop) stop "$1" ;;

@@ -25,10 +25,11 @@ esac
 
 programs=$("$here/kubernetes/build.sh" ginkgo e2e.test agnhost kubectl)
 work=$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-official-XXXXXX")
-cluster=
+cluster= running=
 stop() {
     status=$?
     trap - EXIT HUP INT TERM
+    [ -z "$running" ] || { kill "$running" && wait "$running"; } 2>/dev/null || true
     [ -z "$cluster" ] || "$here/embedded.sh" stop "$work/cluster"
     rm -rf "$work"
     exit "$status"
@@ -81,7 +82,10 @@ run_pass() { # NAME PROCESSES
     PATH=$programs:$PATH "$programs/ginkgo" --procs="$2" --no-color --silence-skips --timeout=90m \
         --focus="$(cat "$work/focus")" --output-dir="$out" --junit-report="$1.xml" "$programs/e2e.test" -- \
         --kubeconfig "$KUBECONFIG" --provider local --kubectl-path "$programs/kubectl" \
-        --disable-log-dump >"$out/$1.log" 2>&1 </dev/null || true
+        --disable-log-dump >"$out/$1.log" 2>&1 </dev/null &
+    running=$!
+    wait "$running" || true
+    running=
     [ -s "$out/$1.xml" ] || { tail -40 "$out/$1.log" >&2; fail "the $1 pass gave no report"; }
 }
 

@@ -12,6 +12,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use report::{Better, Goal, Row, median};
 use servers::{Parts, Programs, Server, Trace};
@@ -63,11 +64,18 @@ struct Run {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("no threads")
-        .and_then(|runtime| runtime.block_on(run(args)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads");
+    let done = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            // What is dropped here ends the servers.
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                done = run(args) => done,
+                _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+                _ = terminate.recv() => anyhow::bail!("terminated"),
+            }
+        })
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

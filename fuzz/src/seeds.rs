@@ -20,17 +20,33 @@ use crate::{
 const VARIABLE: &str = "FERROFLOW_FUZZ_SEEDS";
 
 const PATHS: [&str; 14] = [
-    "/api", "/apis/apps/v1", "/api/v1/namespaces/default/pods/web-0", "/api/v1/pods?labelSelector=app%3Dweb&limit=500",
-    "/apis/batch/v1/namespaces/default/jobs/mnist-demo/status", "/api/v1/watch/namespaces/default/pods",
-    "/api/v1/namespaces/default/services/web:80/proxy/a/%2e%2e/b", "/openapi/v3/apis/apps/v1", "/api/v1/namespaces",
-    "/api/v1/namespaces/default/finalize", "/api/v1/nodes/ferroflow/proxy/logs", "/version", "/%2e%2e/%00",
+    "/api",
+    "/apis/apps/v1",
+    "/api/v1/namespaces/default/pods/web-0",
+    "/api/v1/pods?labelSelector=app%3Dweb&limit=500",
+    "/apis/batch/v1/namespaces/default/jobs/mnist-demo/status",
+    "/api/v1/watch/namespaces/default/pods",
+    "/api/v1/namespaces/default/services/web:80/proxy/a/%2e%2e/b",
+    "/openapi/v3/apis/apps/v1",
+    "/api/v1/namespaces",
+    "/api/v1/namespaces/default/finalize",
+    "/api/v1/nodes/ferroflow/proxy/logs",
+    "/version",
+    "/%2e%2e/%00",
     "/api/v1/namespaces/default/pods?watch=1&resourceVersion=0&allowWatchBookmarks=true&timeoutSeconds=10",
 ];
 
 const SELECTORS: [&str; 10] = [
-    "app=web,tier!=back", "app in (a, b),!old", "x notin (y),z", "example.com/size>3,n<9", "metadata.name=web-0",
-    "status.phase!=Running,spec.nodeName=", "type=kubernetes.io/tls", "metadata.name=a\\,b\\=c",
-    r#"{"matchLabels":{"app":"web"},"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}"#, "",
+    "app=web,tier!=back",
+    "app in (a, b),!old",
+    "x notin (y),z",
+    "example.com/size>3,n<9",
+    "metadata.name=web-0",
+    "status.phase!=Running,spec.nodeName=",
+    "type=kubernetes.io/tls",
+    "metadata.name=a\\,b\\=c",
+    r#"{"matchLabels":{"app":"web"},"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}"#,
+    "",
 ];
 
 const PATCHES: [(u8, &str); 8] = [
@@ -38,8 +54,14 @@ const PATCHES: [(u8, &str); 8] = [
     (0, r#"[{"op":"remove","path":"/spec"},{"op":"copy","from":"/metadata","path":"/spec"}]"#),
     (1, r#"{"metadata":{"annotations":{"a":"b"},"labels":null},"spec":{"replicas":3}}"#),
     (2, r#"{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"x"},{"$patch":"delete","name":"d"}]}}}}"#),
-    (2, r#"{"spec":{"containers":[{"name":"c","env":[{"name":"A","value":"1"}]}],"$setElementOrder/containers":[{"name":"c"}]}}"#),
-    (2, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/b"]},"spec":{"$retainKeys":["type"],"type":"Recreate"}}"#),
+    (
+        2,
+        r#"{"spec":{"containers":[{"name":"c","env":[{"name":"A","value":"1"}]}],"$setElementOrder/containers":[{"name":"c"}]}}"#,
+    ),
+    (
+        2,
+        r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/b"]},"spec":{"$retainKeys":["type"],"type":"Recreate"}}"#,
+    ),
     (2, r#"{"spec":{"ports":[{"port":80,"protocol":"TCP"}],"$patch":"replace"}}"#),
     (2, r#"{"data":{"a":null,"b":"c"},"stringData":{"d":"e"}}"#),
 ];
@@ -59,10 +81,13 @@ const CRON_TAB: &str = r#"{"schema":{"type":"object","required":["spec"],"proper
 {"name":"one"},"spec":{"min":1,"max":7}}}"#;
 
 const RULES: [&str; 8] = [
-    "self.a.matches('^x+$') && self.b > 3", "has(self.a) ? self.a.startsWith('x') : true",
-    "self.list.exists_one(e, e == 'a') || size(self.list) == 0", "quantity(self.a).isGreaterThan(quantity('1Gi'))",
+    "self.a.matches('^x+$') && self.b > 3",
+    "has(self.a) ? self.a.startsWith('x') : true",
+    "self.list.exists_one(e, e == 'a') || size(self.list) == 0",
+    "quantity(self.a).isGreaterThan(quantity('1Gi'))",
     "duration('1h') > duration('5m') && timestamp('2024-01-01T00:00:00Z').getFullYear() == 2024",
-    "self.a.split(',').map(x, x.trim()).join('-') == 'a-b'", "isURL(self.a) && url(self.a).getHost() != ''",
+    "self.a.split(',').map(x, x.trim()).join('-') == 'a-b'",
+    "isURL(self.a) && url(self.a).getHost() != ''",
     "cidr('10.0.0.0/8').containsIP(ip(self.a)) || self.list == ['a', 'b'] + []",
 ];
 
@@ -87,9 +112,10 @@ fn write_all(root: &Path) -> std::io::Result<()> {
         (0..3_u8).map(move |number| [&[*kind, number.wrapping_mul(7)], json.as_bytes()].concat())
     });
     // An object applied to itself is where server-side apply begins.
-    let applied = objects.iter().zip(0_u8..).map(|(object, number)| {
-        [&[3 + 4 * (number % 2), number], object.to_string().as_bytes()].concat()
-    });
+    let applied = objects
+        .iter()
+        .zip(0_u8..)
+        .map(|(object, number)| [&[3 + 4 * (number % 2), number], object.to_string().as_bytes()].concat());
     write(root, "patch", patches.chain(applied))?;
     write(root, "protobuf", objects.iter().filter_map(body))?;
     write(root, "object", objects.iter().map(|object| object.to_string().into_bytes()))?;
@@ -121,12 +147,34 @@ fn definitions() -> impl Iterator<Item = Vec<u8>> {
 /// Names of fields and words of the formats, which chance would not find.
 fn dictionary() -> String {
     let table = Table::builtin();
-    let mut names: Vec<String> = table.nodes.iter().flat_map(|node| match node {
-        Node::Object(object) => object.fields.keys().map(|name| format!("\"\\\"{name}\\\":\"")).collect(),
-        _ => Vec::new(),
-    }).collect();
-    let words = ["$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiveList/", "replace", "delete", "merge",
-        "metadata.name", " notin (", " in (", "%2f", "%2e%2e", "x-kubernetes-", "anyOf", "allOf", "pattern", "oldSelf", "self"];
+    let mut names: Vec<String> = table
+        .nodes
+        .iter()
+        .flat_map(|node| match node {
+            Node::Object(object) => object.fields.keys().map(|name| format!("\"\\\"{name}\\\":\"")).collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    let words = [
+        "$patch",
+        "$retainKeys",
+        "$setElementOrder/",
+        "$deleteFromPrimitiveList/",
+        "replace",
+        "delete",
+        "merge",
+        "metadata.name",
+        " notin (",
+        " in (",
+        "%2f",
+        "%2e%2e",
+        "x-kubernetes-",
+        "anyOf",
+        "allOf",
+        "pattern",
+        "oldSelf",
+        "self",
+    ];
     names.extend(words.map(|word| format!("\"{word}\"")));
     names.sort();
     names.dedup();
@@ -193,7 +241,9 @@ fn single(table: &Table, node: NodeId, number: u32, value: &Value) -> Vec<u8> {
             };
             bytes(number, &inner)
         }
-        Node::Scalar(Scalar::Time | Scalar::MicroTime) => bytes(number, &[tagged(1, 1_700_000_000), tagged(2, 5)].concat()),
+        Node::Scalar(Scalar::Time | Scalar::MicroTime) => {
+            bytes(number, &[tagged(1, 1_700_000_000), tagged(2, 5)].concat())
+        }
         Node::Scalar(Scalar::Duration) => bytes(number, &tagged(1, 5_000_000_000)),
         _ => bytes(number, text.as_bytes()),
     }

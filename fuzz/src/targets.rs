@@ -102,7 +102,8 @@ pub fn patch(data: &[u8]) {
         2 => strategic::patch(table, node, old, &patch).ok(),
         _ => {
             let api_version = row.api_version();
-            let manager = Manager { name: "fuzz", api_version: &api_version, subresource: "", now: Timestamp::UNIX_EPOCH };
+            let manager =
+                Manager { name: "fuzz", api_version: &api_version, subresource: "", now: Timestamp::UNIX_EPOCH };
             let force = if kind & 4 == 0 { Force::No } else { Force::Yes };
             let reset = ResetFields::builtin(&row.group, &row.kind, "");
             apply::apply(table, node, Some(old), &patch, &manager, force, &reset).ok()
@@ -158,12 +159,13 @@ fn written(row: &ResourceRef, node: NodeId, old: Option<&Value>, mut object: Val
 
 /// Schemas of CustomResourceDefinitions and objects of them: JSON with `schema`, `object` and `old`.
 pub fn definition(data: &[u8]) {
-    let Ok(mut input) = serde_json::from_slice::<Value>(data) else { return };
+    let Ok(Value::Object(mut input)) = serde_json::from_slice(data) else { return };
+    let mut take = |name: &str| input.remove(name).unwrap_or_default();
     let mut crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "things.fuzz.example.com"},
         "spec": {"group": "fuzz.example.com", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": null}}]}});
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = input["schema"].take();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = take("schema");
     let Some((_, node)) = shape(&crd) else { return };
     if fields::decode(Table::builtin(), node, &mut crd).is_err() {
         return;
@@ -172,7 +174,7 @@ pub fn definition(data: &[u8]) {
     definition::prepare_create(&mut crd);
     let _ = (definition::validate(&crd), definition::warnings(&crd, None));
     let Ok(compiled) = CompiledVersion::compile(&crd, "v1") else { return };
-    let mut objects = [input["object"].take(), input["old"].take()];
+    let mut objects = [take("object"), take("old")];
     for object in &mut objects {
         crd::normalize_numbers(object);
         if compiled.prune(object).is_err() {

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import urllib.parse
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 60
 # Longer than any wait of a case, so that a silent watch is the case's failure.
 WATCH_SECONDS = 40
 

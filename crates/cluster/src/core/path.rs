@@ -59,7 +59,6 @@ pub fn parse(path: &str) -> Result<Target, Error> {
         Some((&"", rest)) => rest,
         _ => &raw[..],
     };
-    let is_proxy = raw.contains(&"proxy");
     let mut segments = Vec::with_capacity(raw.len());
     for segment in raw {
         segments.push(decode(segment)?);
@@ -71,8 +70,8 @@ pub fn parse(path: &str) -> Result<Target, Error> {
         ["api", version] => Ok(resources("", version)),
         ["apis", group] => Ok(Target::Discovery(Discovery::Group(group.to_owned()))),
         ["apis", group, version] => Ok(resources(group, version)),
-        ["api", version, ref rest @ ..] => objects("", version, rest, path, is_proxy),
-        ["apis", group, version, ref rest @ ..] => objects(group, version, rest, path, is_proxy),
+        ["api", version, ref rest @ ..] => objects("", version, rest, path, segments.len()),
+        ["apis", group, version, ref rest @ ..] => objects(group, version, rest, path, segments.len()),
         _ => Ok(Target::Other(segments)),
     }
 }
@@ -81,7 +80,8 @@ fn resources(group: &str, version: &str) -> Target {
     Target::Discovery(Discovery::Resources { group: group.to_owned(), version: version.to_owned() })
 }
 
-fn objects(group: &str, version: &str, words: &[&str], path: &str, is_proxy: bool) -> Result<Target, Error> {
+/// `words` are what follows the version, the last ones of the `count` segments of `path`.
+fn objects(group: &str, version: &str, words: &[&str], path: &str, count: usize) -> Result<Target, Error> {
     let mut found = ResourcePath { group: group.to_owned(), version: version.to_owned(), ..ResourcePath::default() };
     let mut words = words;
     if let ["watch", rest @ ..] = words
@@ -105,13 +105,14 @@ fn objects(group: &str, version: &str, words: &[&str], path: &str, is_proxy: boo
         found.name = checked(name)?;
     }
     if let Some(subresource) = head.get(2) {
-        found.subresource = (*subresource).to_owned();
-    }
-    if !tail.is_empty() && !is_proxy {
-        return Ok(Target::Other(path.split('/').skip(1).map(str::to_owned).collect()));
+        found.subresource = checked(subresource)?;
     }
     if found.subresource == "proxy" {
-        found.rest = path.split_once("/proxy").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        // Behind the empty piece before the first slash and the segments that were used.
+        let used = count - tail.len() + 1;
+        found.rest = path.splitn(used + 1, '/').nth(used).map(|rest| format!("/{rest}")).unwrap_or_default();
+    } else if !tail.is_empty() {
+        return Ok(Target::Other(path.split('/').skip(1).map(str::to_owned).collect()));
     }
     Ok(Target::Resource(found))
 }
@@ -210,6 +211,21 @@ mod tests {
     fn what_follows_proxy_stays_as_it_was_sent() {
         let found = resource("/api/v1/namespaces/a/services/http:b:80/proxy/x/y%20z");
         assert_eq!((&*found.name, &*found.rest), ("http:b:80", "/x/y%20z"));
+        for (path, rest) in
+            [("/api/v1/nodes/n/proxy", ""), ("/api/v1/nodes/n/proxy/", "/"), ("/api/v1/nodes/n/proxy/a//b/", "/a//b/")]
+        {
+            assert_eq!(resource(path).rest, rest, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_or_an_object_may_be_called_proxy() {
+        let found = resource("/api/v1/namespaces/proxy/services/proxy/proxy/x");
+        assert_eq!((&*found.namespace, &*found.name, &*found.rest), ("proxy", "proxy", "/x"));
+        for path in ["/api/v1/namespaces/proxy/pods/a/log/more", "/apis/g/v1/proxy/a/b/c"] {
+            assert!(matches!(parse(path), Ok(Target::Other(_))), "{path}");
+        }
+        assert!(matches!(parse("/apis/g/v1/proxy/a/%2e%2e/b"), Err(Error::Segment(_))));
     }
 
     #[test]

@@ -37,14 +37,13 @@ pub fn storage_of(group: &str, plural: &str) -> String {
 impl Lookup for StoreLookup {
     fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let entry = self.store.get(&storage_of(group, plural), &ObjectKey::new(namespace, name))?;
-        serde_json::from_slice(&entry.json).ok().map(Arc::new)
+        entry.value()
     }
 
     fn list(&self, group: &str, plural: &str, namespace: &str) -> Vec<Arc<Value>> {
         let range = ListRange { namespace: Some(namespace), ..ListRange::default() };
         let Ok(snapshot) = self.store.list(&storage_of(group, plural), &range) else { return Vec::new() };
-        let objects = snapshot.entries.iter().filter_map(|entry| serde_json::from_slice(&entry.json).ok());
-        objects.map(Arc::new).collect()
+        snapshot.entries.iter().filter_map(|entry| entry.value()).collect()
     }
 }
 

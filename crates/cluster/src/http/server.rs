@@ -22,6 +22,7 @@ use super::{
 use crate::{
     auth::Authenticator,
     core::{
+        kinds::{meta::validate_field_manager, place::Place},
         path::{self, Discovery, ResourcePath, Target},
         rbac,
         status::{Failure, Outcome},
@@ -221,8 +222,25 @@ impl Call<'_> {
         }
     }
 
+    /// The name of a field manager is checked before anything is done in it.
+    fn check_manager(&self) -> Outcome<()> {
+        let Some(manager) = &self.options.field_manager else { return Ok(()) };
+        let mut errors = Vec::new();
+        validate_field_manager(manager, &Place::root("fieldManager"), &mut errors);
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let options = match self.parts.method {
+            Method::PATCH => "PatchOptions",
+            Method::PUT => "UpdateOptions",
+            _ => "CreateOptions",
+        };
+        Err(Failure::invalid("meta.k8s.io", options, "", &errors))
+    }
+
     async fn answer(self, body: Body) -> Outcome<Response<Body>> {
         let verb = self.verb()?;
+        self.check_manager()?;
         self.api.may(&self.identity, &self.attributes(verb))?;
         if self.served.resource.namespaced() && self.path.namespace.is_empty() && !self.path.name.is_empty() {
             return Err(Failure::bad_request("an empty namespace may not be set during this request"));

@@ -50,9 +50,12 @@ pub struct Entry {
     pub json: Bytes,
     /// Bytes of `{"kind":…,"apiVersion":…,` at the start of `json`; 0 where it starts otherwise.
     pub type_length: usize,
-    /// Sorted by name.
-    pub labels: Box<[(Box<str>, Box<str>)]>,
+    labels: OnceLock<Labels>,
+    value: OnceLock<Option<Arc<serde_json::Value>>>,
 }
+
+/// Sorted by name.
+type Labels = Box<[(Box<str>, Box<str>)]>;
 
 #[derive(Deserialize)]
 struct Partial<'a> {
@@ -67,14 +70,25 @@ struct PartialMeta<'a> {
 }
 
 impl Entry {
-    /// An entry; its labels are read from `json`.
+    /// An entry; nothing of `json` is read before it is asked for.
     pub fn new(key: ObjectKey, revision: u64, json: Bytes) -> Self {
-        let partial: Option<Partial<'_>> = serde_json::from_slice(&json).ok();
-        let labels = partial.and_then(|partial| partial.metadata).and_then(|metadata| metadata.labels);
-        let labels = labels.unwrap_or_default().into_iter();
-        let labels = labels.map(|(name, value)| (name.as_ref().into(), value.as_ref().into())).collect();
         let type_length = type_length(&json).unwrap_or(0);
-        Self { key, revision, json, type_length, labels }
+        Self { key, revision, json, type_length, labels: OnceLock::new(), value: OnceLock::new() }
+    }
+
+    /// The parsed object, kept from the first call on: for the few objects that every request looks at.
+    pub fn value(&self) -> Option<Arc<serde_json::Value>> {
+        self.value.get_or_init(|| serde_json::from_slice(&self.json).ok().map(Arc::new)).clone()
+    }
+
+    /// The labels, read once.
+    fn labels(&self) -> &Labels {
+        self.labels.get_or_init(|| {
+            let partial: Option<Partial<'_>> = serde_json::from_slice(&self.json).ok();
+            let labels = partial.and_then(|partial| partial.metadata).and_then(|metadata| metadata.labels);
+            let labels = labels.unwrap_or_default().into_iter();
+            labels.map(|(name, value)| (name.as_ref().into(), value.as_ref().into())).collect()
+        })
     }
 
     /// The same object with another resourceVersion: the last state of one that leaves a selection.
@@ -92,8 +106,9 @@ impl Entry {
 
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
-        let found = self.labels.binary_search_by(|(own, _)| own.as_ref().cmp(name)).ok()?;
-        self.labels.get(found).map(|(_, value)| value.as_ref())
+        let labels = self.labels();
+        let found = labels.binary_search_by(|(own, _)| own.as_ref().cmp(name)).ok()?;
+        labels.get(found).map(|(_, value)| value.as_ref())
     }
 }
 

@@ -9,6 +9,7 @@
 //! The store knows objects as bytes with a name, labels and a revision. It decides nothing else.
 
 mod disk;
+mod draft;
 mod entry;
 mod history;
 
@@ -26,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use disk::Error;
 use disk::{Act, Row};
+pub use draft::Draft;
 pub use entry::{Change, ChangeKind, Entry, ObjectKey, frame, write_object};
 use history::History;
 

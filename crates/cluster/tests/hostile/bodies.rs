@@ -76,7 +76,10 @@ async fn deep_nesting_is_refused_and_not_recursed_into() {
     let deep = [
         ("lists", nested("[", "]", 200_000)),
         ("objects", format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000))),
-        ("an object's data", format!("{{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"data\":{}}}", nested("[", "]", 100_000))),
+        (
+            "an object's data",
+            format!("{{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"data\":{}}}", nested("[", "]", 100_000)),
+        ),
         ("open lists", "[".repeat(500_000)),
     ];
     let existing = Request::new("POST", CONFIG_MAPS).json(&config_map("one"));
@@ -137,7 +140,8 @@ async fn numbers_that_fit_nowhere_are_refused() {
         )
     };
     let digits = "9".repeat(100_000);
-    let numbers = ["1e400", "-1e400", "1e-400000", "99999999999999999999", "2147483648", "-2147483649", "1.5", "0x10", &digits];
+    let numbers =
+        ["1e400", "-1e400", "1e-400000", "99999999999999999999", "2147483648", "-2147483649", "1.5", "0x10", &digits];
     for number in numbers {
         let shown: String = number.chars().take(24).collect();
         let request = Request::new("POST", "/apis/apps/v1/namespaces/default/deployments");
@@ -147,7 +151,8 @@ async fn numbers_that_fit_nowhere_are_refused() {
         let request = Request::new("PATCH", &format!("{CONFIG_MAPS}/none"));
         target.expect(&format!("patch {shown}"), request.body("application/merge-patch+json", patch), Refusal).await;
     }
-    let quantities = ["1e999999999999", "-1", "1Ki1", "", "٣", "1e", ".", "+", "1EiB", "0x1", "NaN", "Infinity", &digits];
+    let quantities =
+        ["1e999999999999", "-1", "1Ki1", "", "٣", "1e", ".", "+", "1EiB", "0x1", "NaN", "Infinity", &digits];
     for quantity in quantities {
         let shown: String = quantity.chars().take(24).collect();
         let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"generateName": "c-"},
@@ -176,7 +181,11 @@ async fn bodies_of_the_wrong_kind_or_encoding_are_refused() {
         (json, b"\xff\xfe{}".to_vec(), Code(400)),
         (json, b"{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"\xff\"}}".to_vec(), Refusal),
         (json, b"{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"\\ud800\"}}".to_vec(), Refusal),
-        (json, b"{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\\u0000b\"}}".to_vec(), Code(422)),
+        (
+            json,
+            b"{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\\u0000b\"}}".to_vec(),
+            Code(422),
+        ),
         (json, json!({"kind": "Pod", "apiVersion": "v1"}).to_string().into(), Code(400)),
         (json, json!({"kind": "ConfigMap", "apiVersion": "v2"}).to_string().into(), Code(400)),
         (json, json!({"kind": "ConfigMap", "apiVersion": 1}).to_string().into(), Code(400)),
@@ -244,22 +253,46 @@ async fn patches_that_make_no_sense_are_refused() {
         ("application/json-patch+json", br#"[{"op":"remove","path":""}]"#.to_vec(), Refusal),
         ("application/json-patch+json", br#"[{"op":"replace","path":"","value":3}]"#.to_vec(), Refusal),
         ("application/json-patch+json", br#"[{"op":"replace","path":"/kind","value":"Pod"}]"#.to_vec(), Refusal),
-        ("application/json-patch+json", br#"[{"op":"replace","path":"/metadata/name","value":"b"}]"#.to_vec(), Code(400)),
-        ("application/json-patch+json", br#"[{"op":"move","from":"/metadata","path":"/metadata/labels"}]"#.to_vec(), Refusal),
-        ("application/json-patch+json", br#"[{"op":"add","path":"/metadata/labels/99999999999999999999","value":"b"}]"#.to_vec(), Refusal),
+        (
+            "application/json-patch+json",
+            br#"[{"op":"replace","path":"/metadata/name","value":"b"}]"#.to_vec(),
+            Code(400),
+        ),
+        (
+            "application/json-patch+json",
+            br#"[{"op":"move","from":"/metadata","path":"/metadata/labels"}]"#.to_vec(),
+            Refusal,
+        ),
+        (
+            "application/json-patch+json",
+            br#"[{"op":"add","path":"/metadata/labels/99999999999999999999","value":"b"}]"#.to_vec(),
+            Refusal,
+        ),
         ("application/json-patch+json", copies(), Refusal),
         ("application/merge-patch+json", b"[]".to_vec(), Refusal),
         ("application/merge-patch+json", b"null".to_vec(), Answer),
         ("application/merge-patch+json", br#"{"metadata":null}"#.to_vec(), Refusal),
         ("application/merge-patch+json", br#"{"kind":"Pod"}"#.to_vec(), Refusal),
         ("application/strategic-merge-patch+json", br#"{"metadata":{"$patch":"nonsense"}}"#.to_vec(), Refusal),
-        ("application/strategic-merge-patch+json", br#"{"metadata":{"ownerReferences":[{"$patch":"delete"}]}}"#.to_vec(), Refusal),
-        ("application/strategic-merge-patch+json", br#"{"metadata":{"$setElementOrder/ownerReferences":3}}"#.to_vec(), Refusal),
+        (
+            "application/strategic-merge-patch+json",
+            br#"{"metadata":{"ownerReferences":[{"$patch":"delete"}]}}"#.to_vec(),
+            Refusal,
+        ),
+        (
+            "application/strategic-merge-patch+json",
+            br#"{"metadata":{"$setElementOrder/ownerReferences":3}}"#.to_vec(),
+            Refusal,
+        ),
         ("application/strategic-merge-patch+json", br#"{"metadata":{"$retainKeys":3}}"#.to_vec(), Refusal),
         ("application/apply-patch+yaml", b"[".to_vec(), Code(400)),
         ("application/apply-patch+yaml", b"kind: Pod\napiVersion: v1".to_vec(), Code(400)),
         ("application/apply-patch+yaml", b"kind: ConfigMap\napiVersion: v1\nmetadata: {name: two}".to_vec(), Code(400)),
-        ("application/apply-patch+yaml", b"kind: ConfigMap\napiVersion: v1\nmetadata: {name: one}\nnone: 1".to_vec(), Refusal),
+        (
+            "application/apply-patch+yaml",
+            b"kind: ConfigMap\napiVersion: v1\nmetadata: {name: one}\nnone: 1".to_vec(),
+            Refusal,
+        ),
         ("application/apply-patch+cbor", b"\xd9\xd9\xf7\xa0".to_vec(), Code(415)),
         ("application/json", b"{}".to_vec(), Code(415)),
     ];

@@ -54,7 +54,9 @@ fn ask(oracle: &mut Oracle, tally: &mut Tally, cases: &[Value]) {
             }
             // The check of list items takes any optional item for one with a type, and panics where it is not.
             // Bytes as keys of maps make it panic, too.
-            Answer::Panic(text) if text.contains("index out of range [0] with length 0") || text.contains(UNHASHABLE) => {
+            Answer::Panic(text)
+                if text.contains("index out of range [0] with length 0") || text.contains(UNHASHABLE) =>
+            {
                 tally.skipped += 1;
                 continue;
             }
@@ -81,7 +83,9 @@ fn count(tally: &mut Tally, case: &Value, ours: &Value) {
     let errors = ours["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     let refused = ours["rules"][0]["error"] != "";
     let faulty = errors.iter().any(|error| {
-        error["detail"].as_str().is_some_and(|detail| detail.contains("evaluating rule") || detail.contains("call arguments"))
+        error["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("evaluating rule") || detail.contains("call arguments"))
     });
     let mut reach = |name, reached: bool| {
         if reached {
@@ -228,8 +232,22 @@ fn schema(rng: &mut StdRng) -> Value {
     json!({"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}})
 }
 
-const TEXTS: [&str; 14] =
-    ["", "a", "abc", "red", "hello world", "é\u{1f600}", "10.0.0.1", "5", "1.5", "a,b,c", "Abc", "1h", "10.0.0.0/8", "http://x.y:80/p?q=1"];
+const TEXTS: [&str; 14] = [
+    "",
+    "a",
+    "abc",
+    "red",
+    "hello world",
+    "é\u{1f600}",
+    "10.0.0.1",
+    "5",
+    "1.5",
+    "a,b,c",
+    "Abc",
+    "1h",
+    "10.0.0.0/8",
+    "http://x.y:80/p?q=1",
+];
 
 fn object(rng: &mut StdRng) -> Value {
     let mut spec = Map::new();
@@ -270,8 +288,11 @@ fn object(rng: &mut StdRng) -> Value {
         .map(|key| if chance(rng, 75) { json!({"k": key, "v": rng.random_range(0..5)}) } else { json!({"k": key}) })
         .collect();
     put(rng, "lm", json!(lm));
-    let m: Map<String, Value> =
-        ["a", "b", "x-y"].into_iter().filter(|_| chance(rng, 50)).map(|key| (key.to_owned(), json!(key.len()))).collect();
+    let m: Map<String, Value> = ["a", "b", "x-y"]
+        .into_iter()
+        .filter(|_| chance(rng, 50))
+        .map(|key| (key.to_owned(), json!(key.len())))
+        .collect();
     put(rng, "m", Value::Object(m));
     let o = pick(rng, &[json!({"x": 1}), json!({"x": 2, "y": "b", "z-z": "q"}), json!({}), json!({"namespace": "d"})]);
     put(rng, "o", o);
@@ -410,20 +431,38 @@ impl Writer<'_> {
                 if self.chance(50) { field("n") } else { literal }
             }
             Kind::Text => {
-                let literal =
-                    self.pick(&["''", "'a'", "'abc'", "\"red\"", "'b'", "r'\\d+'", "'\\u00e9'", "'1Gi'", "'hello world'", "'5'"]);
+                let literal = self.pick(&[
+                    "''",
+                    "'a'",
+                    "'abc'",
+                    "\"red\"",
+                    "'b'",
+                    "r'\\d+'",
+                    "'\\u00e9'",
+                    "'1Gi'",
+                    "'hello world'",
+                    "'5'",
+                ]);
                 let name = self.pick(&["s", "e", "o.y", "s", "o.z__dash__z", "o.__namespace__"]);
                 if self.chance(50) { field(&name) } else { literal }
             }
             Kind::Time => {
-                if self.chance(50) { field("t") } else { "timestamp('2024-01-01T00:00:00Z')".to_owned() }
+                if self.chance(50) {
+                    field("t")
+                } else {
+                    "timestamp('2024-01-01T00:00:00Z')".to_owned()
+                }
             }
             Kind::Duration => {
                 let literal = self.pick(&["duration('1h')", "duration('90s')", "duration('-1.5s')", "duration('x')"]);
                 if self.chance(50) { field("d") } else { literal }
             }
             Kind::Bytes => {
-                if self.chance(50) { field("by") } else { "b'abc'".to_owned() }
+                if self.chance(50) {
+                    field("by")
+                } else {
+                    "b'abc'".to_owned()
+                }
             }
             Kind::Ints => {
                 let literal = self.pick(&["[1, 2, 3]", "[]", "[0]", "[5, -1]"]);
@@ -438,7 +477,14 @@ impl Writer<'_> {
                 if self.chance(65) { field("m") } else { literal }
             }
             Kind::OptInt => {
-                let text = self.pick(&["?.spec.?i", "?.spec.?nu", "?.spec.?o.?x", "?.spec.?m.?a", ".spec.?i", ".spec.m[?'b']"]);
+                let text = self.pick(&[
+                    "?.spec.?i",
+                    "?.spec.?nu",
+                    "?.spec.?o.?x",
+                    "?.spec.?m.?a",
+                    ".spec.?i",
+                    ".spec.m[?'b']",
+                ]);
                 let fixed = text.replacen('?', "", 1);
                 format!("{root}{}", if text.starts_with('?') { fixed.replacen(".spec", ".?spec", 1) } else { text })
             }
@@ -452,7 +498,11 @@ impl Writer<'_> {
             }
             Kind::Items => field("lm"),
             Kind::Dyn => {
-                if self.chance(75) { field("ios") } else { self.pick(&["dyn(1)", "dyn('a')", "dyn([1])"]) }
+                if self.chance(75) {
+                    field("ios")
+                } else {
+                    self.pick(&["dyn(1)", "dyn('a')", "dyn([1])"])
+                }
             }
             Kind::Quantity => self.pick(&["quantity('1Gi')", "quantity('500m')", "quantity('2')", "quantity('1k')"]),
             Kind::Ip => self.pick(&["ip('10.0.0.1')", "ip('::1')", "ip('192.168.1.300')", "ip('127.0.0.1')"]),
@@ -477,13 +527,28 @@ impl Writer<'_> {
                 format!("({condition} ? {left} : {right})")
             }
             4..=6 => {
-                let kind = pick(self.rng, &[Kind::Int, Kind::Double, Kind::Text, Kind::Time, Kind::Duration, Kind::Uint, Kind::Bytes, Kind::Int]);
+                let kind = pick(
+                    self.rng,
+                    &[
+                        Kind::Int,
+                        Kind::Double,
+                        Kind::Text,
+                        Kind::Time,
+                        Kind::Duration,
+                        Kind::Uint,
+                        Kind::Bytes,
+                        Kind::Int,
+                    ],
+                );
                 let (left, right) = self.two(kind, depth);
                 let operator = self.pick(&["<", "<=", ">", ">=", "==", "!="]);
                 format!("{left} {operator} {right}")
             }
             7 => {
-                let kind = pick(self.rng, &[Kind::Ints, Kind::Texts, Kind::Map, Kind::Bool, Kind::OptInt, Kind::Items, Kind::Item, Kind::Dyn]);
+                let kind = pick(
+                    self.rng,
+                    &[Kind::Ints, Kind::Texts, Kind::Map, Kind::Bool, Kind::OptInt, Kind::Items, Kind::Item, Kind::Dyn],
+                );
                 let (left, right) = self.two(kind, depth);
                 let operator = self.pick(&["==", "!="]);
                 format!("{left} {operator} {right}")
@@ -494,7 +559,8 @@ impl Writer<'_> {
                 format!("{left} {operator} {right}")
             }
             9 | 10 => {
-                let name = self.pick(&["i", "s", "nu", "o", "ls", "m", "o.x", "o.y", "lm", "any", "m.a", "o.z__dash__z"]);
+                let name =
+                    self.pick(&["i", "s", "nu", "o", "ls", "m", "o.x", "o.y", "lm", "any", "m.a", "o.z__dash__z"]);
                 let root = if self.chance(15) { "oldSelf" } else { "self" };
                 format!("has({root}.spec.{name})")
             }
@@ -515,7 +581,8 @@ impl Writer<'_> {
             }
             16 => {
                 let value = self.expr(Kind::Text, depth);
-                let aggregate = if self.chance(50) { self.expr(Kind::Texts, depth) } else { self.expr(Kind::Map, depth) };
+                let aggregate =
+                    if self.chance(50) { self.expr(Kind::Texts, depth) } else { self.expr(Kind::Map, depth) };
                 format!("{value} in {aggregate}")
             }
             17 => {
@@ -632,8 +699,16 @@ impl Writer<'_> {
             9 => {
                 let time = self.expr(Kind::Time, depth);
                 let name = self.pick(&[
-                    "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours",
-                    "getMinutes", "getSeconds", "getMilliseconds",
+                    "getFullYear",
+                    "getMonth",
+                    "getDate",
+                    "getDayOfMonth",
+                    "getDayOfWeek",
+                    "getDayOfYear",
+                    "getHours",
+                    "getMinutes",
+                    "getSeconds",
+                    "getMilliseconds",
                 ]);
                 let zone = self.pick(&["", "", "'+02:30'", "'-08:00'", "'UTC'"]);
                 format!("{time}.{name}({zone})")
@@ -664,7 +739,11 @@ impl Writer<'_> {
     fn uint(&mut self, depth: u32) -> String {
         let (left, right) = self.two(Kind::Uint, depth);
         let operator = self.pick(&["+", "-", "*", "/", "%"]);
-        if self.chance(50) { format!("({left} {operator} {right})") } else { format!("uint({})", self.expr(Kind::Int, depth)) }
+        if self.chance(50) {
+            format!("({left} {operator} {right})")
+        } else {
+            format!("uint({})", self.expr(Kind::Int, depth))
+        }
     }
 
     fn double(&mut self, depth: u32) -> String {
@@ -684,8 +763,19 @@ impl Writer<'_> {
                 format!("({left} + {right})")
             }
             2 => {
-                let kind =
-                    pick(self.rng, &[Kind::Int, Kind::Double, Kind::Bool, Kind::Time, Kind::Duration, Kind::Bytes, Kind::Uint, Kind::Ip]);
+                let kind = pick(
+                    self.rng,
+                    &[
+                        Kind::Int,
+                        Kind::Double,
+                        Kind::Bool,
+                        Kind::Time,
+                        Kind::Duration,
+                        Kind::Bytes,
+                        Kind::Uint,
+                        Kind::Ip,
+                    ],
+                );
                 format!("string({})", self.expr(kind, depth))
             }
             3 => {
@@ -696,7 +786,11 @@ impl Writer<'_> {
             4 => {
                 let text = self.expr(Kind::Text, depth);
                 let start = self.expr(Kind::Int, 0);
-                if self.chance(50) { format!("{text}.substring({start})") } else { format!("{text}.substring(0, {start})") }
+                if self.chance(50) {
+                    format!("{text}.substring({start})")
+                } else {
+                    format!("{text}.substring(0, {start})")
+                }
             }
             5 => {
                 let (text, from) = self.two(Kind::Text, depth);

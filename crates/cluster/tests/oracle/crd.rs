@@ -101,7 +101,9 @@ pub fn difference(ours: &Value, theirs: &Value) -> String {
 pub fn without_made_up_names(text: &str) -> String {
     let mut parts = text.split("selfType");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| format!("{text}selfType{}", part.trim_start_matches(|char: char| char.is_ascii_digit())))
+    parts.fold(first, |text, part| {
+        format!("{text}selfType{}", part.trim_start_matches(|char: char| char.is_ascii_digit()))
+    })
 }
 
 /// Errors in a fixed order, numbers in one form. Whole parts of a definition print in the form of Go's
@@ -111,8 +113,10 @@ fn canonical(mut answer: Value) -> Value {
     if let Some(errors) = answer.get_mut("errors").and_then(Value::as_array_mut) {
         for error in errors.iter_mut() {
             let go_type = error["detail"].as_str().is_some_and(|detail| {
-                detail.contains("version marked as storage") || detail.contains("unique version names")
-                    || detail.contains("at the root of the schema") || detail.contains("cel expression must")
+                detail.contains("version marked as storage")
+                    || detail.contains("unique version names")
+                    || detail.contains("at the root of the schema")
+                    || detail.contains("cel expression must")
                     || detail.contains("compilation failed")
             });
             if go_type {
@@ -171,9 +175,7 @@ fn answer_of(case: &Value) -> Value {
 }
 
 pub fn faults(errors: ErrorList) -> Vec<Value> {
-    let fault = |error: ferroflow_cluster::core::field::FieldError| {
-        json!({"type": error.kind.reason(), "field": error.field, "detail": error.detail, "value": error.bad_value})
-    };
+    let fault = |error: ferroflow_cluster::core::field::FieldError| json!({"type": error.kind.reason(), "field": error.field, "detail": error.detail, "value": error.bad_value});
     errors.into_iter().map(fault).collect()
 }
 
@@ -242,15 +244,68 @@ fn root_schema(rng: &mut StdRng) -> Value {
 
 const NAMES: [&str; 7] = ["a", "b", "c", "name", "key", "x-y", "metadata"];
 const FORMATS: [&str; 20] = [
-    "date-time", "ipv4", "ipv6", "cidr", "uuid", "byte", "duration", "date", "uri", "email", "hostname", "mac", "int32",
-    "isbn", "hexcolor", "password", "unknown-format", "uuid4", "k8s-short-name", "ssn",
+    "date-time",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "uuid",
+    "byte",
+    "duration",
+    "date",
+    "uri",
+    "email",
+    "hostname",
+    "mac",
+    "int32",
+    "isbn",
+    "hexcolor",
+    "password",
+    "unknown-format",
+    "uuid4",
+    "k8s-short-name",
+    "ssn",
 ];
 const TEXTS: [&str; 40] = [
-    "", "a", "b", "abc", "é", "hello world", "2024-01-02T03:04:05Z", "2024-01-02", "2024-13-02", "10.0.0.1", "10.0.0.01",
-    "::1", "10.0.0.0/8", "fe80::/64", "123e4567-e89b-12d3-a456-426614174000", "aGVsbG8=", "aGVsbG8", "1h30m", "5 days",
-    "http://example.com/a?b=c", "/abs/path", "rel/path", "joe@example.com", "Joe <joe@example.com>", "example.com",
-    "-bad-.com", "01:23:45:67:89:ab", "#fff", "978-3-16-148410-0", "123-45-6789", "true", "5", "1.5", "A", "\u{1f600}",
-    "a\nb", "tab\t", "2024-01-02t03:04:05.123+01:00", "22 ns", "\"q\"",
+    "",
+    "a",
+    "b",
+    "abc",
+    "é",
+    "hello world",
+    "2024-01-02T03:04:05Z",
+    "2024-01-02",
+    "2024-13-02",
+    "10.0.0.1",
+    "10.0.0.01",
+    "::1",
+    "10.0.0.0/8",
+    "fe80::/64",
+    "123e4567-e89b-12d3-a456-426614174000",
+    "aGVsbG8=",
+    "aGVsbG8",
+    "1h30m",
+    "5 days",
+    "http://example.com/a?b=c",
+    "/abs/path",
+    "rel/path",
+    "joe@example.com",
+    "Joe <joe@example.com>",
+    "example.com",
+    "-bad-.com",
+    "01:23:45:67:89:ab",
+    "#fff",
+    "978-3-16-148410-0",
+    "123-45-6789",
+    "true",
+    "5",
+    "1.5",
+    "A",
+    "\u{1f600}",
+    "a\nb",
+    "tab\t",
+    "2024-01-02t03:04:05.123+01:00",
+    "22 ns",
+    "\"q\"",
 ];
 const PATTERNS: [&str; 8] = ["^a", "b$", "^[a-z]+$", "\\d+", "^\\w{1,3}$", "(foo|bar)", "[^a-z]", "\\s"];
 
@@ -435,8 +490,10 @@ fn rule(rng: &mut StdRng, schema: &mut Value) {
         entry["message"] = json!("must be good");
     }
     if chance(rng, 25) {
-        entry["reason"] =
-            json!(pick(rng, &["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"]));
+        entry["reason"] = json!(pick(
+            rng,
+            &["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"]
+        ));
     }
     schema["x-kubernetes-validations"] = json!([entry]);
 }
@@ -537,12 +594,16 @@ fn object_value(rng: &mut StdRng, schema: &Value, depth: u32) -> Value {
         if chance(rng, 60) {
             fields.insert(
                 "metadata".to_owned(),
-                pick(rng, &[json!({"name": "x"}),
-                    json!({"name": "a/b", "labels": {"a": "b c"}}),
-                    json!({"labels": {"a": "b"}, "unknown": 1}),
-                    json!({"creationTimestamp": null, "finalizers": ["a.b/c"]}),
-                    json!({"labels": {"a": 1}}),
-                ]),
+                pick(
+                    rng,
+                    &[
+                        json!({"name": "x"}),
+                        json!({"name": "a/b", "labels": {"a": "b c"}}),
+                        json!({"labels": {"a": "b"}, "unknown": 1}),
+                        json!({"creationTimestamp": null, "finalizers": ["a.b/c"]}),
+                        json!({"labels": {"a": 1}}),
+                    ],
+                ),
             );
         }
     }
@@ -604,7 +665,8 @@ fn definition_case(rng: &mut StdRng) -> Value {
         }]);
     }
     if chance(rng, 25) {
-        version["selectableFields"] = json!([{"jsonPath": pick(rng, &[".spec.a", ".metadata.name", ".spec", ".spec.b.c", ""])}]);
+        version["selectableFields"] =
+            json!([{"jsonPath": pick(rng, &[".spec.a", ".metadata.name", ".spec", ".spec.b.c", ""])}]);
     }
     if chance(rng, 10) {
         version["deprecationWarning"] = json!(pick(rng, &["old", "", "a\u{7}"]));
@@ -671,14 +733,18 @@ fn spoil(rng: &mut StdRng, schema: &mut Value) {
         11 => schema["pattern"] = json!(pick(rng, &["(", "[", "a**", "\\y", "*", "a{2,1}", "(?x)"])),
         12 => schema["default"] = any(rng),
         13 => schema["items"] = json!({"type": "string", "nullable": true}),
-        14 => schema["x-kubernetes-validations"] = json!([{"rule": pick(rng, &["", "self.nope", "1 +", "true", "1"]),
-            "message": pick(rng, &["", " ", "a\nb"])}]),
+        14 => {
+            schema["x-kubernetes-validations"] = json!([{"rule": pick(rng, &["", "self.nope", "1 +", "true", "1"]),
+            "message": pick(rng, &["", " ", "a\nb"])}])
+        }
         15 => schema["x-kubernetes-int-or-string"] = json!(true),
         16 => schema["not"] = json!({"default": 1, "title": "t", "nullable": true}),
         17 => schema["allOf"] = json!([{"items": {"minLength": 1}, "description": "d"}]),
         18 => schema["id"] = json!("x"),
         19 => schema["nullable"] = json!(true),
-        20 => schema["properties"] = json!({"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}}),
+        20 => {
+            schema["properties"] = json!({"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}})
+        }
         _ => schema["oneOf"] = json!([{"required": ["a"]}, {"properties": {"metadata": {}}}]),
     }
 }

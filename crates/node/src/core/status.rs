@@ -113,7 +113,10 @@ impl Builder<'_> {
             }
             status.state = Some(waiting(&wait.reason, &wait.message));
         }
-        if self.plan.ending && !self.any_alive() && observed.attempts.is_empty() {
+        // Behind an init container that failed it was never its turn: it stays as it waits.
+        let deleted = self.situation.pod.metadata.deletion_timestamp.is_some();
+        let had_its_turn = deleted || !self.has_init;
+        if self.plan.ending && had_its_turn && !self.any_alive() && observed.attempts.is_empty() {
             status.state = Some(never_ran());
         }
         let running = observed.is_running();

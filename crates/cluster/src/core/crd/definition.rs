@@ -7,7 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::field_path::{self, Arrays};
+use super::conversion_rules::{ConversionOptions, conversion_errors};
+use super::definition_parts::{
+    Required, column_errors, deprecation_errors, enumeration, names_errors, selectable_errors, subresource_errors,
+};
 use super::go::quote;
 use super::object_meta;
 use super::schema_rules::{self, Options};
@@ -17,9 +20,6 @@ use super::structural_rules;
 use crate::core::field::{ErrorList, FieldError, Path};
 use crate::core::kinds::names;
 
-const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
-const MAX_SELECTABLE_FIELDS: usize = 8;
 const APPROVED_ANNOTATION: &str = "api-approved.kubernetes.io";
 
 /// A version as the rules see it.
@@ -52,11 +52,11 @@ pub fn schema_value(version: &Value) -> Option<&Value> {
     version.get("schema")?.get("openAPIV3Schema").filter(|schema| schema.is_object())
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -264,6 +264,17 @@ fn identical<'a>(versions: &[Version<'a>], part: impl Fn(&'a Value) -> Option<&'
         && versions.first().is_some_and(|first| of(first).is_some())
 }
 
+fn group_error(group: &str, path: Path) -> Option<FieldError> {
+    let faults = names::dns_subdomain(group);
+    if group.is_empty() {
+        return Some(FieldError::required(path, ""));
+    }
+    if !faults.is_empty() {
+        return Some(FieldError::invalid(path, group, faults.join(",")));
+    }
+    (!group.contains('.')).then(|| FieldError::invalid(path, group, "should be a domain with at least one dot"))
+}
+
 fn spec_errors(
     crd: &Value,
     options: &Options,
@@ -272,17 +283,7 @@ fn spec_errors(
 ) -> ErrorList {
     let spec = &crd["spec"];
     let path = Path::root("spec");
-    let mut errors = Vec::new();
-    let group = text(spec, "group");
-    let group_path = path.child("group");
-    let faults = names::dns_subdomain(group);
-    if group.is_empty() {
-        errors.push(FieldError::required(group_path, ""));
-    } else if !faults.is_empty() {
-        errors.push(FieldError::invalid(group_path, group, faults.join(",")));
-    } else if !group.contains('.') {
-        errors.push(FieldError::invalid(group_path, group, "should be a domain with at least one dot"));
-    }
+    let mut errors: ErrorList = group_error(text(spec, "group"), path.child("group")).into_iter().collect();
     errors.extend(enumeration(&path.child("scope"), text(spec, "scope"), &["Cluster", "Namespaced"]));
     let versions = versions(crd);
     for (index, _) in versions.iter().enumerate().filter(|(_, version)| version.schema.is_none()) {
@@ -429,353 +430,6 @@ fn shared_errors(
             }
             Some(schema) => errors.extend(selectable_errors(fields, schema, path)),
         }
-    }
-    errors
-}
-
-fn deprecation_errors(version: &Value, path: &Path) -> ErrorList {
-    let Some(warning) = version.get("deprecationWarning").and_then(Value::as_str) else { return Vec::new() };
-    let mut details = Vec::new();
-    if version["deprecated"] != true {
-        details.push("can only be set for deprecated versions".to_owned());
-    } else {
-        if warning.len() > 256 {
-            details.push("must be <= 256 characters long".to_owned());
-        }
-        if warning.is_empty() {
-            details.push("must not be an empty string".to_owned());
-        }
-        if let Some((index, _)) = warning.char_indices().find(|(_, char)| !super::go::is_print(*char)) {
-            details.push(format!(
-                "must only contain printable UTF-8 characters; non-printable character found at index {index}"
-            ));
-        }
-    }
-    details.into_iter().map(|detail| FieldError::invalid(path, warning, detail)).collect()
-}
-
-fn enumeration(path: &Path, value: &str, accepted: &[&str]) -> Option<FieldError> {
-    match value {
-        "" => Some(FieldError::required(path, "")),
-        _ if accepted.contains(&value) => None,
-        _ => Some(FieldError::not_supported(path, value, accepted)),
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Required {
-    Yes,
-    No,
-}
-
-fn names_errors(value: &Value, path: &Path, required: Required) -> ErrorList {
-    let mut errors = Vec::new();
-    if required == Required::Yes {
-        for key in ["plural", "singular", "kind", "listKind"].into_iter().filter(|key| text(value, key).is_empty()) {
-            errors.push(FieldError::required(path.child(key), ""));
-        }
-    }
-    let label = |path: Path, name: &str, prefix: &str| {
-        let faults = if name.is_empty() { Vec::new() } else { names::dns1035_label(&name.to_lowercase()) };
-        let exact = prefix.is_empty() && !name.is_empty();
-        let faults = if exact { names::dns1035_label(name) } else { faults };
-        (!faults.is_empty()).then(|| FieldError::invalid(path, name, format!("{prefix}{}", faults.join(","))))
-    };
-    let mixed = "may have mixed case, but should otherwise match: ";
-    for (key, prefix) in [("plural", ""), ("singular", ""), ("kind", mixed), ("listKind", mixed)] {
-        errors.extend(label(path.child(key), text(value, key), prefix));
-    }
-    errors.extend(label_list_errors(list(value, "shortNames"), &path.child("shortNames")));
-    let (kind, list_kind) = (text(value, "kind"), text(value, "listKind"));
-    if !kind.is_empty() && kind == list_kind {
-        errors.push(FieldError::invalid(path.child("listKind"), list_kind, "kind and listKind may not be the same"));
-    }
-    errors.extend(label_list_errors(list(value, "categories"), &path.child("categories")));
-    errors
-}
-
-fn label_list_errors(values: &[Value], path: &Path) -> ErrorList {
-    let check = |(index, value): (usize, &Value)| {
-        let name = value.as_str().unwrap_or_default();
-        let faults = names::dns1035_label(name);
-        (!faults.is_empty()).then(|| FieldError::invalid(path.index(index), name, faults.join(",")))
-    };
-    values.iter().enumerate().filter_map(check).collect()
-}
-
-fn column_errors(columns: &[Value], path: &Path) -> ErrorList {
-    let mut errors = Vec::new();
-    for (index, column) in columns.iter().enumerate() {
-        let path = path.child("additionalPrinterColumns").index(index);
-        if text(column, "name").is_empty() {
-            errors.push(FieldError::required(path.child("name"), ""));
-        }
-        let (kind, format) = (text(column, "type"), text(column, "format"));
-        let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
-        if kind.is_empty() {
-            errors.push(FieldError::required(path.child("type"), detail));
-        } else if !COLUMN_TYPES.contains(&kind) {
-            errors.push(FieldError::invalid(path.child("type"), kind, detail));
-        }
-        if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
-            let detail = format!("must be one of {}", COLUMN_FORMATS.join(","));
-            errors.push(FieldError::invalid(path.child("format"), format, detail));
-        }
-        let json_path = text(column, "jsonPath");
-        let field = path.child("JSONPath");
-        if json_path.is_empty() {
-            errors.push(FieldError::required(field, ""));
-        } else {
-            errors.extend(simple_path_error(json_path, &field));
-        }
-    }
-    errors
-}
-
-fn simple_path_error(text: &str, path: &Path) -> Option<FieldError> {
-    let detail = "must be a simple json path starting with .";
-    (!text.starts_with('.')).then(|| FieldError::invalid(path, text, detail))
-}
-
-fn subresource_errors(subresources: &Value, path: &Path) -> ErrorList {
-    let mut errors = Vec::new();
-    let Some(scale) = subresources.get("scale").filter(|scale| scale.is_object()) else { return errors };
-    for (key, prefix, place) in [("specReplicasPath", ".spec.", ".spec"), ("statusReplicasPath", ".status.", ".status")]
-    {
-        let field = path.child(&format!("scale.{key}"));
-        let value = text(scale, key);
-        if value.is_empty() {
-            errors.push(FieldError::required(field, ""));
-        } else if let Some(error) = simple_path_error(value, &field) {
-            errors.push(error);
-        } else if !value.starts_with(prefix) {
-            errors.push(FieldError::invalid(field, value, format!("should be a json path under {place}")));
-        }
-    }
-    let selector = text(scale, "labelSelectorPath");
-    if !selector.is_empty() {
-        let field = path.child("scale.labelSelectorPath");
-        if let Some(error) = simple_path_error(selector, &field) {
-            errors.push(error);
-        } else if !selector.starts_with(".spec.") && !selector.starts_with(".status.") {
-            errors.push(FieldError::invalid(field, selector, "should be a json path under either .spec or .status"));
-        }
-    }
-    errors
-}
-
-fn selectable_errors(fields: &[Value], schema: &Schema, owner: &Path) -> ErrorList {
-    let path = owner.child("selectableFields");
-    let mut errors = Vec::new();
-    let mut unique = HashSet::new();
-    if let Some(message) = schema.structural_error() {
-        errors.push(FieldError::invalid(owner.child("schema.openAPIV3Schema"), "", message));
-        for (index, _) in fields.iter().enumerate().filter(|(_, field)| text(field, "jsonPath").is_empty()) {
-            errors.push(FieldError::required(path.index(index).child("jsonPath"), ""));
-        }
-        return errors;
-    }
-    for (index, field) in fields.iter().enumerate() {
-        let here = path.index(index).child("jsonPath");
-        let json_path = text(field, "jsonPath");
-        if json_path.is_empty() {
-            errors.push(FieldError::required(here, ""));
-            continue;
-        }
-        let (found_path, found) = match field_path::resolve(json_path, schema, Arrays::Refused) {
-            Ok(found) => found,
-            Err(error) => {
-                errors.push(FieldError::invalid(here, json_path, format!("is an invalid path: {error}")));
-                continue;
-            }
-        };
-        let rendered = found_path.to_string();
-        if rendered.split(['.', '[']).next() == Some("metadata") {
-            errors.push(FieldError::invalid(&here, json_path, "must not point to fields in metadata"));
-        }
-        if !matches!(found.type_name.as_str(), "string" | "boolean" | "integer") {
-            let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
-                          formats are allowed.";
-            errors.push(FieldError::invalid(&here, json_path, detail));
-        }
-        if !unique.insert(rendered) {
-            errors.push(FieldError::duplicate(here, json_path));
-        }
-    }
-    if unique.len() > MAX_SELECTABLE_FIELDS {
-        errors.push(FieldError::too_many(path, unique.len(), MAX_SELECTABLE_FIELDS));
-    }
-    errors
-}
-
-/// What an update forgives in webhook conversions.
-#[derive(Clone, Copy)]
-struct ConversionOptions {
-    require_recognized: bool,
-    allow_invalid_ca: bool,
-}
-
-impl Default for ConversionOptions {
-    fn default() -> Self {
-        Self { require_recognized: true, allow_invalid_ca: true }
-    }
-}
-
-impl ConversionOptions {
-    fn for_update(old: &Value, established: bool) -> Self {
-        let webhook = &old["spec"]["conversion"]["webhook"];
-        let reviewed = list(webhook, "conversionReviewVersions");
-        let bundle = webhook.pointer("/clientConfig/caBundle").and_then(Value::as_str).unwrap_or_default();
-        Self {
-            require_recognized: reviewed.is_empty()
-                || reviewed.iter().any(|version| *version == "v1" || *version == "v1beta1"),
-            allow_invalid_ca: !established || (!bundle.is_empty() && !status::is_ca_bundle(bundle)),
-        }
-    }
-}
-
-fn conversion_errors(spec: &Value, path: &Path, options: ConversionOptions) -> ErrorList {
-    let Some(conversion) = spec.get("conversion").filter(|conversion| conversion.is_object()) else {
-        return Vec::new();
-    };
-    let path = path.child("conversion");
-    let strategy = text(conversion, "strategy");
-    let mut errors: ErrorList =
-        enumeration(&path.child("strategy"), strategy, &["None", "Webhook"]).into_iter().collect();
-    if strategy != "None" && spec["preserveUnknownFields"] == true {
-        let detail = "must be None if spec.preserveUnknownFields is true";
-        errors.push(FieldError::invalid(path.child("strategy"), strategy, detail));
-    }
-    let webhook = conversion.get("webhook").filter(|webhook| webhook.is_object());
-    let client = webhook.and_then(|webhook| webhook.get("clientConfig")).filter(|client| client.is_object());
-    let reviewed = webhook.map(|webhook| list(webhook, "conversionReviewVersions")).unwrap_or_default();
-    let client_path = path.child("webhookClientConfig");
-    let reviewed_path = path.child("conversionReviewVersions");
-    if strategy != "Webhook" {
-        let detail = "should not be set when strategy is not set to Webhook";
-        if client.is_some() {
-            errors.push(FieldError::forbidden(client_path, detail));
-        }
-        if !reviewed.is_empty() {
-            errors.push(FieldError::forbidden(reviewed_path, detail));
-        }
-        return errors;
-    }
-    match client {
-        None => errors.push(FieldError::required(client_path, "required when strategy is set to Webhook")),
-        Some(client) => errors.extend(client_errors(client, &client_path, options)),
-    }
-    errors.extend(review_version_errors(reviewed, &reviewed_path, options));
-    errors
-}
-
-fn client_errors(client: &Value, path: &Path, options: ConversionOptions) -> ErrorList {
-    let mut errors = Vec::new();
-    let url = client.get("url").and_then(Value::as_str);
-    let service = client.get("service").filter(|service| service.is_object());
-    match (url, service) {
-        (Some(url), None) => errors.extend(webhook_url_errors(url, &path.child("url"))),
-        (None, Some(service)) => errors.extend(webhook_service_errors(service, &path.child("service"))),
-        _ => errors.push(FieldError::required(path, "exactly one of url or service is required")),
-    }
-    let bundle = text(client, "caBundle");
-    if !bundle.is_empty() && !options.allow_invalid_ca && !status::is_ca_bundle(bundle) {
-        let detail = "unable to load root certificates: unable to parse bytes as PEM block";
-        errors.push(FieldError::invalid(path.child("caBundle"), bundle, detail));
-    }
-    errors
-}
-
-fn webhook_url_errors(url: &str, path: &Path) -> ErrorList {
-    const FORM: &str = "; desired format: https://host[/path]";
-    let mut errors = Vec::new();
-    let (address, fragment) = url.split_once('#').unwrap_or((url, ""));
-    let parsed = match super::go_url::parse(address) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let detail = format!("url must be a valid URL: parse {}: {error}{FORM}", quote(url));
-            return vec![FieldError::required(path, detail)];
-        }
-    };
-    if parsed.scheme != "https" {
-        let detail = format!("'https' is the only allowed URL scheme{FORM}");
-        errors.push(FieldError::invalid(path, parsed.scheme.as_str(), detail));
-    }
-    if parsed.host.is_empty() {
-        errors.push(FieldError::invalid(path, "", format!("host must be specified{FORM}")));
-    }
-    let authority = address.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
-    if let Some((user, _)) = authority.rsplit_once('@') {
-        errors.push(FieldError::invalid(path, user, "user information is not permitted in the URL"));
-    }
-    if !fragment.is_empty() {
-        errors.push(FieldError::invalid(path, fragment, "fragments are not permitted in the URL"));
-    }
-    if !parsed.query.is_empty() {
-        errors.push(FieldError::invalid(path, parsed.query.as_str(), "query parameters are not permitted in the URL"));
-    }
-    errors
-}
-
-/// Upstream hands name and namespace over in the wrong order, so each is missed under the other's name.
-fn webhook_service_errors(service: &Value, path: &Path) -> ErrorList {
-    let mut errors = Vec::new();
-    if text(service, "namespace").is_empty() {
-        errors.push(FieldError::required(path.child("name"), ""));
-    }
-    if text(service, "name").is_empty() {
-        errors.push(FieldError::required(path.child("namespace"), ""));
-    }
-    let port = service.get("port").and_then(Value::as_i64).unwrap_or_default();
-    if !(1..=65_535).contains(&port) {
-        let detail = "port is not valid: must be between 1 and 65535, inclusive";
-        errors.push(FieldError::invalid(path.child("port"), port, detail));
-    }
-    let url_path = text(service, "path");
-    let field = path.child("path");
-    if url_path.is_empty() || url_path == "/" {
-        return errors;
-    }
-    if url_path == "//" {
-        errors.push(FieldError::invalid(field, url_path, "segment[0] may not be empty"));
-        return errors;
-    }
-    if !url_path.starts_with('/') {
-        errors.push(FieldError::invalid(&field, url_path, "must start with a '/'"));
-    }
-    let mut rest = url_path.chars();
-    rest.next();
-    let rest = rest.as_str();
-    for (index, segment) in rest.strip_suffix('/').unwrap_or(rest).split('/').enumerate() {
-        if segment.is_empty() {
-            errors.push(FieldError::invalid(&field, url_path, format!("segment[{index}] may not be empty")));
-            continue;
-        }
-        for fault in names::dns_subdomain(segment) {
-            errors.push(FieldError::invalid(&field, url_path, format!("segment[{index}]: {fault}")));
-        }
-    }
-    errors
-}
-
-fn review_version_errors(versions: &[Value], path: &Path, options: ConversionOptions) -> ErrorList {
-    if versions.is_empty() {
-        return vec![FieldError::required(path, "")];
-    }
-    let mut errors = Vec::new();
-    for (index, version) in versions.iter().enumerate() {
-        let name = version.as_str().unwrap_or_default();
-        if versions[..index].contains(version) {
-            errors.push(FieldError::invalid(path.index(index), name, "duplicate version"));
-            continue;
-        }
-        let faults = names::dns1035_label(name);
-        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(path.index(index), name, fault)));
-    }
-    let recognized = versions.iter().any(|version| *version == "v1" || *version == "v1beta1");
-    if options.require_recognized && !recognized {
-        let detail = "must include at least one of v1, v1beta1";
-        errors.push(FieldError::invalid(path, versions.to_vec(), detail));
     }
     errors
 }

@@ -395,7 +395,8 @@ fn after<'t>(text: &'t str, part: &str) -> Option<(u32, &'t str)> {
         "15" => digits(2).or_else(|| digits(1)),
         "05" => {
             let (number, rest) = digits(2)?;
-            let fraction = rest.strip_prefix(['.', ',']).map(|tail| tail.bytes().take_while(u8::is_ascii_digit).count());
+            let fraction =
+                rest.strip_prefix(['.', ',']).map(|tail| tail.bytes().take_while(u8::is_ascii_digit).count());
             Some((number, fraction.filter(|count| *count > 0).map_or(rest, |count| &rest[count + 1..])))
         }
         "01" | "02" | "04" => digits(2),

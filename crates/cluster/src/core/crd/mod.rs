@@ -7,9 +7,12 @@
 
 pub mod cel;
 pub mod compiled;
+mod conversion_rules;
 mod correlate;
 mod default_rules;
 pub mod definition;
+mod definition_parts;
+mod embedded;
 mod field_path;
 pub mod formats;
 mod go;
@@ -40,8 +43,6 @@ use crate::core::field::{ErrorList, Path};
 fn embedded_metadata(metadata: &Value, namespaced: bool, path: &Path) -> ErrorList {
     embedded::validate(metadata, namespaced, path)
 }
-
-mod embedded;
 
 #[cfg(test)]
 mod tests;

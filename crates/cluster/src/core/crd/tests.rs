@@ -114,7 +114,10 @@ fn one_version_is_stored() {
     let mut crd = gadgets();
     crd["spec"]["versions"][0]["storage"] = json!(false);
     let found = texts(&definition::validate(&crd));
-    assert!(found.iter().any(|text| text.contains("must have exactly one version marked as storage version")), "{found:?}");
+    assert!(
+        found.iter().any(|text| text.contains("must have exactly one version marked as storage version")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -122,10 +125,16 @@ fn a_schema_is_structural() {
     let found = faults_of(json!({"type": "object", "properties": {"spec": {"properties": {"a": {"type": "string"}}}}}));
     assert_eq!(
         found,
-        ["spec.validation.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields"]
+        [
+            "spec.validation.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields"
+        ]
     );
     let found = faults_of(json!({"type": "object", "anyOf": [{"properties": {"a": {"type": "string"}}}]}));
-    assert!(found.iter().any(|text| text.contains("anyOf[0].properties[a].type: Forbidden: must be empty to be structural")));
+    assert!(
+        found
+            .iter()
+            .any(|text| text.contains("anyOf[0].properties[a].type: Forbidden: must be empty to be structural"))
+    );
 }
 
 #[test]
@@ -133,7 +142,9 @@ fn a_default_satisfies_its_own_schema() {
     let found = faults_of(json!({"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}}));
     assert_eq!(
         found,
-        [r#"spec.validation.openAPIV3Schema.properties[a].default: Invalid value: "string":  in body must be of type integer: "string""#]
+        [
+            r#"spec.validation.openAPIV3Schema.properties[a].default: Invalid value: "string":  in body must be of type integer: "string""#
+        ]
     );
 }
 
@@ -149,7 +160,8 @@ fn a_rule_that_does_not_compile_refuses_the_definition() {
 
 #[test]
 fn a_rule_over_unbounded_lists_is_too_expensive() {
-    let list = json!({"type": "array", "items": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}});
+    let list =
+        json!({"type": "array", "items": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}});
     let found = faults_of(json!({
         "type": "object",
         "properties": {"l": list},
@@ -249,7 +261,10 @@ fn an_established_definition_has_a_row_for_each_served_version() {
     crd["status"] = status::conditions(&crd, &NamesInUse::default(), now());
     let found = rows(&crd);
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].plural.as_str(), found[0].kind.as_str(), found[0].version.as_str()), ("gadgets", "Gadget", "v1"));
+    assert_eq!(
+        (found[0].plural.as_str(), found[0].kind.as_str(), found[0].version.as_str()),
+        ("gadgets", "Gadget", "v1")
+    );
     let names: Vec<&str> = found[0].subresources.iter().map(|subresource| subresource.name.as_str()).collect();
     assert_eq!(names, ["status", "scale"]);
     assert!(found[0].custom);
@@ -291,7 +306,10 @@ fn faults_are_worded_as_upstream_words_them() {
         found(json!({"a": 0, "b": 2})),
         ["spec.a: Invalid value: 0: spec.a in body should be greater than or equal to 1"]
     );
-    assert_eq!(found(json!({"a": 1, "b": 2, "e": "z"}))[0], r#"spec.e: Unsupported value: "z": supported values: "x", "y""#);
+    assert_eq!(
+        found(json!({"a": 1, "b": 2, "e": "z"}))[0],
+        r#"spec.e: Unsupported value: "z": supported values: "x", "y""#
+    );
     assert_eq!(
         found(json!({"a": 1, "b": 2, "when": "now"}))[0],
         r#"spec.when: Invalid value: "now": spec.when in body must be of type date-time: "now""#
@@ -319,7 +337,10 @@ fn what_was_invalid_before_and_is_unchanged_is_tolerated() {
     new["spec"]["b"] = json!(6);
     assert_eq!(texts(&compiled.validate(&new, Some(&old))), Vec::<String>::new());
     new["spec"]["e"] = json!("w");
-    assert_eq!(texts(&compiled.validate(&new, Some(&old)))[0], r#"spec.e: Unsupported value: "w": supported values: "x", "y""#);
+    assert_eq!(
+        texts(&compiled.validate(&new, Some(&old)))[0],
+        r#"spec.e: Unsupported value: "w": supported values: "x", "y""#
+    );
 }
 
 #[test]
@@ -343,7 +364,10 @@ fn a_custom_resource_is_scaled_by_its_paths() {
     let mut object = gadget(json!({"a": 1, "b": 5, "replicas": 2}));
     object["status"] = json!({"replicas": 1, "selector": "app=x"});
     let found = scale.to_scale(&object).unwrap();
-    assert_eq!((&found["spec"], &found["status"]), (&json!({"replicas": 2}), &json!({"replicas": 1, "selector": "app=x"})));
+    assert_eq!(
+        (&found["spec"], &found["status"]),
+        (&json!({"replicas": 2}), &json!({"replicas": 1, "selector": "app=x"}))
+    );
     scale.apply_scale(&mut object, &json!({"spec": {"replicas": 7}})).unwrap();
     assert_eq!(object["spec"]["replicas"], 7);
 }

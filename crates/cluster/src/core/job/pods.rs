@@ -125,7 +125,9 @@ fn containers_finished_at(pod: &Pod) -> Option<Timestamp> {
 /// Orders pods so that the better ones to delete come first: unscheduled, then pending, then not
 /// ready, then ready for less time, then restarted more, then younger.
 pub fn deletion_order(left: &Pod, right: &Pod) -> Ordering {
-    let scheduled = |pod: &Pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref().is_some_and(|name| !name.is_empty()));
+    let scheduled = |pod: &Pod| {
+        pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref().is_some_and(|name| !name.is_empty()))
+    };
     let rank = |pod: &Pod| match phase(pod) {
         "Pending" | "" => 0,
         "Running" => 2,

@@ -86,7 +86,9 @@ pub fn uses(pod: &Pod, claim: &PersistentVolumeClaim) -> bool {
 
 /// A claim that is being deleted goes when no scheduled pod uses it.
 fn release(claim: &PersistentVolumeClaim, pods: &[&Pod], plan: &mut Plan) {
-    let scheduled = |pod: &Pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref().is_some_and(|name| !name.is_empty()));
+    let scheduled = |pod: &Pod| {
+        pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref().is_some_and(|name| !name.is_empty()))
+    };
     let in_use = pods.iter().any(|pod| scheduled(pod) && uses(pod, claim));
     let protected = claim.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == CLAIM_PROTECTION);
     if in_use || !protected {

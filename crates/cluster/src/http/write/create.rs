@@ -33,13 +33,12 @@ pub async fn create(
 /// As [`create`].
 pub async fn create_object(request: &mut Request<'_>, object: Value, warnings: &mut Vec<String>) -> Outcome<Written> {
     let prefix = meta::text(&object, "generateName").to_owned();
-    let is_generated = meta::text(&object, "name").is_empty() && !prefix.is_empty();
-    let tries = if is_generated { NAME_TRIES } else { 1 };
-    for last in (0..tries).rev() {
+    if !meta::text(&object, "name").is_empty() || prefix.is_empty() {
+        return once(request, object, warnings).await;
+    }
+    for last in (0..NAME_TRIES).rev() {
         let mut object = object.clone();
-        if is_generated {
-            meta::set(&mut object, "name", meta::generated_name(&prefix));
-        }
+        meta::set(&mut object, "name", meta::generated_name(&prefix));
         match once(request, object, warnings).await {
             Err(failure) if failure.reason == "AlreadyExists" && last > 0 => warnings.clear(),
             other => return other,

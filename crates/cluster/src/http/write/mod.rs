@@ -27,7 +27,7 @@ use crate::{
         status::{Failure, Outcome},
     },
     registry::{Rules, Served},
-    store::{Durability, Entry, Expected, ObjectKey, Write, WriteError, write_object},
+    store::{Draft, Durability, Entry, Expected, ObjectKey, Write, WriteError, write_object},
 };
 use ferroflow_platform::identity::Identity;
 
@@ -141,7 +141,8 @@ impl Request<'_> {
             return Ok(Arc::new(Entry::new(key, revision.unwrap_or(0), bytes_of(object, revision))));
         }
         let key = self.key_of(&object);
-        let build = move |revision| bytes_of(object, Some(revision));
+        let draft = Draft::new(object);
+        let build = move |revision| draft.at(revision);
         self.write(key, expected, Write::Put(Box::new(build))).await
     }
 
@@ -155,7 +156,8 @@ impl Request<'_> {
         if self.options.dry_run {
             return Ok(Arc::new(Entry::new(key, expected, bytes_of(last, Some(expected)))));
         }
-        let build = move |revision| bytes_of(last, Some(revision));
+        let draft = Draft::new(last);
+        let build = move |revision| draft.at(revision);
         self.write(key, Expected::At(expected), Write::Delete(Box::new(build))).await
     }
 

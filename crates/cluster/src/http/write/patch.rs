@@ -161,12 +161,29 @@ async fn once(
     warnings: &mut Vec<String>,
 ) -> Result<Written, Lost> {
     let mut new = patched(request, old, patch, kind).map_err(Lost::Failed)?;
+    keep_type(&mut new, old, kind).map_err(Lost::Failed)?;
     let validation = if kind == PatchType::Apply { FieldValidation::Ignore } else { request.validation() };
     let before = (validation == FieldValidation::Strict).then(|| new.to_string());
     decode::refine(&request.served, &mut new, None, validation, warnings)
         .map_err(|failure| Lost::Failed(at_patch(request, failure, before)))?;
     check_identity(request, &new, old).map_err(Lost::Failed)?;
     update::change(request, entry, old, new, warnings).await
+}
+
+/// No patch makes an object one of another kind: upstream decodes the result of a JSON or merge patch
+/// into the kind that the path names, and takes no types from a strategic one.
+fn keep_type(new: &mut Value, old: &Value, kind: PatchType) -> Outcome<()> {
+    let Value::Object(fields) = new else { return Ok(()) };
+    for name in ["apiVersion", "kind"] {
+        let is_other = fields.get(name).is_some_and(|sent| !sent.is_null() && *sent != old[name]);
+        if is_other && matches!(kind, PatchType::Json | PatchType::Merge) {
+            let text = format!("unable to decode {} into a {}", fields[name], old["kind"].as_str().unwrap_or_default());
+            let error = FieldError::invalid("patch", Value::Object(fields.clone()).to_string(), text);
+            return Err(Failure::invalid("", "", "", &vec![error]));
+        }
+        fields.insert(name.to_owned(), old[name].clone());
+    }
+    Ok(())
 }
 
 /// A patch whose result has unknown fields is at fault as a whole.

@@ -69,12 +69,26 @@ impl<'p, 'a> Run<'p, 'a> {
 
     /// `has(…)`: whether the last qualifier of an attribute leads anywhere.
     pub(super) fn test(&mut self, attribute: &'p Attribute) -> Outcome<Val<'a>> {
+        self.presence(attribute).map(|(found, _)| Val::Bool(found))
+    }
+
+    /// `has(…)` as a branch of `?:`, where an optional stays one.
+    pub(super) fn test_branch(&mut self, attribute: &'p Attribute) -> Outcome<Val<'a>> {
+        Ok(match self.presence(attribute)? {
+            (found, false) => Val::Bool(found),
+            (true, true) => Val::some(Val::Null),
+            (false, true) => Val::Optional(None),
+        })
+    }
+
+    /// Whether an attribute is there, and whether some part of it is optional.
+    fn presence(&mut self, attribute: &'p Attribute) -> Outcome<(bool, bool)> {
         let Some((last, before)) = attribute.qualifiers.split_last() else {
             // A choice has its qualifiers in its branches.
-            let Base::Choice { condition, truthy, falsy } = &attribute.base else { return Ok(Val::Bool(true)) };
+            let Base::Choice { condition, truthy, falsy } = &attribute.base else { return Ok((true, false)) };
             return match self.eval(condition)? {
-                Val::Bool(true) => self.test(truthy),
-                Val::Bool(false) => self.test(falsy),
+                Val::Bool(true) => self.presence(truthy),
+                Val::Bool(false) => self.presence(falsy),
                 _ => Err(Fault::no_overload()),
             };
         };
@@ -83,17 +97,18 @@ impl<'p, 'a> Run<'p, 'a> {
             Base::Relative(plan) => self.eval(plan)?,
             Base::Choice { .. } => return Err(Fault::no_overload()),
         };
-        let Some((value, optional)) = self.follow(base, before)? else { return Ok(Val::Bool(false)) };
+        let Some((value, optional)) = self.follow(base, before)? else { return Ok((false, true)) };
         let key = self.key(&last.key)?;
         let found = lookup(&value, &key, true);
         if !optional || matches!(found, Ok(Found::Value(_))) {
             self.charge(SELECT_COST)?;
         }
-        Ok(Val::Bool(match found? {
+        let present = match found? {
             Found::Value(Val::Optional(inner)) => inner.is_some(),
             Found::Value(_) => true,
             Found::Missing => false,
-        }))
+        };
+        Ok((present, optional))
     }
 }
 

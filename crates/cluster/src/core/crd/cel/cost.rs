@@ -10,7 +10,6 @@ use std::rc::Rc;
 use super::ast::{ACCUMULATOR, Comprehension, Element, Entry, Expr, Kind, Literal};
 use super::check::Checked;
 use super::decl::DeclType;
-use super::library;
 use super::types::Type;
 
 /// The most that one rule of a definition may be estimated at.
@@ -18,9 +17,8 @@ pub const RULE_COST_LIMIT: u64 = 10_000_000;
 /// The most that all rules of a definition together may be estimated at.
 pub const CRD_COST_LIMIT: u64 = 100_000_000;
 
-const TRAVERSAL: f64 = 0.1;
-const REGEX: f64 = 0.25;
-const MAX_NAME_PATTERN: f64 = 128.0;
+pub(super) const TRAVERSAL: f64 = 0.1;
+pub(super) const REGEX: f64 = 0.25;
 
 /// The message of an estimate over its limit.
 pub fn excess(what: &str, cost: u64, limit: u64) -> String {
@@ -40,31 +38,31 @@ pub fn excess(what: &str, cost: u64, limit: u64) -> String {
 
 /// Bounds of a size or a cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Bounds {
-    min: u64,
-    max: u64,
+pub(super) struct Bounds {
+    pub(super) min: u64,
+    pub(super) max: u64,
 }
 
 impl Bounds {
-    const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
+    pub(super) const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
 
-    fn fixed(value: u64) -> Self {
+    pub(super) fn fixed(value: u64) -> Self {
         Self { min: value, max: value }
     }
 
-    fn add(self, other: Self) -> Self {
+    pub(super) fn add(self, other: Self) -> Self {
         Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
     }
 
-    fn multiply(self, other: Self) -> Self {
+    pub(super) fn multiply(self, other: Self) -> Self {
         Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
     }
 
-    fn scale(self, factor: f64) -> Self {
+    pub(super) fn scale(self, factor: f64) -> Self {
         Self { min: scale(self.min, factor), max: scale(self.max, factor) }
     }
 
-    fn union(self, other: Self) -> Self {
+    pub(super) fn union(self, other: Self) -> Self {
         Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 }
@@ -93,7 +91,7 @@ struct EntrySize {
 /// It is a Go slice with all that brings: two steps added to one path may share their place, and then
 /// the later one is what both say. The estimate of keys in two-variable comprehensions is such a case.
 #[derive(Clone, Debug, Default)]
-struct Path {
+pub(super) struct Path {
     steps: Rc<RefCell<Vec<String>>>,
     length: usize,
 }
@@ -116,7 +114,7 @@ impl Path {
         Self { steps, length: self.length + 1 }
     }
 
-    fn steps(&self) -> Vec<String> {
+    pub(super) fn steps(&self) -> Vec<String> {
         self.steps.borrow()[..self.length].to_vec()
     }
 }
@@ -141,8 +139,8 @@ pub fn estimate(checked: &Checked, root: &DeclType) -> u64 {
     coster.cost(&checked.root).max
 }
 
-struct Coster<'a> {
-    checked: &'a Checked,
+pub(super) struct Coster<'a> {
+    pub(super) checked: &'a Checked,
     root: &'a DeclType,
     paths: HashMap<usize, Path>,
     locals: BTreeMap<String, Vec<Local>>,
@@ -151,16 +149,16 @@ struct Coster<'a> {
 }
 
 /// The argument of a call as estimates see it.
-struct Node<'e> {
-    expr: &'e Expr,
-    path: Path,
-    size: Option<Bounds>,
+pub(super) struct Node<'e> {
+    pub(super) expr: &'e Expr,
+    pub(super) path: Path,
+    pub(super) size: Option<Bounds>,
 }
 
 /// An estimate of a call, with the size of its result where that is known.
-struct Estimate {
-    cost: Bounds,
-    size: Option<Bounds>,
+pub(super) struct Estimate {
+    pub(super) cost: Bounds,
+    pub(super) size: Option<Bounds>,
 }
 
 impl Coster<'_> {
@@ -308,11 +306,11 @@ impl Coster<'_> {
         self.paths.get(&expr.id).cloned().unwrap_or_default()
     }
 
-    fn declared_size(&self, path: &Path) -> Option<Bounds> {
+    pub(super) fn declared_size(&self, path: &Path) -> Option<Bounds> {
         self.size_at(&path.steps())
     }
 
-    fn size_at(&self, steps: &[String]) -> Option<Bounds> {
+    pub(super) fn size_at(&self, steps: &[String]) -> Option<Bounds> {
         if steps.is_empty() {
             return None;
         }
@@ -498,140 +496,6 @@ impl Coster<'_> {
             _ => None,
         }
     }
-
-    /// The size of an argument as upstream's estimator sees it, which looks at the schema once more.
-    fn argument_size(&self, node: &Node<'_>) -> Bounds {
-        node.size.or_else(|| self.declared_size(&node.path)).unwrap_or(Bounds::UNKNOWN)
-    }
-
-    fn kubernetes(
-        &mut self,
-        function: &str,
-        overload: &str,
-        target: Option<&Node<'_>>,
-        args: &[Node<'_>],
-    ) -> Option<Estimate> {
-        if let Some(factor) = library::sets_factor(overload) {
-            let [left, right] = args else { return None };
-            let pairs = self.argument_size(left).multiply(self.argument_size(right));
-            return Some(Estimate { cost: pairs.scale(factor as f64).add(Bounds::fixed(1)), size: None });
-        }
-        let plain = |cost: Bounds| Some(Estimate { cost, size: None });
-        let sized = |cost: Bounds, size: Bounds| Some(Estimate { cost, size: Some(size) });
-        let first = args.first().map(|arg| self.argument_size(arg));
-        let receiver = target.map(|target| self.argument_size(target));
-        match function {
-            "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
-                let target = target?;
-                plain(self.list_traversal(target, receiver?))
-            }
-            "url" => sized(first?.scale(TRAVERSAL), first?),
-            "lowerAscii" | "upperAscii" | "substring" | "trim" => sized(receiver?.scale(TRAVERSAL), receiver?),
-            "replace" => {
-                let with = args.get(1).map(|arg| self.argument_size(arg))?;
-                sized(receiver?.scale(2.0 * TRAVERSAL), replaced_size(receiver?, first?, with))
-            }
-            "split" => {
-                let mut max = receiver?.max;
-                if let Some(Kind::Literal(Literal::Int(limit))) = args.get(1).map(|arg| &arg.expr.kind) {
-                    max = *limit as u64;
-                }
-                sized(receiver?.scale(2.0 * TRAVERSAL), Bounds { min: 0, max })
-            }
-            "join" => {
-                let size = self.joined_size(target?, receiver?, first);
-                sized(size.scale(TRAVERSAL), size)
-            }
-            "find" | "findAll" => {
-                let text = receiver?.add(Bounds::fixed(1)).scale(TRAVERSAL);
-                sized(text.multiply(first?.scale(REGEX)), Bounds { min: 0, max: receiver?.max })
-            }
-            "ip" if overload == "cidr_ip" => plain(Bounds::fixed(1)),
-            "cidr" | "isIP" | "isCIDR" | "ip" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
-                plain(first?.scale(TRAVERSAL))
-            }
-            "ip.isCanonical" => plain(first?.scale(2.0 * TRAVERSAL)),
-            "containsIP" | "containsCIDR" => plain(contained_cost(function, overload, first?)),
-            "validate" => plain(first?.scale(TRAVERSAL).scale(MAX_NAME_PATTERN * REGEX)),
-            "masked"
-            | "prefixLength"
-            | "family"
-            | "isUnspecified"
-            | "isLoopback"
-            | "isLinkLocalMulticast"
-            | "isLinkLocalUnicast"
-            | "isGlobalUnicast"
-            | "format.named"
-            | "sign"
-            | "asInteger"
-            | "isInteger"
-            | "asApproximateFloat"
-            | "isGreaterThan"
-            | "isLessThan"
-            | "compareTo"
-            | "add"
-            | "sub"
-            | "major"
-            | "minor"
-            | "patch"
-            | "getScheme"
-            | "getHostname"
-            | "getHost"
-            | "getPort"
-            | "getEscapedPath"
-            | "getQuery" => plain(Bounds::fixed(1)),
-            "_==_" => self.opaque_equality(args),
-            _ => None,
-        }
-    }
-
-    fn opaque_equality(&self, args: &[Node<'_>]) -> Option<Estimate> {
-        let [left, right] = args else { return None };
-        let kind = self.checked.type_of(left.expr);
-        if kind != self.checked.type_of(right.expr) {
-            return None;
-        }
-        let cost = match kind.name() {
-            "net.IP" | "net.CIDR" | "kubernetes.Quantity" | "kubernetes.Semver" => Bounds::fixed(1),
-            "kubernetes.NamedFormat" => Bounds { min: 1, max: 64 }.scale(TRAVERSAL),
-            "kubernetes.URL" => {
-                let max = right.size.map_or(1, |size| size.max);
-                Bounds { min: 1, max }.scale(TRAVERSAL)
-            }
-            _ => return None,
-        };
-        Some(Estimate { cost, size: None })
-    }
-
-    /// The items of a list argument: their type, and their declared size where the path is known.
-    fn item_size(&self, list: &Node<'_>) -> Option<(Type, Bounds)> {
-        let Type::List(items) = self.checked.type_of(list.expr) else { return None };
-        let mut steps = list.path.steps();
-        let size = if steps.is_empty() {
-            None
-        } else {
-            steps.push("@items".to_owned());
-            self.size_at(&steps)
-        };
-        Some(((**items).clone(), size.unwrap_or(Bounds::UNKNOWN)))
-    }
-
-    fn list_traversal(&self, target: &Node<'_>, size: Bounds) -> Bounds {
-        match self.item_size(target) {
-            Some((Type::Text | Type::Bytes, item)) => size.multiply(Bounds::fixed(1).add(item.scale(TRAVERSAL))),
-            Some(_) => size.multiply(Bounds::fixed(1)),
-            None => size.scale(TRAVERSAL),
-        }
-    }
-
-    fn joined_size(&self, target: &Node<'_>, list: Bounds, separator: Option<Bounds>) -> Bounds {
-        let mut size = self.item_size(target).map_or(Bounds::default(), |(_, item)| list.multiply(item));
-        if let Some(separator) = separator {
-            let count = Bounds { min: list.min.saturating_sub(1), max: list.max.saturating_sub(1) };
-            size = size.add(separator.multiply(count));
-        }
-        size
-    }
 }
 
 fn union_entries(left: EntrySize, right: EntrySize) -> EntrySize {
@@ -663,37 +527,4 @@ fn literal_size(expr: &Expr) -> Option<Bounds> {
         _ => return None,
     };
     Some(Bounds::fixed(size as u64))
-}
-
-fn contained_cost(function: &str, overload: &str, arg: Bounds) -> Bounds {
-    let address = Bounds { min: 4, max: 16 };
-    let mut cost = address.add(address).scale(TRAVERSAL);
-    if function == "containsCIDR" {
-        cost = cost.add(address.scale(TRAVERSAL)).add(Bounds::fixed(1));
-    }
-    if overload.ends_with("_string") {
-        cost = cost.add(arg.scale(TRAVERSAL));
-    }
-    cost
-}
-
-fn replaced_size(text: Bounds, from: Bounds, to: Bounds) -> Bounds {
-    let (mut count, mut kept) = (Bounds::default(), Bounds::default());
-    if from.min == 0 {
-        count.max = text.max.saturating_add(1);
-        kept.max = text.max;
-    } else if to.max <= from.min {
-        kept.max = text.max;
-    } else {
-        count.max = (text.max as f64 / from.min as f64).ceil() as u64;
-    }
-    if from.max == 0 {
-        count.min = text.min.saturating_add(1);
-        kept.min = text.min;
-    } else if from.max <= to.min {
-        kept.min = text.min;
-    } else {
-        count.min = (text.min as f64 / from.max as f64).ceil() as u64;
-    }
-    count.multiply(to).add(kept)
 }

@@ -89,6 +89,7 @@ impl<'p, 'a> Run<'p, 'a> {
                 value
             }
             Plan::Test(attribute) => self.test(attribute),
+            Plan::TestBranch(attribute) => self.test_branch(attribute),
             Plan::And(left, right) => self.logical(left, right, false),
             Plan::Or(left, right) => self.logical(left, right, true),
             Plan::Equal { left, right, negated } => self.equal(left, right, *negated),
@@ -125,7 +126,9 @@ impl<'p, 'a> Run<'p, 'a> {
         self.charge(library::equality_cost(&left, &right, negated))?;
         match fault {
             Some(fault) => Err(fault),
-            None => Ok(Val::Bool(left.equal(&right)? != negated)),
+            // What cannot be compared is not equal.
+            None if negated => Ok(Val::Bool(!matches!(left.equal(&right), Ok(true)))),
+            None => left.equal(&right).map(Val::Bool),
         }
     }
 

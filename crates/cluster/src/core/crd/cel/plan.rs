@@ -21,6 +21,8 @@ pub enum Plan {
     Attribute(Attribute),
     /// `has(…)`: the last qualifier is only looked for.
     Test(Attribute),
+    /// `has(…)` as a branch of `?:`.
+    TestBranch(Attribute),
     And(Box<Plan>, Box<Plan>),
     Or(Box<Plan>, Box<Plan>),
     Equal {
@@ -202,7 +204,14 @@ impl Planner<'_> {
         match (function, planned.len()) {
             ("_&&_" | "_||_" | "_==_" | "_!=_", 2) => Ok(binary(function, planned)),
             ("_?_:_", 3) => Ok(choice(planned)),
-            ("_[_]" | "_[?_]" | "_?._", 2) => Ok(index(planned, function != "_[_]")),
+            ("_[_]" | "_[?_]" | "_?._", 2) => {
+                let kind = match &planned[1] {
+                    Plan::Const(Val::List(_)) => "*types.baseList",
+                    Plan::Const(Val::Map(_)) => "*types.baseMap",
+                    _ => return Ok(index(planned, function != "_[_]")),
+                };
+                Err(format!("invalid qualifier type: {kind}"))
+            }
             ("or" | "orValue", 2) => Ok(binary(function, planned)),
             ("@in", 2) if overload == "in_list" => Ok(membership(overload, planned)),
             (name, 1) if CONVERSIONS.contains(&name) => convert(function, overload, planned),
@@ -263,8 +272,12 @@ fn choice(args: Vec<Plan>) -> Plan {
     let mut args = args.into_iter();
     let mut next = || args.next().unwrap_or(Plan::Const(Val::Null));
     let condition = Box::new(next());
-    let truthy = Box::new(into_attribute(next()));
-    let falsy = Box::new(into_attribute(next()));
+    let branch = |plan: Plan| match plan {
+        Plan::Test(attribute) => Plan::TestBranch(attribute),
+        other => other,
+    };
+    let truthy = Box::new(into_attribute(branch(next())));
+    let falsy = Box::new(into_attribute(branch(next())));
     Plan::Attribute(Attribute { base: Base::Choice { condition, truthy, falsy }, qualifiers: Vec::new() })
 }
 

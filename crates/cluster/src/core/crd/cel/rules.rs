@@ -10,12 +10,14 @@ use serde_json::Value;
 
 use super::check::{self, Checked};
 use super::cost;
+use super::data::from_data;
 use super::decl::{DeclType, escape};
 use super::eval::{self, Variables};
 use super::parser;
+use super::place::{Place, Ratchet, join};
 use super::plan::{self, Plan};
 use super::types::Type;
-use super::value::{Fault, Outcome, Val, from_data};
+use super::value::{Fault, Outcome, Val};
 use crate::core::crd::correlate::{Correlation, MapList};
 use crate::core::crd::field_path::{self, Arrays};
 use crate::core::crd::structural::{Rule, Schema};
@@ -290,19 +292,17 @@ impl Validator {
             if compiled.uses_old_self && old.is_none() && !optional {
                 continue;
             }
-            let variables = if transition {
-                variables(&this, &old_value, optional)
-            } else {
-                Variables { this: this.clone(), old: None }
-            };
-            let (outcome, cost) = eval::run(program, variables.clone());
+            // Messages always see the plain old value, as upstream has it.
+            let plain = Variables { this: this.clone(), old: old_value.clone().filter(|_| transition) };
+            let seen = if transition { variables(&this, &old_value, optional) } else { plain.clone() };
+            let (outcome, cost) = eval::run(program, seen);
             if !spend(budget, cost) {
                 errors.push(invalid(OUT_OF_BUDGET.to_owned()));
                 return;
             }
             match outcome {
                 Ok(Val::Bool(true)) => {}
-                Ok(_) => self.failed(place, rule, compiled, variables, ratchet, budget, errors),
+                Ok(_) => self.failed(place, rule, compiled, plain, ratchet, budget, errors),
                 Err(fault) => {
                     let (detail, fatal) = fault_detail(&fault, rule);
                     errors.push(invalid(detail));
@@ -445,60 +445,6 @@ fn message(
         }
         _ => Ok(None),
     }
-}
-
-/// Old and new beside each other on the way down; below what does not correlate, the last that did.
-#[derive(Clone, Copy)]
-struct Ratchet<'a> {
-    current: Option<Correlation<'a>>,
-    parent: Option<Correlation<'a>>,
-}
-
-impl<'a> Ratchet<'a> {
-    fn holds(self) -> bool {
-        self.current.or(self.parent).is_some_and(|pair| pair.unchanged())
-    }
-
-    fn key(self, name: &str) -> Self {
-        let Some(current) = self.current else { return self };
-        if self.parent.is_none() && matches!(name, "apiVersion" | "kind") {
-            return Self { current: None, parent: None };
-        }
-        Self { current: current.key(name), parent: Some(current) }
-    }
-
-    fn index(self, index: usize) -> Self {
-        let Some(current) = self.current else { return self };
-        Self { current: current.index(index), parent: Some(current) }
-    }
-}
-
-/// Where a value stands, rendered only for failures.
-enum Place<'a> {
-    Root(&'a Path),
-    Child(&'a Place<'a>, &'a str),
-    Key(&'a Place<'a>, &'a str),
-    Index(&'a Place<'a>, usize),
-}
-
-impl Place<'_> {
-    fn text(&self) -> String {
-        let text = self.bare();
-        if text.is_empty() { super::super::validate::NO_PATH.to_owned() } else { text }
-    }
-
-    fn bare(&self) -> String {
-        match self {
-            Self::Root(path) => path.to_string(),
-            Self::Child(parent, name) => join(&parent.bare(), name),
-            Self::Key(parent, name) => format!("{}[{name}]", parent.bare()),
-            Self::Index(parent, index) => format!("{}[{index}]", parent.bare()),
-        }
-    }
-}
-
-fn join(parent: &str, below: &str) -> String {
-    if parent.is_empty() { below.to_owned() } else { format!("{parent}.{below}") }
 }
 
 fn has_rules(schema: &Schema) -> bool {

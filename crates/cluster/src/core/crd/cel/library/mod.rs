@@ -113,9 +113,8 @@ fn is_zero(value: &Val<'_>) -> bool {
         Val::List(list) => list.kind == super::value::ListKind::Plain && list.is_empty(),
         Val::Map(map) => matches!(map, Map::Built(_)) && map.is_empty(),
         Val::Duration(nanoseconds) => *nanoseconds == 0,
-        Val::Timestamp(_) => false,
-        Val::Optional(inner) => inner.as_ref().is_none_or(|inner| is_zero(inner)),
-        Val::Type(_) | Val::Opaque(_) | Val::Preserved(_) => false,
+        Val::Timestamp(moment) => moment.seconds == -62_135_596_800 && moment.nanoseconds == 0,
+        Val::Type(_) | Val::Optional(_) | Val::Opaque(_) | Val::Preserved(_) => false,
     }
 }
 

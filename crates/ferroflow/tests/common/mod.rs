@@ -1,0 +1,84 @@
+//! The binary, as a person runs it.
+
+#![allow(dead_code, reason = "each suite uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A data directory, and what is run on it. Whatever still runs at the end is killed.
+pub struct Bench {
+    _root: TempDir,
+    pub data: PathBuf,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Bench {
+    /// An empty place.
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let data = root.path().join("data");
+        Self { _root: root, data }
+    }
+
+    /// A command on the data directory, not started yet.
+    pub fn command(&self, words: &[&str]) -> Command {
+        command(&self.data, words)
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, words: &[&str]) -> Ended {
+        let Output { status, stdout, stderr } = self.command(words).output().expect("the binary runs");
+        Ended {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8(stdout).expect("output is text"),
+            stderr: String::from_utf8(stderr).expect("output is text"),
+        }
+    }
+
+    /// Starts a server in the background, without a node.
+    pub fn up(&self) -> Ended {
+        self.run(&["up", "--detach", "--port", "0", "--http-port", "0", "--parts", "control"])
+    }
+
+    /// What `status -o json` says.
+    pub fn status(&self) -> serde_json::Value {
+        let ended = self.run(&["status", "-o", "json"]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        serde_json::from_str(&ended.stdout).expect("status is JSON")
+    }
+
+    /// The process of the running server, as its record says.
+    pub fn process(&self) -> Option<i32> {
+        let record = std::fs::read(self.data.join("server.json")).ok()?;
+        let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
+        i32::try_from(record["pid"].as_i64()?).ok()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // A test that failed leaves no server behind.
+        let _ = self.command(&["down"]).stderr(Stdio::null()).status();
+    }
+}
+
+/// A command on a data directory.
+pub fn command(data: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
+    command.arg("--data-dir").arg(data).args(words);
+    command.env_remove("FERROFLOW_DATA_DIR").env_remove("KUBECONFIG").env_remove("FERROFLOW_LOG");
+    command.stdin(Stdio::null());
+    command
+}
