@@ -7,9 +7,12 @@ need_all
 with_uv
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-ferroflow="${CARGO_TARGET_DIR:-target}/release/ferroflow"
-say "Building ferroflow"
-cargo build --quiet --release --package ferroflow
+# FERROFLOW_BINARY names a binary that is built already.
+ferroflow="${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-target}/release/ferroflow}"
+if [ -z "${FERROFLOW_BINARY:-}" ]; then
+    say "Building ferroflow"
+    cargo build --quiet --release --package ferroflow
+fi
 say "Fetching MNIST (once)"
 MNIST_DATA="$(examples/mnist/fetch_data.sh)"
 export MNIST_DATA

@@ -197,7 +197,7 @@ class Client:
                 connection.request(method, path, body=body, headers=self.headers(accept, more))
                 response = connection.getresponse()
                 return Reply(method, path, response.status, response.headers, response.read())
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
                 # An idle connection may have been closed; a fresh one is not tried twice.
                 connection.close()
                 self.local.connection = None

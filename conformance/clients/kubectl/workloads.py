@@ -72,7 +72,8 @@ def logs_are_printed_followed_and_cut(k):
 def exec_runs_a_command_and_hands_its_status_on(k):
     pod(k, "sleep 100")
     ready(k)
-    run(k, "exec", "one", "--", "sh", "-c", "echo out; echo err >&2").prints("out").complains("^err$")
+    # kubectl before 1.33 drops what comes before it has made its streams, so the command waits for it.
+    run(k, "exec", "-i", "one", "--", "sh", "-c", "read go; echo out; echo err >&2", stdin="go\n").prints("out").complains("^err$")
     run(k, "exec", "-i", "one", "--", "cat", stdin="through\n").prints("through")
     run(k, "exec", "one", "--", "sh", "-c", "exit 7", ok=7).complains("command terminated with exit code 7")
 
@@ -89,7 +90,7 @@ def run_makes_a_pod_and_attaches(k):
 def cp_carries_files(k, tmp="/tmp"):
     pod(k, "mkdir -p /tmp/conformance-cp-$$; sleep 100")
     ready(k)
-    folder = run(k, "exec", "one", "--", "mktemp", "-d").out.strip()
+    folder = run(k, "exec", "-i", "one", "--", "sh", "-c", "read go; mktemp -d", stdin="go\n").out.strip()
     run(k, "exec", "one", "--", "sh", "-c", f"echo content > {folder}/file")
     import tempfile
 
@@ -98,7 +99,7 @@ def cp_carries_files(k, tmp="/tmp"):
         with open(f"{local}/file", encoding="utf-8") as file:
             check(file.read() == "content\n", "another content")
         run(k, "cp", f"{local}/file", f"one:{folder}/back")
-    run(k, "exec", "one", "--", "cat", f"{folder}/back").prints("content")
+    run(k, "exec", "-i", "one", "--", "sh", "-c", f"read go; cat {folder}/back", stdin="go\n").prints("content")
     run(k, "exec", "one", "--", "rm", "-r", folder)
 
 

@@ -72,7 +72,7 @@ def open_dynamic(folder):
 def the_dynamic_client_finds_kinds_by_itself(k):
     with tempfile.TemporaryDirectory() as folder:
         api = open_dynamic(folder)
-        maps = api.resources.get(api_version="v1", kind="ConfigMap")
+        maps = api.resources.get(prefix="api", api_version="v1", kind="ConfigMap")
         maps.create(body={"metadata": {"name": "d"}, "data": {"k": "v"}}, namespace=k.ns)
         same(maps.get(name="d", namespace=k.ns).data.k, "v")
         maps.patch(name="d", namespace=k.ns, body={"data": {"k": "w"}}, content_type="application/merge-patch+json")
@@ -84,7 +84,7 @@ def the_dynamic_client_finds_kinds_by_itself(k):
 @case
 def the_dynamic_client_applies_on_the_server(k):
     with tempfile.TemporaryDirectory() as folder:
-        maps = open_dynamic(folder).resources.get(api_version="v1", kind="ConfigMap")
+        maps = open_dynamic(folder).resources.get(prefix="api", api_version="v1", kind="ConfigMap")
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "d"}, "data": {"k": "v"}}
         same(maps.server_side_apply(body=body, namespace=k.ns, field_manager="python").data.k, "v")
         body["data"] = {"l": "w"}

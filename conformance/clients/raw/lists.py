@@ -237,3 +237,16 @@ def a_collection_is_deleted_by_selector(k):
     reply = k.delete(path, query={"labelSelector": "color!=green,all"}).ok(200)
     same(reply["kind"], "ConfigMapList")
     same(chosen(k, "all"), ["b"])
+
+
+@case
+def events_are_selected_by_their_reporter_in_both_versions(k):
+    body = {
+        "metadata": {"name": "e"}, "regarding": {"namespace": k.ns, "name": "p"}, "eventTime": "2024-01-01T00:00:00.000000Z", "action": "Do",
+        "reason": "Test", "type": "Normal", "reportingController": "example.com/tester", "reportingInstance": "one",
+    }
+    k.post(k.url("events.k8s.io/v1", "events"), body).ok(201)
+    same(names(k.get(k.core("events"), {"fieldSelector": "source=example.com/tester"})), ["e"])
+    same(names(k.get(k.core("events"), {"fieldSelector": "reportingComponent=example.com/tester"})), ["e"])
+    same(names(k.get(k.url("events.k8s.io/v1", "events"), {"fieldSelector": "reportingController=example.com/tester"})), ["e"])
+    same(names(k.get(k.url("events.k8s.io/v1", "events"), {"fieldSelector": "regarding.name=p"})), ["e"])

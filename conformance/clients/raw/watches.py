@@ -103,8 +103,8 @@ def the_path_of_an_object_is_not_watched(k):
 def the_legacy_watch_paths_are_served(k):
     since = revision(k)
     path = k.core("configmaps").replace("/api/v1/", "/api/v1/watch/")
-    with k.watch(path, resourceVersion=since) as watch:
-        k.config_map("a")
+    with k.watch(path, labelSelector="mine", resourceVersion=since) as watch:
+        k.config_map("a", labels={"mine": ""})
         same(seen(watch.take(1)), [("ADDED", "a")])
 
 

@@ -15,6 +15,7 @@ use super::{
     body::{Body, BodyError},
     options::{self, Options, VersionMatch},
     view::{ListMeta, View},
+    write,
 };
 use crate::{
     core::{
@@ -82,10 +83,8 @@ impl Selection {
         if self.fields.is_empty() {
             return true;
         }
-        match serde_json::from_slice(&entry.json) {
-            Ok(object) => self.fields.matches(&self.served.resource, &object),
-            Err(_) => false,
-        }
+        // A field is named as the version of the request names it.
+        write::parse(&self.served, entry).is_ok_and(|object| self.fields.matches(&self.served.resource, &object))
     }
 }
 

@@ -240,6 +240,7 @@ fn billion_laughs() -> Vec<u8> {
     text.into_bytes()
 }
 
+/// Rows with a 500 are what a kube-apiserver 1.34 answers, word for word; it blames itself there.
 #[tokio::test]
 async fn patches_that_make_no_sense_are_refused() {
     let mut target = Target::start().await;
@@ -273,16 +274,16 @@ async fn patches_that_make_no_sense_are_refused() {
         ("application/merge-patch+json", b"null".to_vec(), Answer),
         ("application/merge-patch+json", br#"{"metadata":null}"#.to_vec(), Refusal),
         ("application/merge-patch+json", br#"{"kind":"Pod"}"#.to_vec(), Refusal),
-        ("application/strategic-merge-patch+json", br#"{"metadata":{"$patch":"nonsense"}}"#.to_vec(), Refusal),
+        ("application/strategic-merge-patch+json", br#"{"metadata":{"$patch":"nonsense"}}"#.to_vec(), Code(500)),
         (
             "application/strategic-merge-patch+json",
             br#"{"metadata":{"ownerReferences":[{"$patch":"delete"}]}}"#.to_vec(),
-            Refusal,
+            Code(200),
         ),
         (
             "application/strategic-merge-patch+json",
             br#"{"metadata":{"$setElementOrder/ownerReferences":3}}"#.to_vec(),
-            Refusal,
+            Code(500),
         ),
         ("application/strategic-merge-patch+json", br#"{"metadata":{"$retainKeys":3}}"#.to_vec(), Refusal),
         ("application/apply-patch+yaml", b"[".to_vec(), Code(400)),
@@ -291,7 +292,7 @@ async fn patches_that_make_no_sense_are_refused() {
         (
             "application/apply-patch+yaml",
             b"kind: ConfigMap\napiVersion: v1\nmetadata: {name: one}\nnone: 1".to_vec(),
-            Refusal,
+            Code(500),
         ),
         ("application/apply-patch+cbor", b"\xd9\xd9\xf7\xa0".to_vec(), Code(415)),
         ("application/json", b"{}".to_vec(), Code(415)),

@@ -24,6 +24,8 @@ use crate::{
 
 /// Set for a detached server: the descriptor of the pipe on which its parent waits for a line.
 const READY_FD: &str = "FERROFLOW_READY_FD";
+/// As deep as Kubernetes lets a CEL expression nest, with room; only what is used takes memory.
+const STACK_BYTES: usize = 16 << 20;
 /// Tasks have this long to end; what they have acknowledged is on disk anyhow.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -35,7 +37,11 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     raise_file_limit();
     // At least four, so that a worker that waits for a lock or a slow disk does not hold up the others.
     let workers = std::thread::available_parallelism().map_or(4, |cores| cores.get().max(4));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build();
     let runtime = runtime.context("no threads can be made")?;
     runtime.block_on(async {
         let group = Group::new();

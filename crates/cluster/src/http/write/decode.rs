@@ -66,7 +66,19 @@ pub fn value(body: &Bytes, format: Format) -> Outcome<Value> {
 pub fn yaml(body: &[u8]) -> Outcome<Value> {
     let text = std::str::from_utf8(body).map_err(|_| Failure::bad_request("the body is not UTF-8"))?;
     serde_saphyr::from_str(text)
-        .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {error}")))
+        .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {}", yaml_fault(&error))))
+}
+
+/// A fault of YAML in one line; a key that is there twice is told in the words that clients look for.
+fn yaml_fault(error: &serde_saphyr::Error) -> String {
+    let error = error.without_snippet();
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => {
+            let key = key.as_deref().unwrap_or_default();
+            format!("yaml: unmarshal errors:\n  line {}: key {key:?} already set in map", location.line())
+        }
+        error => format!("yaml: {error}"),
+    }
 }
 
 /// Reads a body as an object of `served`; strict faults of fields are refused or told as `warnings`.
