@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     core::{
+        kinds::versions,
         resource::{self, Resource, ResourceRef},
         schema::{NodeId, Table},
     },
@@ -35,8 +36,7 @@ pub enum Rules {
 
 impl Served {
     fn builtin(resource: ResourceRef) -> Self {
-        // Events of both groups are stored as those of the core group.
-        let stored_version = if resource.storage == "events" { "v1".to_owned() } else { resource.api_version() };
+        let stored_version = versions::stored(&resource);
         Self { resource, rules: Rules::Builtin, stored_version }
     }
 

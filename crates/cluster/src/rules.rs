@@ -11,7 +11,7 @@ use crate::{
         apply::ResetFields,
         crd::{self, CompiledVersion, definition},
         field::ErrorList,
-        kinds::{self, Context, small},
+        kinds::{self, Context, versions},
         schema::{NodeId, Table},
         table::CrdColumns,
     },
@@ -63,22 +63,22 @@ impl Served {
         self.resource.kind == "CustomResourceDefinition" && self.resource.group == "apiextensions.k8s.io"
     }
 
-    /// Rules of events are those of the stored form, whichever group the request names.
+    /// Rules of a built-in kind are those of the stored form, whichever version the request names.
     fn core_form<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
-        if self.resource.group == "events.k8s.io" {
-            Cow::Owned(small::event_to_core(object))
-        } else {
+        if self.is_stored_version() {
             Cow::Borrowed(object)
+        } else {
+            Cow::Owned(versions::to_stored(&self.resource, object))
         }
     }
 
     fn in_core_form(&self, object: &mut Value, change: impl FnOnce(&mut Value)) {
-        if self.resource.group != "events.k8s.io" {
+        if self.is_stored_version() {
             return change(object);
         }
-        let mut stored = small::event_to_core(object);
+        let mut stored = versions::to_stored(&self.resource, object);
         change(&mut stored);
-        *object = small::event_from_core(&stored);
+        *object = versions::from_stored(&self.resource, &stored);
     }
 
     /// Fields that a write through `subresource` cannot own.

@@ -26,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "apis__apps__v1",
     "apis__authentication.k8s.io__v1",
     "apis__authorization.k8s.io__v1",
+    "apis__autoscaling__v1",
     "apis__autoscaling__v2",
     "apis__batch__v1",
     "apis__certificates.k8s.io__v1",

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     core::{
-        kinds::small,
+        kinds::versions,
         status::{Failure, Outcome},
         table::{self, Headers, IncludeObject},
     },
@@ -98,7 +98,7 @@ impl View {
             return object;
         }
         match &self.served.rules {
-            Rules::Builtin => small::event_from_core(&object),
+            Rules::Builtin => versions::from_stored(&self.served.resource, &object),
             Rules::Custom(_) => {
                 object["apiVersion"] = self.served.resource.api_version().into();
                 object

@@ -9,6 +9,7 @@
 pub mod address;
 pub mod admission_policies;
 pub mod apps;
+pub mod autoscaler;
 pub mod budget;
 pub mod certificates;
 pub mod config;
@@ -37,6 +38,7 @@ pub mod storage_claims;
 pub mod strategy;
 pub mod table;
 pub mod value;
+pub mod versions;
 pub mod volumes;
 pub mod webhooks;
 

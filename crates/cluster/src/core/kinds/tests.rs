@@ -30,7 +30,7 @@ fn row_of(case: &Value) -> ResourceRef {
 fn decoded(resource: &Resource, object: &Value) -> Value {
     let mut object = object.clone();
     normalize(resource, &mut object);
-    if resource.group == "events.k8s.io" { small::event_to_core(&object) } else { object }
+    versions::to_stored(resource, &object)
 }
 
 fn normalize(resource: &Resource, object: &mut Value) {
@@ -42,7 +42,7 @@ fn normalize(resource: &Resource, object: &mut Value) {
 
 /// The object as a client reads it.
 fn shown(resource: &Resource, object: Value) -> Value {
-    let mut object = if resource.group == "events.k8s.io" { small::event_from_core(&object) } else { object };
+    let mut object = versions::from_stored(resource, &object);
     normalize(resource, &mut object);
     object
 }
@@ -277,6 +277,8 @@ fn run_all(resource: &Resource, given: &Value, old: &Value) {
     let _ = scaling::apply_scale(&mut given.clone(), old);
     let _ = small::event_to_core(given);
     let _ = small::event_from_core(given);
+    let _ = autoscaler::to_v1(given);
+    let _ = autoscaler::from_v1(given);
 }
 
 #[test]

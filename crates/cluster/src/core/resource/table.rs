@@ -224,6 +224,7 @@ const GROUPS: &[(&str, &str, &[Row])] = &[
     ("authentication.k8s.io", "v1", AUTHENTICATION),
     ("authorization.k8s.io", "v1", AUTHORIZATION),
     ("autoscaling", "v2", AUTOSCALING),
+    ("autoscaling", "v1", AUTOSCALING),
     ("batch", "v1", BATCH),
     ("certificates.k8s.io", "v1", CERTIFICATES),
     ("networking.k8s.io", "v1", NETWORKING),

@@ -161,7 +161,8 @@ fn check_kind(served: &Served, object: &mut Value, body: &Bytes) -> Outcome<()> 
     for field in ["apiVersion", "kind"] {
         if let Some(found) = fields.get(field).and_then(not_a_string) {
             let text = format!("cannot unmarshal {found} into Go struct field .{field} of type string");
-            return Err(Failure::bad_request(format!("couldn't get version/kind; json parse error: json: {text}")));
+            let why = format!("couldn't get version/kind; json parse error: json: {text}");
+            return Err(Failure::bad_request(fields::decode_error("", "", &row.kind, &why, body)));
         }
     }
     let sent_version = fields.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();

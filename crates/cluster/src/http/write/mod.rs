@@ -23,7 +23,7 @@ use super::{
 use crate::{
     core::{
         apply,
-        kinds::{self, small},
+        kinds::{self, versions},
         status::{Failure, Outcome},
     },
     registry::{Rules, Served},
@@ -193,7 +193,7 @@ pub fn parse(served: &Served, entry: &Entry) -> Outcome<Value> {
         return Ok(object);
     }
     Ok(match &served.rules {
-        Rules::Builtin => small::event_from_core(&object),
+        Rules::Builtin => versions::from_stored(&served.resource, &object),
         Rules::Custom(_) => with_version(object, &served.resource.api_version()),
     })
 }
@@ -203,7 +203,7 @@ fn stored_form(served: &Served, object: Value) -> Value {
         return object;
     }
     match &served.rules {
-        Rules::Builtin => small::event_to_core(&object),
+        Rules::Builtin => versions::to_stored(&served.resource, &object),
         Rules::Custom(_) => with_version(object, &served.stored_version),
     }
 }
