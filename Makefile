@@ -1,4 +1,4 @@
-.PHONY: build demo test lint fmt bench oracle conformance reference
+.PHONY: build demo test lint fmt bench fuzz oracle conformance reference
 
 build:       ; cargo build --release --package ferroflow
 demo:        ; scripts/demo.sh
@@ -6,6 +6,7 @@ test:        ; scripts/test.sh
 lint:        ; cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings && cargo xtask tidy
 fmt:         ; cargo fmt
 bench:       ; benches/run.sh
+fuzz:        ; fuzz/run.sh
 oracle:      ; conformance/oracle.sh 100000
 conformance: ; conformance/official.sh all
 reference:   ; conformance/kubernetes/reference.sh

@@ -54,6 +54,7 @@ impl Form {
 /// Resources whose storage version is not the served one, for [`storage_version_hash`].
 const STORAGE_VERSIONS: &[(&str, &str, &str)] = &[
     ("apiextensions.k8s.io", "CustomResourceDefinition", "apiextensions.k8s.io/v1beta1/CustomResourceDefinition"),
+    ("autoscaling", "HorizontalPodAutoscaler", "autoscaling/v2/HorizontalPodAutoscaler"),
     ("events.k8s.io", "Event", "/v1/Event"),
     ("storage.k8s.io", "VolumeAttributesClass", "storage.k8s.io/v1beta1/VolumeAttributesClass"),
 ];

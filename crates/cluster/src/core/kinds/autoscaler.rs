@@ -193,7 +193,8 @@ pub fn to_v1(stored: &Value) -> Value {
     }
     if let Some(shown) = get_mut(&mut object, "status") {
         let used = items(status, "currentMetrics").iter().filter(|metric| is_processor(metric));
-        let used = used.map(|metric| at(metric, &["resource", "current", "averageUtilization"])).find(|used| !used.is_null());
+        let used =
+            used.map(|metric| at(metric, &["resource", "current", "averageUtilization"])).find(|used| !used.is_null());
         remove(shown, "currentMetrics");
         remove(shown, "conditions");
         super::value::default_to(shown, "currentReplicas", 0);
@@ -214,10 +215,8 @@ pub fn from_v1(object: &Value) -> Value {
         let target = json!({"type": "Utilization", "averageUtilization": percent});
         json!({"type": "Resource", "resource": {"name": "cpu", "target": target}})
     };
-    let mut metrics: Vec<Value> = annotated_items(object, METRICS)
-        .iter()
-        .map(|metric| metric_from_v1(metric, |known| known.target))
-        .collect();
+    let mut metrics: Vec<Value> =
+        annotated_items(object, METRICS).iter().map(|metric| metric_from_v1(metric, |known| known.target)).collect();
     if !target.is_null() {
         metrics.push(processor(target.clone()));
     } else if metrics.is_empty() {

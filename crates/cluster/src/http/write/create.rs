@@ -97,7 +97,9 @@ async fn prepare(request: &Request<'_>, mut object: Value, warnings: &mut Vec<St
     served.prepare_create(&mut object, &request.kind_context(&request.user()));
     let errors = served.validate_create(&object);
     if !errors.is_empty() {
-        return Err(Failure::invalid(&resource.group, &resource.kind, meta::text(&object, "name"), &errors));
+        // A custom object may name another kind; the refusal names the one that was sent.
+        let kind = object["kind"].as_str().unwrap_or(&resource.kind);
+        return Err(Failure::invalid(&resource.group, kind, meta::text(&object, "name"), &errors));
     }
     warnings.extend(served.warnings(&object, None));
     request.check(Operation::Create, &object, None, warnings).await?;
