@@ -9,7 +9,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -388,11 +388,24 @@ impl Sandbox for ProcessSandbox {
         Box::pin(async move {
             self.rest().await?;
             let directory = self.directory.clone();
-            let removed = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&directory) {
+            let removed = tokio::task::spawn_blocking(move || match remove_all(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", directory, error)),
                 _ => Ok(()),
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })
     }
+}
+
+/// Times that a directory is emptied: a supervisor that ends may write a last file into it meanwhile.
+const REMOVALS: usize = 100;
+
+fn remove_all(directory: &Path) -> io::Result<()> {
+    for _ in 1..REMOVALS {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+    fs::remove_dir_all(directory)
 }

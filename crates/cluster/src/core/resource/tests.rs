@@ -156,7 +156,8 @@ fn both_event_resources_share_their_storage() {
 
 #[test]
 fn no_other_two_resources_share_their_storage() {
-    let is_alone = |row: &&ResourceRef| row.stored() && !["Event", "HorizontalPodAutoscaler"].contains(&row.kind.as_str());
+    let is_alone =
+        |row: &&ResourceRef| row.stored() && !["Event", "HorizontalPodAutoscaler"].contains(&row.kind.as_str());
     let mut prefixes: Vec<String> = builtin().iter().filter(is_alone).map(|row| row.storage.clone()).collect();
     prefixes.sort();
     let count = prefixes.len();
