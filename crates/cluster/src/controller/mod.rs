@@ -3,6 +3,7 @@
 //! One file a kind: it observes through caches, has `core` plan, and executes the plan.
 
 pub mod aggregation;
+pub mod compaction;
 pub mod crd;
 pub mod cronjob;
 pub mod daemonset;
@@ -52,6 +53,7 @@ pub fn start(cluster: &Cluster, which: Controllers) {
     let clock = &api.clock;
     let client = cluster.client(Identity::user("system:apiserver", &[ferroflow_platform::identity::MASTERS]));
     crd::register(api, client, clock.clone(), &cluster.group());
+    compaction::register(&cluster.group(), clock, api.store.clone());
     if which == Controllers::ServerOnly {
         return;
     }

@@ -17,7 +17,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -122,6 +125,8 @@ struct Inner {
     visible: watch::Sender<u64>,
     /// No change at or below this revision is known any more.
     start: u64,
+    /// No view older than this revision is given any more.
+    compacted: AtomicU64,
 }
 
 /// The store. Cheap to clone.
@@ -144,6 +149,7 @@ impl Store {
             pending: Mutex::new(Pending { revision, overlay: HashMap::new() }),
             visible: watch::Sender::new(revision),
             start: revision,
+            compacted: AtomicU64::new(0),
         });
         for Row { resource, key, revision, json } in rows {
             let entry = Arc::new(Entry::new(key.clone(), revision, json));
@@ -187,6 +193,10 @@ impl Store {
             return Ok(page(&objects.entries, range, current));
         };
         self.available(&objects, at, current)?;
+        let compacted = self.inner.compacted.load(Ordering::Relaxed);
+        if at < compacted {
+            return Err(Unavailable::Expired { oldest: compacted });
+        }
         let undone = objects.history.undone(at);
         if undone.is_empty() {
             return Ok(page(&objects.entries, range, at));
@@ -199,6 +209,11 @@ impl Store {
             };
         }
         Ok(page(&entries, range, at))
+    }
+
+    /// Gives up the views older than `revision`: lists of them are refused. Watches are not concerned.
+    pub fn compact(&self, revision: u64) {
+        self.inner.compacted.fetch_max(revision, Ordering::Relaxed);
     }
 
     /// The revision of what `objects` shows: a group becomes visible resource by resource, so that one

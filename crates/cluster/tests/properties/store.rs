@@ -182,6 +182,13 @@ async fn play(ops: Vec<Op>, page: usize) -> Result<(), TestCaseError> {
         check_old_view(&store, *revision, looked, page)?;
         check_watch(&store, *revision, looked, &model.live)?;
     }
+    store.compact(model.newest);
+    for (revision, looked) in &model.looks {
+        let range = ListRange { at: Some(*revision), ..ListRange::default() };
+        let is_given = store.list(RESOURCE, &range).is_ok();
+        prop_assert_eq!(is_given, *revision == model.newest, "views older than the compaction are gone");
+        check_watch(&store, *revision, looked, &model.live)?;
+    }
     Ok(())
 }
 

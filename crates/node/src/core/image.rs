@@ -33,6 +33,9 @@ pub struct Rule {
     /// What an image's CMD is: `args` or `command` of a container replaces it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
+    /// What stands on this host for programs of the image, by the path or name that a command says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, String>,
     /// The directory it runs in; relative to the file that the rule is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
@@ -177,9 +180,10 @@ pub fn command_line(rule: &Rule, command: &[String], args: &[String]) -> Result<
         (true, true) => &rule.cmd,
         (false, true) => &[],
     };
-    let line: Vec<String> = entrypoint.iter().chain(arguments).cloned().collect();
-    if line.is_empty() {
-        return Err("no command specified".to_owned());
+    let mut line: Vec<String> = entrypoint.iter().chain(arguments).cloned().collect();
+    let Some(program) = line.first_mut() else { return Err("no command specified".to_owned()) };
+    if let Some(other) = rule.programs.get(program) {
+        program.clone_from(other);
     }
     Ok(line)
 }
@@ -232,5 +236,17 @@ mod tests {
         assert_eq!(line("own", ""), "own");
         assert_eq!(line("own", "-b"), "own -b");
         assert!(command_line(&Rule::default(), &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_program_of_the_image_is_replaced_by_what_stands_for_it() {
+        let programs = BTreeMap::from([("/bin/sh".to_owned(), "/bin/bash".to_owned())]);
+        let rule = Rule { programs, ..Rule::default() };
+        let line = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            command_line(&rule, &words, &[]).unwrap().join(" ")
+        };
+        assert_eq!(line(&["/bin/sh", "-c", "/bin/sh"]), "/bin/bash -c /bin/sh");
+        assert_eq!(line(&["sh"]), "sh");
     }
 }
