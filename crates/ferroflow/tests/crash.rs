@@ -7,14 +7,13 @@ mod common;
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    process::{Child, Stdio},
+    net::TcpStream,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use common::Bench;
+use common::{Bench, Server};
 use ferroflow_testkit::ledger::Ledger;
 use serde_json::{Value, json};
 
@@ -24,29 +23,6 @@ const KEYS: u64 = 6;
 const PATH: &str = "/api/v1/namespaces/default/configmaps";
 /// A server that answers nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    token: String,
-}
-
-fn start(bench: &Bench) -> Server {
-    let mut command = bench.command(&["up", "--port", "0", "--http-port", "0", "--parts", "api"]);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut text = String::new();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    while !text.contains("ferroflow env") {
-        let line = lines.next().unwrap_or_else(|| panic!("the server did not start: {text}")).unwrap();
-        text.push_str(&line);
-    }
-    // Read on, so that the server never waits for a reader of its log.
-    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    let address = text.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
-    let address = address.split("kubeconfig").next().unwrap().parse().unwrap();
-    let token = std::fs::read_to_string(bench.data.join("admin.token")).unwrap().trim().to_owned();
-    Server { child, address, token }
-}
 
 /// A connection that sends one request after the other; any failure ends it.
 struct Connection {
@@ -136,7 +112,7 @@ fn every_acknowledged_write_survives_a_kill() {
     let mut ledger = Arc::new(Ledger::default());
     let mut writes = 0;
     for round in 0..KILLS {
-        let mut server = start(&bench);
+        let mut server = Server::start(&bench, "api");
         let (found, revision) = states(&server);
         let promise = ledger.promise();
         assert_eq!(ledger.broken(&promise, &found), Vec::<String>::new(), "after kill {round}");
@@ -154,8 +130,7 @@ fn every_acknowledged_write_survives_a_kill() {
         // Somewhere between the first write and a few hundred, different in each round.
         let goal = 1 + round * 37 % 120;
         while acknowledged.recv_timeout(PATIENCE).expect("the server acknowledges") < goal {}
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
+        server.kill();
         for writer in writers {
             writer.join().unwrap();
         }

@@ -1,11 +1,14 @@
 //! The binary, as a person runs it.
 
 #![allow(dead_code, reason = "each suite uses a part of it")]
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    thread,
 };
 
 use tempfile::TempDir;
@@ -71,6 +74,39 @@ impl Drop for Bench {
     fn drop(&mut self) {
         // A test that failed leaves no server behind.
         let _ = self.command(&["down"]).stderr(Stdio::null()).status();
+    }
+}
+
+/// A server in the foreground.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    pub token: String,
+}
+
+impl Server {
+    /// Starts a server and waits until it says that it is up.
+    pub fn start(bench: &Bench, parts: &str) -> Self {
+        let mut command = bench.command(&["up", "--port", "0", "--http-port", "0", "--parts", parts]);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut text = String::new();
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        while !text.contains("ferroflow env") {
+            let line = lines.next().unwrap_or_else(|| panic!("the server did not start: {text}"));
+            text.push_str(&line.expect("output is text"));
+        }
+        // Read on, so that the server never waits for a reader of its log.
+        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let address = text.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = address.and_then(|address| address.split("kubeconfig").next()).expect("the http address");
+        let token = std::fs::read_to_string(bench.data.join("admin.token")).expect("the token");
+        Self { child, address: address.parse().expect("an address"), token: token.trim().to_owned() }
+    }
+
+    /// Kills the server, which gets no chance to say or store anything.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("the server ends");
     }
 }
 

@@ -253,7 +253,10 @@ impl Sandbox for ProcessSandbox {
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {
-                Ok(Answer::Started(attempt)) => Ok(attempt),
+                Ok(Answer::Started(mut attempt)) => {
+                    records::fill_message(&self.directory, &mut attempt);
+                    Ok(attempt)
+                }
                 Ok(_) => Err(Error::Link { uid: self.uid.clone(), message: "unexpected answer".to_owned() }),
                 Err(Error::Refused(message)) => {
                     let now = self.shared.clock.now();

@@ -50,14 +50,10 @@ pub fn read(pod: &Path) -> Result<Vec<Attempt>, Error> {
         let paths = files.flatten().map(|entry| entry.path());
         // A record that the power cut in half is one of a run that never came to anything.
         let json = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-        attempts.extend(json.filter_map(|path| read_one(&path)));
+        attempts.extend(json.filter_map(|path| shim::read_record(&path)));
     }
     attempts.sort_by(|a, b| (&a.container, a.number).cmp(&(&b.container, b.number)));
     Ok(attempts)
-}
-
-fn read_one(path: &Path) -> Option<Attempt> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// Brings runs up to date that were read before `live` was asked for: one that is not alive has ended
@@ -67,7 +63,7 @@ pub fn settle(pod: &Path, mut attempts: Vec<Attempt>, live: &[Live], now: Timest
     for live in live {
         let is_known = |attempt: &Attempt| attempt.container == live.container && attempt.number == live.number;
         if !attempts.iter().any(is_known) {
-            attempts.extend(read_one(&shim::record_path(pod, &live.container, live.number)));
+            attempts.extend(shim::read_record(&shim::record_path(pod, &live.container, live.number)));
         }
     }
     let settled = attempts.into_iter().map(|attempt| {
@@ -77,7 +73,7 @@ pub fn settle(pod: &Path, mut attempts: Vec<Attempt>, live: &[Live], now: Timest
         } else {
             // The supervisor stores an exit before it forgets the run.
             let path = shim::record_path(pod, &attempt.container, attempt.number);
-            let again = read_one(&path).unwrap_or(attempt);
+            let again = shim::read_record(&path).unwrap_or(attempt);
             if again.exit.is_some() { again } else { lost(pod, again, now) }
         };
         fill_message(pod, &mut attempt);

@@ -29,7 +29,11 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
     make_directory(&home, mode)?;
     make_directory(&home.join("tmp"), 0o777)?;
     let message = records::message_file(pod, &launch.container, launch.number);
-    fs::File::create(&message)
+    // What is there already was written by this very run, which an agent that was killed has started.
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&message)
         .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o666)))
         .map_err(|error| Error::file("create", &message, error))?;
 

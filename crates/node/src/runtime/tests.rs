@@ -284,6 +284,20 @@ async fn a_killed_agent_leaves_pods_that_the_next_one_finds() {
 }
 
 #[tokio::test]
+async fn a_run_that_has_ended_is_not_run_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, sandbox, mut events) = open(dir.path()).await;
+    let launch = || shell("main", "echo once >> starts; printf bye > /dev/termination-log; exit 4");
+    sandbox.start(launch()).await.unwrap();
+    let first = exited(&mut events).await;
+    let second = sandbox.start(launch()).await.unwrap();
+    assert_eq!(second, first);
+    assert_eq!(second.exit.unwrap().message, "bye");
+    assert_eq!(std::fs::read_to_string(sandbox.directory().join("root/main/starts")).unwrap(), "once\n");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
 async fn containers_end_with_their_supervisor_and_are_called_lost() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, sandbox, mut events) = open(dir.path()).await;

@@ -233,6 +233,11 @@ pub fn log_path(pod: &Path, attempt: &Attempt) -> PathBuf {
     pod.join("logs").join(&attempt.container).join(format!("{}.log", attempt.number))
 }
 
+/// The record of a run; `None` where there is none, or the power cut it in half.
+pub fn read_record(path: &Path) -> Option<Attempt> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
 /// Stores the record of a run, whole or not at all.
 ///
 /// # Errors

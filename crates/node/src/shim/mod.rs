@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use child::open_terminal;
-pub use container::{Durability, log_path, record_path, write_record};
+pub use container::{Durability, log_path, read_record, record_path, write_record};
 pub use journal::rotated;
 
 /// The subcommand by which the binary runs as a supervisor.

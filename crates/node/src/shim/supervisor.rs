@@ -18,7 +18,7 @@ use rustix::{
 
 use super::{
     child::{self, Program, Streams},
-    container::{Container, Ended},
+    container::{Container, Ended, read_record, record_path},
     outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
     tree,
@@ -255,6 +255,11 @@ impl Supervisor {
             let attempt = running.start.attempt.clone();
             let same = attempt.number == start.attempt.number;
             return if same { Ok(Answer::Started(attempt)) } else { Err(format!("container {name:?} runs already")) };
+        }
+        // The last words of an agent that was killed may have come to their end since the next one looked.
+        let record = read_record(&record_path(&self.directory, &name, start.attempt.number));
+        if let Some(attempt) = record.filter(|attempt| attempt.exit.is_some()) {
+            return Ok(Answer::Started(attempt));
         }
         let watched = start.memory_limit_bytes.is_some();
         let container = Container::start(&self.directory, start, Timestamp::now())?;

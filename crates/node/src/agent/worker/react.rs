@@ -14,7 +14,7 @@ use crate::{
     core::{
         honour,
         plan::{Fault, Trouble},
-        record::Attempt,
+        record::{Attempt, ExitReason},
         spec, status,
     },
     runtime,
@@ -150,7 +150,7 @@ impl Worker {
         observed.stopping = None;
         observed.fault = None;
         self.failures.remove(name);
-        let failed = attempt.exit.clone();
+        let failed = attempt.exit.clone().filter(|exit| exit.reason == ExitReason::StartError);
         // Its exit may have come first.
         if !observed.attempts.iter().any(|one| one.number == number) {
             observed.attempts.push(attempt);
