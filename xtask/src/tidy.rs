@@ -180,6 +180,11 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
         let Some(name) = function_name(line.trim_start()) else { continue };
+        // A trait may only name a function, which then has no body to measure.
+        let opening = lines[start..].iter().find(|line| line.trim_end().ends_with(['{', '}', ';']));
+        if opening.is_none_or(|line| line.trim_end().ends_with(';')) {
+            continue;
+        }
         let end = lines[start..].iter().position(|line| {
             line.len() > indent && line.starts_with(&" ".repeat(indent)) && line[indent..].trim_end() == "}"
         });
@@ -246,5 +251,7 @@ mod tests {
     fn functions_are_measured_by_their_closing_brace() {
         let text = "impl X {\n    pub async fn a(&self) {\n        if x {\n        }\n    }\n}\nfn b() {\n}\n";
         assert_eq!(functions(text), [("a".to_owned(), 4), ("b".to_owned(), 2)]);
+        let text = "trait X {\n    fn a(\n        &self,\n    ) -> u8;\n    fn b(&self) {\n    }\n}\n";
+        assert_eq!(functions(text), [("b".to_owned(), 2)]);
     }
 }

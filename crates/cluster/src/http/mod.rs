@@ -1,7 +1,7 @@
 //! One generic REST handler over the table of resources.
 //!
 //! `server` takes a request apart, authenticates, authorizes and hands it on: to `read` (get, list,
-//! watch), `write` (create, update, patch, delete), `subresource`, `connect` (streams) or `documents`
+//! watch), `write` (create, update, patch, delete), `subresource`, `connect` (streams), `proxy` or `documents`
 //! (discovery, OpenAPI). No handler is written for a kind; what kinds decide is in `core`.
 
 pub mod admission;
@@ -10,6 +10,7 @@ pub mod connect;
 pub mod documents;
 pub mod negotiate;
 pub mod options;
+pub mod proxy;
 pub mod read;
 pub mod server;
 pub mod services;

@@ -9,6 +9,7 @@ use super::{
     body::{self, Body},
     connect,
     negotiate::Form,
+    proxy,
     server::{self, Call},
     view,
     write::{Lost, Request, Written, decode, delete, meta, patch, update},
@@ -53,7 +54,7 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         ("log", Method::GET) => connect::log(call).await,
         ("exec" | "attach", _) => connect::command(call).await,
         ("portforward", _) => connect::port_forward(call).await,
-        ("proxy", _) => connect::proxy(call, body).await,
+        ("proxy", _) => proxy::proxy(call, body).await,
         _ => Err(Failure::method_not_allowed_here()),
     }
 }

@@ -4,6 +4,7 @@
 //! given out in [`allocation`].
 
 pub mod allocation;
+pub mod pool;
 pub mod rules;
 
 use std::collections::HashSet;

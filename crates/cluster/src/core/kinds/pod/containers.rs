@@ -1,4 +1,4 @@
-//! Containers of a pod: images, ports, mounts, probes, hooks.
+//! Containers of a pod: images, ports, mounts. Their probes and hooks are checked in `probes`.
 //!
 //! After the container part of `pkg/apis/core/validation/validation.go`.
 
@@ -12,7 +12,7 @@ use super::super::volumes::local_descending_path;
 use super::super::{names, resources};
 use super::spec::Scope;
 use super::volumes::Volumes;
-use super::{env, security};
+use super::{env, probes, security};
 use crate::core::field::{ErrorList, FieldError};
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -32,7 +32,7 @@ pub fn validate(scope: &Scope, place: &Place, errors: &mut ErrorList) {
         if !seen.insert(name) {
             errors.push(FieldError::duplicate(place.child("name"), name));
         }
-        hooks_and_probes(container, scope, &place, errors);
+        probes::validate(container, scope, &place, errors);
         if present(container, "restartPolicy") {
             errors.push(FieldError::forbidden(place.child("restartPolicy"), "may not be set for non-init containers"));
         }
@@ -58,7 +58,7 @@ pub fn validate_init(scope: &Scope, place: &Place, errors: &mut ErrorList) {
         // Upstream checks each init container on its own, under the list's path.
         host_port_conflicts(std::iter::once((0, container)), &place, errors);
         if policy == Some("Always") {
-            hooks_and_probes(container, scope, &own, errors);
+            probes::validate(container, scope, &own, errors);
             continue;
         }
         for key in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
@@ -394,59 +394,6 @@ fn resize_policy(container: &Value, scope: &Scope, place: &Place, errors: &mut E
     }
 }
 
-fn hooks_and_probes(container: &Value, scope: &Scope, place: &Place, errors: &mut ErrorList) {
-    let lifecycle = get(container, "lifecycle");
-    let lifecycle_place = place.child("lifecycle");
-    for hook in ["postStart", "preStop"] {
-        if present(lifecycle, hook) {
-            let kinds = ["exec", "httpGet", "tcpSocket", "sleep"];
-            handler(get(lifecycle, hook), &kinds, scope, &lifecycle_place.child(hook), errors);
-        }
-    }
-    if let Some(signal) = maybe_text(lifecycle, "stopSignal") {
-        stop_signal(signal, scope, &lifecycle_place.child("stopSignal"), errors);
-    }
-    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let value = get(container, name);
-        if !value.is_null() {
-            probe(value, name, scope, &place.child(name), errors);
-        }
-    }
-}
-
-fn stop_signal(signal: &str, scope: &Scope, place: &Place, errors: &mut ErrorList) {
-    match scope.os {
-        None => {
-            let detail = "may not be set for containers with empty `spec.os.name`";
-            errors.push(FieldError::forbidden(place, detail));
-        }
-        Some("windows") if !matches!(signal, "SIGKILL" | "SIGTERM") => {
-            errors.push(FieldError::not_supported(place, signal, &["SIGKILL", "SIGTERM"]));
-        }
-        Some(_) => {}
-    }
-}
-
-fn probe(probe: &Value, name: &str, scope: &Scope, place: &Place, errors: &mut ErrorList) {
-    handler(probe, &["exec", "httpGet", "tcpSocket", "grpc"], scope, place, errors);
-    for key in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
-        nonnegative(integer(probe, key), &place.child(key), errors);
-    }
-    let grace = number(probe, "terminationGracePeriodSeconds");
-    let grace_place = place.child("terminationGracePeriodSeconds");
-    if let Some(seconds) = grace.filter(|seconds| *seconds <= 0) {
-        errors.push(FieldError::invalid(grace_place, seconds, "must be greater than 0"));
-    }
-    if name == "readinessProbe" {
-        if let Some(seconds) = grace {
-            errors.push(FieldError::invalid(grace_place, seconds, "must not be set for readinessProbes"));
-        }
-    } else if integer(probe, "successThreshold") != 1 {
-        let place = place.child("successThreshold");
-        errors.push(FieldError::invalid(place, integer(probe, "successThreshold"), "must be 1"));
-    }
-}
-
 /// Refuses a negative number.
 pub fn nonnegative(value: i64, place: &Place, errors: &mut ErrorList) {
     if value < 0 {
@@ -458,60 +405,6 @@ pub fn nonnegative(value: i64, place: &Place, errors: &mut ErrorList) {
 pub fn nonnegative_field(object: &Value, key: &str, place: &Place, errors: &mut ErrorList) {
     if let Some(value) = number(object, key) {
         nonnegative(value, &place.child(key), errors);
-    }
-}
-
-fn handler(handler: &Value, kinds: &[&str], scope: &Scope, place: &Place, errors: &mut ErrorList) {
-    let mut count = 0;
-    for kind in kinds {
-        let action = get(handler, kind);
-        if action.is_null() {
-            continue;
-        }
-        let place = place.child(kind);
-        if count > 0 {
-            errors.push(FieldError::forbidden(place, "may not specify more than 1 handler type"));
-            continue;
-        }
-        count += 1;
-        match *kind {
-            "exec" => {
-                if items(action, "command").is_empty() {
-                    errors.push(FieldError::required(place.child("command"), ""));
-                }
-            }
-            "httpGet" => http_get(action, &place, errors),
-            "sleep" => sleep(action, scope, &place, errors),
-            _ => port_number_or_name(get(action, "port"), &place.child("port"), errors),
-        }
-    }
-    if count == 0 {
-        errors.push(FieldError::required(place, "must specify a handler type"));
-    }
-}
-
-fn http_get(action: &Value, place: &Place, errors: &mut ErrorList) {
-    if text(action, "path").is_empty() {
-        errors.push(FieldError::required(place.child("path"), ""));
-    }
-    port_number_or_name(get(action, "port"), &place.child("port"), errors);
-    let scheme = text(action, "scheme");
-    if !matches!(scheme, "HTTP" | "HTTPS") {
-        errors.push(FieldError::not_supported(place.child("scheme"), scheme, &["HTTP", "HTTPS"]));
-    }
-    for header in items(action, "httpHeaders") {
-        let name = text(header, "name");
-        for fault in names::http_header_name(name) {
-            errors.push(FieldError::invalid(place.child("httpHeaders"), name, fault));
-        }
-    }
-}
-
-fn sleep(action: &Value, scope: &Scope, place: &Place, errors: &mut ErrorList) {
-    let seconds = integer(action, "seconds");
-    if let Some(grace) = scope.grace_period.filter(|grace| seconds < 0 || seconds > *grace) {
-        let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
-        errors.push(FieldError::invalid(place, seconds, detail));
     }
 }
 

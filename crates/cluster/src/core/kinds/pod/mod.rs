@@ -8,6 +8,7 @@ pub mod containers;
 pub mod defaults;
 pub mod env;
 pub mod eviction;
+pub mod probes;
 pub mod scheduling;
 pub mod security;
 pub mod spec;
