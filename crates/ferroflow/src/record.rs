@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::fd::OwnedFd,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
     time::Duration,
 };
@@ -10,7 +11,6 @@ use std::{
 use anyhow::Context;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FlockOperation, flock},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 use serde::{Deserialize, Serialize};
@@ -43,12 +43,28 @@ pub fn lock(data: &Path) -> anyhow::Result<Lock> {
     let path = data.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("\"{}\" cannot be written", path.display()))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if ask(&file, libc::F_OFD_SETLK).is_err() {
         let what = format!("a cluster with data in \"{}\" runs already", data.display());
         let hint = "see `ferroflow status`; for a second cluster give another --data-dir and --port 0";
         return Err(Problem::new(what, hint).code(RUNNING).into());
     }
     Ok(Lock { _file: file })
+}
+
+/// Asks the system about the exclusive lock of a file: `F_OFD_SETLK` takes it, `F_OFD_GETLK` only tells
+/// whether another could take it, so that nobody who asks is in the way of a server that starts.
+fn ask(file: &File, command: libc::c_int) -> io::Result<libc::flock> {
+    let (kind, from_start) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+    let mut lock = libc::flock { l_type: kind, l_whence: from_start, l_start: 0, l_len: 0, l_pid: 0 };
+    // SAFETY: the descriptor is open, and both commands take a pointer to this structure for the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(lock),
+    }
+}
+
+fn is_held(file: &File) -> io::Result<bool> {
+    Ok(i32::from(ask(file, libc::F_OFD_GETLK)?.l_type) != libc::F_UNLCK)
 }
 
 /// Writes the record of this process.
@@ -80,7 +96,7 @@ pub fn find(data: &Path) -> anyhow::Result<Running> {
         anyhow::Error::from(Problem::new(what, "start one with `ferroflow up`").code(NOT_RUNNING))
     };
     let file = OpenOptions::new().write(true).open(data.join(LOCK)).map_err(|_| absent())?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+    if !is_held(&file).context("the lock of the server cannot be read")? {
         return Err(absent());
     }
     let json = fs::read(data.join(RECORD)).map_err(|_| absent())?;
@@ -103,5 +119,39 @@ impl Running {
             return Err(Problem::new(what, "its log says what it waits for; `kill -9` ends it without loss").into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_looks_for_a_server_is_not_in_its_way() {
+        let place = tempfile::tempdir().unwrap();
+        drop(lock(place.path()).unwrap());
+        thread::scope(|scope| {
+            let looker = scope.spawn(|| (0..5000).filter(|_| find(place.path()).is_ok()).count());
+            while !looker.is_finished() {
+                lock(place.path()).unwrap();
+            }
+            assert_eq!(looker.join().unwrap(), 0, "there is no record");
+        });
+    }
+
+    #[test]
+    fn a_lock_is_seen_and_refused_until_it_is_let_go() {
+        let place = tempfile::tempdir().unwrap();
+        let held = lock(place.path()).unwrap();
+        let record =
+            Record { pid: std::process::id() as i32, version: String::new(), https: String::new(), http: None };
+        write(place.path(), &record).unwrap();
+        assert_eq!(find(place.path()).unwrap().record.pid, record.pid);
+        assert!(lock(place.path()).err().unwrap().to_string().contains("runs already"));
+        drop(held);
+        assert!(find(place.path()).err().unwrap().to_string().contains("no cluster"));
+        lock(place.path()).unwrap();
     }
 }
