@@ -33,8 +33,8 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-/// Each shape of pod five times, and one more kill.
-const KILLS: usize = 7 * 5 + 1;
+/// Each shape of pod three times, and one more kill: seconds on an idle machine, less than a minute on a busy one.
+const KILLS: usize = 7 * 3 + 1;
 /// A kill comes at the latest after so long without an event, for an idle cluster has none.
 const QUIET: Duration = Duration::from_millis(200);
 /// Events of pods after which a kill comes, at the most: a pod makes about five from creation to end.
