@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod field;
 pub mod fields;
 pub mod garbage;
+pub mod go_json;
 pub mod job;
 pub mod jsonpath;
 pub mod kinds;

@@ -85,9 +85,9 @@ async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     call.written(&view, &written, &warnings)
 }
 
-async fn read_value(call: &Call<'_>, body: Body) -> Outcome<Value> {
+async fn read_value(call: &Call<'_>, body: Body, kind: &str) -> Outcome<Value> {
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
-    decode::value(&body::read(body).await?, format)
+    decode::value(&body::read(body).await?, format, kind)
 }
 
 fn to_scale(call: &Call<'_>, object: &Value) -> Outcome<Value> {
@@ -125,14 +125,14 @@ async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         return shown(&to_scale(call, &object)?);
     }
     let sent = match call.parts.method {
-        Method::PUT => Sent::Whole(read_value(call, body).await?),
+        Method::PUT => Sent::Whole(read_value(call, body, "Scale").await?),
         Method::PATCH => {
             let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &Rules::Builtin)?;
             let body = body::read(body).await?;
             let patch = if kind == patch::PatchType::Apply {
                 decode::yaml(&body)?
             } else {
-                decode::value(&body, decode::Format::Json)?
+                decode::json(&body).map_err(|fault| Failure::bad_request(format!("error decoding patch: {fault}")))?
             };
             Sent::Patch(kind, patch)
         }
@@ -189,7 +189,7 @@ impl Sent {
 
 /// Binds a pod to a node.
 async fn bind(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let binding = read_value(call, body).await?;
+    let binding = read_value(call, body, "Binding").await?;
     let errors = pod::binding::validate(&binding);
     if !errors.is_empty() {
         return Err(Failure::invalid("", "Binding", &call.path.name, &errors));
@@ -220,7 +220,7 @@ async fn bind_pod(request: &Request<'_>, binding: &Value) -> Outcome<()> {
 
 /// Deletes a pod if the disruption budgets that cover it allow it.
 async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let eviction = read_value(call, body).await?;
+    let eviction = read_value(call, body, "Eviction").await?;
     let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
     let named = meta::text(&eviction, "name");
     if !named.is_empty() && named != call.path.name {
@@ -287,7 +287,7 @@ const TOKEN_SECONDS: std::ops::RangeInclusive<i64> = 600..=(1 << 32);
 const DEFAULT_TOKEN_SECONDS: i64 = 3600;
 
 async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let mut sent = read_value(call, body).await?;
+    let mut sent = read_value(call, body, "TokenRequest").await?;
     let account = call.request().parse(&*call.request().existing()?)?;
     let now = call.api.clock.now();
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);

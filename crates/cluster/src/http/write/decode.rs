@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     core::{
         crd::normalize_numbers,
-        fields, protobuf,
+        fields, go_json, protobuf,
         status::{Failure, Outcome},
     },
     http::options::FieldValidation,
@@ -38,14 +38,24 @@ pub fn format(content_type: Option<&str>) -> Outcome<Format> {
     }
 }
 
+/// Reads JSON.
+///
+/// # Errors
+/// What is wrong with it, in Go's words where they say it.
+pub fn json(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| go_json::fault(body).unwrap_or_else(|| error.to_string()))
+}
+
 /// Reads a body into JSON, whatever it is.
 ///
 /// # Errors
 /// 400 for bytes that are not of the format.
-pub fn value(body: &Bytes, format: Format) -> Outcome<Value> {
+pub fn value(body: &Bytes, format: Format, kind: &str) -> Outcome<Value> {
     match format {
-        Format::Json => serde_json::from_slice(body)
-            .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))),
+        Format::Json => json(body).map_err(|fault| {
+            let why = format!("couldn't get version/kind; json parse error: {fault}");
+            Failure::bad_request(fields::decode_error("", "", kind, &why, body))
+        }),
         Format::Yaml => yaml(body),
         Format::Protobuf => {
             let (api_version, kind, mut object) =
@@ -95,7 +105,7 @@ pub fn object(
     if body.is_empty() {
         return Err(Failure::bad_request("EOF: the request needs a body"));
     }
-    let mut object = value(body, format)?;
+    let mut object = value(body, format, &served.resource.kind)?;
     check_kind(served, &mut object, body)?;
     let raw = (format == Format::Json).then_some(&**body);
     refine(served, &mut object, raw, validation, warnings)?;

@@ -40,7 +40,7 @@ pub fn options(query: &Options, body: &Bytes, content_type: Option<&str>) -> Out
             ..DeleteOptions::default()
         }
     } else {
-        let sent = decode::value(body, decode::format(content_type)?)?;
+        let sent = decode::value(body, decode::format(content_type)?, "DeleteOptions")?;
         if let Some(kind) = sent["kind"].as_str().filter(|kind| *kind != "DeleteOptions") {
             return Err(Failure::bad_request(format!("{kind} cannot be handled as a DeleteOptions")));
         }

@@ -67,8 +67,7 @@ pub async fn patch(
             request.accounting = Accounting::Applied;
             applied_object(request, body)?
         }
-        _ => serde_json::from_slice(body)
-            .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?,
+        _ => decode::json(body).map_err(|fault| Failure::bad_request(format!("error decoding patch: {fault}")))?,
     };
     loop {
         let entry = match (request.existing(), kind) {
