@@ -1,5 +1,7 @@
 """Defaults and rules of the built-in kinds."""
 
+import json
+
 from kit import case, check, same, subset
 
 CONTAINER = {"name": "c", "image": "i"}
@@ -236,3 +238,24 @@ def an_endpoint_slice_fixes_its_address_type(k):
 def a_network_policy_gets_its_types(k):
     made = k.post(k.url("networking.k8s.io/v1", "networkpolicies"), {"metadata": {"name": "n"}, "spec": {"podSelector": {}, "egress": []}}).ok(201)["spec"]
     same(made["policyTypes"], ["Ingress"] if "Egress" not in made["policyTypes"] else ["Ingress", "Egress"])
+
+
+@case
+def an_autoscaler_is_served_in_both_versions(k):
+    name = "autoscaling.alpha.kubernetes.io/"
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}
+    hits = {"type": "Pods", "pods": {"metric": {"name": "hits"}, "target": {"type": "AverageValue", "averageValue": "5"}}}
+    spec = {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "metrics": [hits, cpu], "behavior": {"scaleDown": {"stabilizationWindowSeconds": 7}}}
+    old, new = (k.url(f"autoscaling/{version}", "horizontalpodautoscalers") for version in ("v1", "v2"))
+    made = k.post(new, {"metadata": {"name": "h"}, "spec": spec}).ok(201)
+    shown = k.get(old + "/h").ok()
+    same((shown["apiVersion"], shown["spec"]["targetCPUUtilizationPercentage"]), ("autoscaling/v1", 60))
+    notes = shown["metadata"]["annotations"]
+    same(json.loads(notes[name + "metrics"]), [{"type": "Pods", "pods": {"metricName": "hits", "targetAverageValue": "5"}}])
+    same(json.loads(notes[name + "behavior"])["ScaleDown"]["StabilizationWindowSeconds"], 7)
+    shown["spec"]["targetCPUUtilizationPercentage"] = 70
+    k.put(old + "/h", shown).ok()
+    changed = k.get(new + "/h").ok()
+    same([one for one in changed["spec"]["metrics"] if one["type"] == "Pods"], [hits])
+    check({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}} in changed["spec"]["metrics"], changed["spec"])
+    same((changed["spec"]["behavior"], changed["metadata"].get("annotations")), (made["spec"]["behavior"], None))

@@ -1,5 +1,5 @@
-//! What no well-behaved client sends: the server answers each with a refusal, never with a 500, a
-//! panic or a broken connection, and goes on serving others.
+//! What no well-behaved client sends: the server answers each with a refusal, never with a 500 (but where
+//! upstream has one), a panic or a broken connection, and goes on serving others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

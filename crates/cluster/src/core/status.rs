@@ -36,6 +36,11 @@ impl Failure {
         Self::new(400, "BadRequest", message)
     }
 
+    /// The same words as upstream sends them where nothing there makes an API error of them: 500 without a reason.
+    pub fn uninterpreted(self: Box<Self>) -> Box<Self> {
+        Self::new(500, "", self.message)
+    }
+
     /// 401: no credentials, or none that are known.
     pub fn unauthorized() -> Box<Self> {
         Self::new(401, "Unauthorized", "Unauthorized")
@@ -93,6 +98,12 @@ impl Failure {
     pub fn method_not_allowed_here() -> Box<Self> {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
             .with(json!({}))
+    }
+
+    /// 406: the route has no acceptable representation, in the words of upstream's router.
+    pub fn no_representation(available: &[&str]) -> Box<Self> {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
+        Self::new(406, "NotAcceptable", message).with(json!({}))
     }
 
     /// 406: no acceptable representation.

@@ -57,7 +57,7 @@ impl Document {
     fn respond(&self, parts: &Parts, content_type: &str) -> Response<Body> {
         let text = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let known = text(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&self.tag));
-        let zips = text(header::ACCEPT_ENCODING).is_some_and(|all| all.contains("gzip")) && !self.zipped.is_empty();
+        let zips = negotiate::takes_gzip(&parts.headers) && !self.zipped.is_empty();
         let mut response = match (known, zips) {
             (true, _) => Response::new(body::full(Bytes::new())),
             (false, true) => Response::new(body::full(self.zipped.clone())),
@@ -158,7 +158,7 @@ impl Documents {
             }
             ["openapi", "v3"] => self.index(api).map(|document| Ok(document.respond(parts, "application/json"))),
             ["openapi", "v3", rest @ ..] => {
-                let document = self.group_version(api, &rest.join("/"))?;
+                let document = self.described(api, &rest.join("/"))?;
                 Some(Ok(document.respond(parts, "application/json")))
             }
             [] => Some(Ok(server::json(&paths(api), StatusCode::OK))),
@@ -167,22 +167,25 @@ impl Documents {
     }
 
     fn index(&self, api: &Api) -> Option<Document> {
-        let paths = group_versions(api);
+        let rows: Vec<ResourceRef> = api.registry.all().iter().map(|served| served.resource.clone()).collect();
+        let mut paths = openapi::root_paths(&rows);
+        paths.extend(group_versions(api));
         let hashes: Vec<(String, String)> = paths
             .into_iter()
             .filter_map(|path| {
-                let document = self.group_version(api, &path)?;
+                let document = self.described(api, &path)?;
                 Some((path, document.tag.trim_matches('"').to_owned()))
             })
             .collect();
         self.get(api, "openapi v3", |_| Some(openapi::index(&hashes)))
     }
 
-    fn group_version(&self, api: &Api, path: &str) -> Option<Document> {
+    /// The document of a path of the index: of a group version, or of one of the paths above them.
+    fn described(&self, api: &Api, path: &str) -> Option<Document> {
         let (group, version) = match path.split('/').collect::<Vec<_>>()[..] {
             ["api", version] => ("", version),
             ["apis", group, version] => (group, version),
-            _ => return None,
+            _ => return self.get(api, &format!("openapi v3 {path}"), |rows| openapi::document_of_root(rows, path)),
         };
         self.get(api, &format!("openapi v3 {path}"), |rows| {
             let customs = customs(api);

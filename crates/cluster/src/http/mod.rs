@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod body;
+pub mod compress;
 pub mod connect;
 pub mod documents;
 pub mod negotiate;

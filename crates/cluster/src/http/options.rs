@@ -37,6 +37,8 @@ pub struct Options {
     pub field_selector: String,
     /// `None` when unset or empty; `0` means any.
     pub resource_version: Option<u64>,
+    /// A `resourceVersion` that is no number: what it is refused with depends on the verb.
+    pub bad_version: Option<Box<Failure>>,
     pub version_match: Option<VersionMatch>,
     pub limit: Option<usize>,
     pub continue_token: Option<String>,
@@ -77,7 +79,10 @@ impl Options {
             "watch" => self.watch = boolean(name, value)?,
             "labelSelector" => value.clone_into(&mut self.label_selector),
             "fieldSelector" => value.clone_into(&mut self.field_selector),
-            "resourceVersion" if !value.is_empty() => self.resource_version = Some(version(value)?),
+            "resourceVersion" if !value.is_empty() => match version(value) {
+                Ok(version) => self.resource_version = Some(version),
+                Err(failure) => self.bad_version = Some(failure),
+            },
             "resourceVersionMatch" if !value.is_empty() => self.version_match = Some(version_match(value)?),
             "limit" if !value.is_empty() => {
                 let limit: i64 = number(name, value)?;

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::{
     admission::StoreLookup,
     body::{self, Body},
+    compress::{self, Compression},
     connect,
     documents::Documents,
-    negotiate,
+    negotiate::{self, Route},
     options::Options,
     read::{self, Selection},
     services::Allocator,
@@ -252,6 +253,11 @@ impl Call<'_> {
         if !known.iter().any(|own| own == verb) {
             return Err(Failure::method_not_allowed(&self.served.resource, verb));
         }
+        match (verb, &self.options.bad_version) {
+            ("watch", Some(failure)) => return Err(failure.clone().uninterpreted()),
+            ("get" | "list" | "deletecollection", Some(failure)) => return Err(failure.clone()),
+            _ => {}
+        }
         match verb {
             "get" => self.get(),
             "list" => self.list().await,
@@ -268,8 +274,15 @@ impl Call<'_> {
     /// How the answer is to look.
     pub fn view(&self) -> Outcome<View> {
         let accept = self.parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        let representation = negotiate::choose(accept)?;
-        View::new(self.served.clone(), representation, &self.options, self.api.clock.now())
+        let is_listed = matches!(self.parts.method, Method::GET | Method::HEAD) && self.path.name.is_empty();
+        let route = match (is_custom(&self.served), is_listed) {
+            (true, _) => Route::Custom,
+            (false, true) => Route::Collection,
+            (false, false) => Route::Object,
+        };
+        let representation = negotiate::choose(accept, route)?;
+        let compression = Compression::of(&self.parts.headers);
+        View::new(self.served.clone(), representation, compression, &self.options, self.api.clock.now())
     }
 
     /// The write request of this call.
@@ -392,9 +405,14 @@ impl Call<'_> {
 
 /// A response of the view's type.
 pub fn respond(view: &View, body: Body, status: StatusCode, warnings: &[String]) -> Response<Body> {
+    let (body, is_compressed) = compress::compress(body, view.compression);
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    if is_compressed {
+        set(headers, header::CONTENT_ENCODING, "gzip");
+        set(headers, header::VARY, "Accept-Encoding");
+    }
     set(headers, header::CONTENT_TYPE, view.content_type());
     set(headers, header::CACHE_CONTROL, "no-cache, private");
     for warning in warnings {

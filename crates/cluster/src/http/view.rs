@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     body::{self, Body, Items, ListBody},
+    compress::Compression,
     negotiate::{Encoding, Form, Representation},
     options::Options,
 };
@@ -26,6 +27,7 @@ use crate::{
 pub struct View {
     pub served: Arc<Served>,
     pub representation: Representation,
+    pub compression: Compression,
     include: IncludeObject,
     now: Timestamp,
     /// Indented, for people.
@@ -62,11 +64,12 @@ impl View {
     pub fn new(
         served: Arc<Served>,
         representation: Representation,
+        compression: Compression,
         options: &Options,
         now: Timestamp,
     ) -> Outcome<Self> {
         let include = IncludeObject::parse(options.include_object.as_deref()).map_err(Failure::bad_request)?;
-        Ok(Self { served, representation, include, now, pretty: options.pretty })
+        Ok(Self { served, representation, compression, include, now, pretty: options.pretty })
     }
 
     /// Whether stored bytes can be sent as they are.

@@ -115,7 +115,7 @@ async fn queries_that_make_no_sense_are_refused() {
         ("?fieldSelector=a", Refusal),
         ("?fieldSelector=metadata.name%3D%5C", Refusal),
         ("?fieldSelector=spec.none=1", Code(400)),
-        ("?watch=1&resourceVersion=abc", Refusal),
+        ("?watch=1&resourceVersion=abc", Code(500)),
         ("?watch=1&timeoutSeconds=abc", Refusal),
         ("?watch=1&sendInitialEvents=true", Code(422)),
         ("?resourceVersionMatch=Nonsense&resourceVersion=1", Code(422)),

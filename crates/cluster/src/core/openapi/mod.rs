@@ -9,6 +9,7 @@ mod definitions;
 mod describe;
 mod operations;
 mod paths;
+mod roots;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::core::resource::ResourceRef;
 use crate::core::schema::Table;
 use definitions::Definitions;
+pub use roots::{document_of_root, root_paths};
 
 const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
 
@@ -86,17 +88,25 @@ pub fn document_v3(
     }
     paths::add_discovery(&mut paths, group, version, Dialect::V3);
     let schemas = definitions.referred(&Value::Object(paths.clone()), &kinds_of(&definitions, rows, group, version));
-    Some(json!({
+    Some(document(paths, schemas))
+}
+
+/// A document of version 3 around its paths; one that defines nothing says nothing of schemas.
+fn document(paths: Map<String, Value>, schemas: Map<String, Value>) -> Value {
+    let mut document = json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "unversioned"},
         "paths": paths,
         "components": {
-            "schemas": schemas,
             "securitySchemes": {"BearerToken": {
                 "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",
             }},
         },
-    }))
+    });
+    if !schemas.is_empty() {
+        document["components"]["schemas"] = Value::Object(schemas);
+    }
+    document
 }
 
 /// `/openapi/v2`: everything that is served in one document.

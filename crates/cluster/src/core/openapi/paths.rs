@@ -89,7 +89,7 @@ fn tag(group: &str, version: &str) -> String {
 }
 
 /// The words of a group without the domain of Kubernetes.
-fn short_group(group: &str) -> Vec<String> {
+pub(super) fn short_group(group: &str) -> Vec<String> {
     let group = group.strip_suffix(".k8s.io").unwrap_or(group);
     let mut words = group.split('.');
     let first = words.next().unwrap_or_default().to_owned();
@@ -105,7 +105,7 @@ fn title(word: &str) -> String {
 }
 
 /// `AppsV1`, as operations name a group version.
-fn camel(group: &str, version: &str) -> String {
+pub(super) fn camel(group: &str, version: &str) -> String {
     let group = if group.is_empty() { "Core".to_owned() } else { title(&short_group(group).join("")) };
     let group: String = group.split('-').map(title).collect();
     format!("{group}{}", title(version))

@@ -304,3 +304,32 @@ fn custom_resources_have_paths_without_a_strategic_patch() {
     assert_eq!(list["properties"]["items"]["items"]["$ref"], "#/components/schemas/com.example.stable.v1.CronTab");
     check_references(&document, "#/components/schemas/", &document["components"]["schemas"]);
 }
+
+#[test]
+fn paths_above_group_versions_have_documents_of_their_own() {
+    let rows = builtin();
+    let paths = root_paths(&rows);
+    for path in ["api", "apis", "apis/apps", "apis/rbac.authorization.k8s.io", "version", "openid/v1/jwks"] {
+        assert!(paths.iter().any(|known| known == path), "{path} in {paths:?}");
+    }
+    for path in &paths {
+        let document = document_of_root(&rows, path).unwrap();
+        assert_eq!(document["paths"][format!("/{path}/")]["get"]["responses"]["401"]["description"], "Unauthorized");
+        let text = document.to_string();
+        for name in text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(document["components"]["schemas"][name].is_object(), "{name} of {path}");
+        }
+    }
+    let operation = |path: &str| document_of_root(&rows, path).unwrap()["paths"][format!("/{path}/")]["get"].clone();
+    let rbac = operation("apis/rbac.authorization.k8s.io");
+    assert_eq!(
+        (&rbac["operationId"], &rbac["tags"][0]),
+        (&json!("getRbacAuthorizationAPIGroup"), &json!("rbacAuthorization"))
+    );
+    assert_eq!(document_of_root(&rows, "apis/none.example.com"), None);
+    assert_eq!(
+        document_of_root(&[custom_row()], "apis/stable.example.com"),
+        None,
+        "as upstream, which has none for them"
+    );
+}
