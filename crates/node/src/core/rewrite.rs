@@ -3,8 +3,10 @@
 //!
 //! Touches no file; an occurrence is a whole path prefix, never part of another name.
 
+use serde::{Deserialize, Serialize};
+
 /// A path in the container, and the host's path that stands for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     pub from: String,
     pub to: String,
@@ -26,6 +28,11 @@ impl Rewriter {
         let mut mappings: Vec<Mapping> = trimmed.filter(|mapping| !mapping.from.is_empty()).collect();
         mappings.sort_by(|a, b| b.from.len().cmp(&a.from.len()).then_with(|| a.from.cmp(&b.from)));
         Self { mappings }
+    }
+
+    /// The mappings that it applies.
+    pub fn into_mappings(self) -> Vec<Mapping> {
+        self.mappings
     }
 
     /// The text with all occurrences replaced.

@@ -63,6 +63,7 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
         memory_limit_bytes: launch.memory_limit_bytes,
         user: launch.user,
         group: launch.group,
+        paths: rewriter.into_mappings(),
     })
 }
 

@@ -184,6 +184,23 @@ async fn a_command_in_a_container_has_its_input_output_and_code() {
 }
 
 #[tokio::test]
+async fn a_command_in_a_container_sees_its_mounts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, sandbox, _events) = open(dir.path()).await;
+    let volume = dir.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(volume.join("greeting"), "from the volume").unwrap();
+    let mut launch = shell("main", "exec sleep 600");
+    launch.mounts = vec![Mount { source: volume, target: "/data".to_owned(), read_only: false }];
+    sandbox.start(launch).await.unwrap();
+    let mut session = sandbox.exec("main".to_owned(), exec_options("cat /data/greeting")).await.unwrap();
+    let mut out = String::new();
+    session.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
+    assert_eq!((out.as_str(), session.exit.await), ("from the volume", ExitStatus::Code(0)));
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_terminal_has_a_size_and_ends_with_its_command() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, sandbox, _events) = open(dir.path()).await;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::record::Attempt;
+use crate::core::{record::Attempt, rewrite::Mapping};
 
 /// A frame longer than this is refused: no environment or command line is larger on Linux.
 pub const FRAME_LIMIT: usize = 8 << 20;
@@ -54,6 +54,9 @@ pub struct Start {
     /// The user to become; only root may ask for another than itself.
     pub user: Option<u32>,
     pub group: Option<u32>,
+    /// What stands for the container's paths: they are replaced in the arguments of an [`Exec`].
+    #[serde(default)]
+    pub paths: Vec<Mapping>,
 }
 
 /// How to run a further process in a container.

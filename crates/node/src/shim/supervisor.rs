@@ -24,6 +24,7 @@ use super::{
     tree,
     wire::{Reading, Wire},
 };
+use crate::core::rewrite::Rewriter;
 
 /// How often memory limits are looked at, where there are any.
 const WATCHDOG: Duration = Duration::from_millis(500);
@@ -297,8 +298,10 @@ impl Supervisor {
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
         let start = &container.start;
+        let rewriter = Rewriter::new(start.paths.iter().cloned());
+        let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
         let program = Program {
-            argv: &exec.argv,
+            argv: &argv,
             env: &start.env,
             working_dir: &start.working_dir,
             user: start.user,
