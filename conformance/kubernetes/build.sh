@@ -1,60 +1,86 @@
 #!/bin/sh
-# Builds programs of the Kubernetes that go.mod pins, once, and prints the directory that holds them.
+# Builds programs of the Kubernetes that go.mod pins, and the etcd and CoreDNS that go with it, once, and prints the
+# directory of each module that holds them, a line each.
 #
-#   build.sh [PROGRAM…]      all of them where none is named
+#   build.sh [PROGRAM…]      those that the suites need where none is named
 #
-# The directory is named by a digest of what goes into the build, so a change of a pin builds anew and a second run
-# of the same tree builds nothing. Each program appears under its name only when it is whole.
+# A directory is named by a digest of what pins its module, so a change of a pin builds anew, a second run of the same
+# tree builds nothing, and a further program costs no other. Each program appears under its name only when it is whole.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-all="kube-apiserver kubectl agnhost ginkgo e2e.test"
+suites="kube-apiserver kubectl agnhost ginkgo e2e.test"
+cluster="kube-controller-manager kube-scheduler kubelet kube-proxy etcd coredns"
 
 fail() { echo "build.sh: $1" >&2; exit 1; }
 
-digest_of_inputs() {
-    cat "$here/go.mod" "$here/go.sum" "$here/tools.go" "$here/build.sh" | sha256sum | cut -c1-16
+module_of() { # PROGRAM
+    case $1 in
+    etcd | coredns) echo "$1" ;;
+    *) case " $suites $cluster " in *" $1 "*) echo kubernetes ;; *) fail "no program $1; there are: $suites $cluster" ;; esac ;;
+    esac
+}
+
+source_of() { # MODULE
+    case $1 in kubernetes) echo "$here" ;; *) echo "$here/$1" ;; esac
+}
+
+target_of() { # MODULE
+    source=$(source_of "$1")
+    digest=$(cat "$source/go.mod" "$source/go.sum" "$source"/main.go 2>/dev/null | sha256sum | cut -c1-16)
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/ferroflow/$1-$digest"
 }
 
 build() { # PROGRAM OUTPUT
     case $1 in
-    kube-apiserver | kubectl) go build $flags -ldflags "$stamp" -o "$2" "k8s.io/kubernetes/cmd/$1" ;;
     agnhost) go build $flags -ldflags "$stamp" -o "$2" k8s.io/kubernetes/test/images/agnhost ;;
     ginkgo) go build $flags -ldflags "-s -w" -o "$2" github.com/onsi/ginkgo/v2/ginkgo ;;
     e2e.test) go test -c $flags -ldflags "$stamp" -o "$2" k8s.io/kubernetes/test/e2e ;;
-    *) fail "no program $1; there are: $all" ;;
+    etcd) go build $flags -ldflags "-s -w" -o "$2" go.etcd.io/etcd/server/v3 ;;
+    coredns) go build $flags -ldflags "-s -w" -o "$2" . ;;
+    *) go build $flags -ldflags "$stamp" -o "$2" "k8s.io/kubernetes/cmd/$1" ;;
     esac
 }
 
-target=${XDG_CACHE_HOME:-$HOME/.cache}/ferroflow/kubernetes-$(digest_of_inputs)
-[ $# -gt 0 ] || set -- $all
-missing=
-for program; do
-    [ -x "$target/$program" ] || missing="$missing $program"
-done
-if [ -z "$missing" ]; then
-    echo "$target"
-    exit
-fi
+build_missing() ( # MODULE PROGRAM…
+    module=$1 target=$(target_of "$1")
+    shift
+    missing=
+    for program; do
+        [ -x "$target/$program" ] || missing="$missing $program"
+    done
+    [ -n "$missing" ] || exit 0
+    command -v go >/dev/null || fail "go is not on the PATH: install Go 1.24 or newer, or put$missing into $target"
+    mkdir -p "$target"
+    exec 9>"$target/.lock"
+    if command -v flock >/dev/null; then flock 9; fi
+    part=$(mktemp -d "$target/.part-XXXXXX")
+    trap 'rm -rf "$part"' EXIT
+    trap 'exit 1' HUP INT TERM
+    cd "$(source_of "$module")"
+    for program in $missing; do
+        [ -x "$target/$program" ] && continue
+        echo "building $program" >&2
+        build "$program" "$part/$program"
+        mv "$part/$program" "$target/$program"
+    done
+)
 
-command -v go >/dev/null || fail "go is not on the PATH: install Go 1.24 or newer, or put the programs into $target"
 version=$(sed -n 's/^[[:space:]]*k8s.io\/kubernetes \(v[0-9.]*\)$/\1/p' "$here/go.mod")
 [ -n "$version" ] || fail "go.mod pins no k8s.io/kubernetes"
 stamp="-s -w -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/client-go/pkg/version.gitVersion=$version"
 flags="-trimpath -buildvcs=false"
 export CGO_ENABLED=0
 
-mkdir -p "$target"
-exec 9>"$target/.lock"
-if command -v flock >/dev/null; then flock 9; fi
-part=$(mktemp -d "$target/.part-XXXXXX")
-trap 'rm -rf "$part"' EXIT
-trap 'exit 1' HUP INT TERM
-cd "$here"
-for program in $missing; do
-    [ -x "$target/$program" ] && continue
-    echo "building $program $version" >&2
-    build "$program" "$part/$program"
-    mv "$part/$program" "$target/$program"
+[ $# -gt 0 ] || set -- $suites
+kubernetes= etcd= coredns=
+for program; do
+    module=$(module_of "$program")
+    eval "$module=\"\$$module $program\""
 done
-echo "$target"
+for module in kubernetes etcd coredns; do
+    eval "programs=\$$module"
+    [ -n "$programs" ] || continue
+    build_missing "$module" $programs
+    target_of "$module"
+done
