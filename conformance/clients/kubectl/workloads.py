@@ -59,7 +59,9 @@ def expose_makes_a_service(k):
 
 @case(needs="node")
 def logs_are_printed_followed_and_cut(k):
-    pod(k, "for i in 1 2 3; do echo line $i; done; sleep 1; echo last")
+    pod(k, "for i in 1 2 3; do echo line $i; done; sleep 4; echo last")
+    # A container that is being made has no log, and kubectl does not wait for one.
+    ready(k)
     run(k, "logs", "-f", "pod/one", "--pod-running-timeout=60s").prints("line 1\nline 2\nline 3\nlast")
     run(k, "logs", "one", "--tail=2").prints("line 3\nlast")
     run(k, "logs", "one", "--limit-bytes=6").prints("line 1")
