@@ -1,4 +1,4 @@
-.PHONY: build demo test lint fmt bench fuzz oracle conformance reference
+.PHONY: build demo test lint fmt bench fuzz oracle conformance reference cluster real
 
 build:       ; cargo build --release --package ferroflow
 demo:        ; scripts/demo.sh
@@ -10,3 +10,5 @@ fuzz:        ; fuzz/run.sh
 oracle:      ; conformance/oracle.sh 100000
 conformance: ; conformance/official.sh all
 reference:   ; conformance/kubernetes/reference.sh
+cluster:     ; cargo xtask cluster up
+real:        ; conformance/real.sh

@@ -1,5 +1,6 @@
-//! Repository checks and code generation: `cargo xtask <command>`.
+//! Repository checks, code generation and a real cluster to test on: `cargo xtask <command>`.
 
+mod cluster;
 mod generate;
 mod tidy;
 
@@ -10,7 +11,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-const USAGE: &str = "usage: cargo xtask tidy [--sizes] | generate";
+const USAGE: &str = "usage: cargo xtask tidy [--sizes] | generate | cluster …";
 
 fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
@@ -35,6 +36,7 @@ fn main() -> anyhow::Result<ExitCode> {
             generate::run(&kubernetes, &api, &root.join("crates/cluster/data/schema.txt"))?;
             Ok(ExitCode::SUCCESS)
         }
+        ["cluster", ref rest @ ..] => cluster::run(root, rest),
         _ => {
             eprintln!("{USAGE}");
             Ok(ExitCode::from(2))

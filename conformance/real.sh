@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
+#
+#   real.sh                          the clients' suites and the examples
+#   real.sh [--nodes N] PART…        raw, kubectl, python, model, mnist, replicas, image
+#
+# `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or is a part of its own; the last line sums them up. It fails when
+# one failed, or when this machine lacks something for a real cluster, with what that is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+with_uv
+
+suites="raw kubectl python model"
+examples="mnist replicas image"
+nodes=1
+if [ "${1:-}" = --nodes ]; then
+    nodes="$2"
+    shift 2
+fi
+[ $# -gt 0 ] || set -- $suites $examples
+for part; do
+    case " $suites $examples " in
+    *" $part "*) ;;
+    *) echo "real.sh: no part $part; there are: $suites $examples" >&2; exit 1 ;;
+    esac
+done
+
+cargo build --quiet --package xtask
+xtask() { "${CARGO_TARGET_DIR:-target}/debug/xtask" cluster "$@"; }
+lacking="$(xtask lacking)" || {
+    echo "error: a real cluster cannot be started here; missing: ${lacking//$'\n'/, }" >&2
+    exit 1
+}
+finish() {
+    status=$?
+    xtask down || status=1
+    exit $status
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# There is no way out of the cluster's network, so what suites need is brought beforehand.
+for part; do
+    [ ! -e "conformance/clients/$part/requirements.txt" ] ||
+        conformance/clients/environment.sh "conformance/clients/$part" >/dev/null
+done
+PATH="$PATH:$(conformance/kubernetes/build.sh kubectl)"
+export PATH
+xtask up --nodes "$nodes" --simulate nvidia.com/gpu=4
+
+passed=0 failed=0 skipped=0
+count() { # LAST-LINE STATUS
+    if [[ $1 =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+        passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
+        [ "$2" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || failed=$((failed + 1))
+    elif [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+for part; do
+    printf '\n== %s on the real cluster\n' "$part"
+    case $part in
+    mnist | replicas) command=("examples/$part/run.sh") ;;
+    image)
+        command=(kubectl run ferroflow-image --image=ferroflow:dev --restart=Never --rm -i --quiet --pod-running-timeout=60s
+            -- version)
+        ;;
+    *) command=(conformance/clients.sh "$part") ;;
+    esac
+    status=0
+    xtask exec -- "${command[@]}" 2>&1 | tee "/tmp/real-$$.log" || status=$?
+    count "$(tail -1 "/tmp/real-$$.log")" "$status"
+    rm -f "/tmp/real-$$.log"
+done
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]

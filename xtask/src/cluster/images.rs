@@ -1,0 +1,267 @@
+//! The images that a cluster is given: what each is made of, and the archives that hold them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, ensure};
+use ferroflow_images::{
+    core::{
+        digest::{Digest, Hasher},
+        layer::{Entry, Layer},
+        manifest::{Descriptor, Start},
+    },
+    store::{Image, LayerFile, write_archive, write_layer},
+};
+
+use super::{debian, programs::Programs, roots};
+
+/// Raised when what is written from the same input changes.
+const FORM: u32 = 2;
+/// Where Apache and nginx have their pages.
+const HTTPD_PAGES: &str = "usr/local/apache2/htdocs";
+const NGINX_PAGES: &str = "usr/share/nginx/html";
+
+/// Builds what is missing and returns the archives.
+///
+/// # Errors
+/// When a tree cannot be made or an archive cannot be written.
+pub fn build(repository: &Path, programs: &Programs) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = cache()?;
+    fs::create_dir_all(&folder)?;
+    let mut archives = vec![tests_and_examples(repository, programs, &folder)?];
+    archives.extend(ferroflow(repository, &folder)?);
+    Ok(archives)
+}
+
+/// The archive of everything that comes from elsewhere.
+fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> anyhow::Result<PathBuf> {
+    let train = repository.join("examples/mnist/train.py");
+    let agnhost = programs.path("agnhost")?;
+    let key = key(&[
+        &FORM.to_string(),
+        &debian_key()?,
+        &agnhost.display().to_string(),
+        &digest_of(Path::new("/usr/bin/busybox"))?,
+        &digest_of(&train)?,
+    ]);
+    let archive = folder.join(format!("images-{key}.tar"));
+    if archive.exists() {
+        return Ok(archive);
+    }
+    eprintln!("building images");
+    let work = Work::new(folder, "images")?;
+    let layer = |name: &str, layer: &Layer| write_layer(layer, &work.path(name));
+    let layers = Layers {
+        debian: cached(folder, &format!("debian-{}", debian_key()?), |part| roots::debian(&part.join("root")))?,
+        agnhost: layer("agnhost", &agnhost_layer(&agnhost)?)?,
+        busybox: layer("busybox", &roots::busybox()?)?,
+        bash: layer("bash", &roots::bash()?)?,
+        httpd: layer("httpd", &page_layer(HTTPD_PAGES)?)?,
+        nginx: layer("nginx", &page_layer(NGINX_PAGES)?)?,
+        mnist: layer("mnist", &mnist_layer(repository, &train)?)?,
+    };
+    write_whole(&archive, &[for_tests(&layers), for_people(&layers)].concat())?;
+    Ok(archive)
+}
+
+/// What images are put together of.
+struct Layers {
+    debian: LayerFile,
+    agnhost: LayerFile,
+    busybox: LayerFile,
+    bash: LayerFile,
+    httpd: LayerFile,
+    nginx: LayerFile,
+    mnist: LayerFile,
+}
+
+/// Stand-ins for the images that the official suite of Kubernetes 1.34 names.
+///
+/// Names: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/test/utils/image/manifest.go>.
+fn for_tests(layers: &Layers) -> Vec<Image> {
+    let suite = |name: &str| format!("registry.k8s.io/e2e-test-images/{name}");
+    let Layers { debian, agnhost, busybox, bash, httpd, nginx, .. } = layers;
+    vec![
+        image(&["registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10.1"], &[agnhost], &["/agnhost", "pause"], &[]),
+        image(&[&suite("agnhost:2.56"), &suite("jessie-dnsutils:1.7")], &[debian, agnhost], &["/agnhost"], &["pause"]),
+        image(&[&suite("busybox:1.37.0-1"), &suite("nonewprivs:1.3")], &[busybox, bash], &[], &["sh"]),
+        serving(&[&suite("httpd:2.4.38-4"), &suite("httpd:2.4.39-4")], busybox, httpd, HTTPD_PAGES),
+        serving(&[&suite("nginx:1.14-4"), &suite("nginx:1.15-4")], busybox, nginx, NGINX_PAGES),
+    ]
+}
+
+/// Images of the names that people write, for the clients' suites and the examples.
+fn for_people(layers: &Layers) -> Vec<Image> {
+    let Layers { debian, busybox, mnist, .. } = layers;
+    vec![
+        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian], &[], &["python3"]),
+        image(&["busybox:latest", "busybox:1.36", "busybox:1.37"], &[busybox], &[], &["sh"]),
+        Image {
+            start: Start {
+                env: vec![path_variable(), "MNIST_DATA=/data".to_owned()],
+                entrypoint: vec!["python3".to_owned(), "/train.py".to_owned()],
+                ..Start::default()
+            },
+            ..image(&["lachlanevenson/tf-mnist:gpu"], &[debian, mnist], &[], &[])
+        },
+    ]
+}
+
+/// `ferroflow:dev`, where the release binary has been built: it with the C library, for a user who is not root.
+fn ferroflow(repository: &Path, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from);
+    let built = std::env::var_os("FERROFLOW_BINARY").map_or_else(|| target.join("release/ferroflow"), PathBuf::from);
+    if !built.exists() {
+        eprintln!("no image ferroflow:dev: {} is not built", built.display());
+        return Ok(None);
+    }
+    let key = key(&[&FORM.to_string(), &digest_of(&built)?]);
+    let archive = folder.join(format!("ferroflow-{key}.tar"));
+    if !archive.exists() {
+        let work = Work::new(folder, "ferroflow")?;
+        let layer = write_layer(&roots::program(&built, "ferroflow")?, &work.path("ferroflow"))?;
+        let start = Start {
+            user: "65532:65532".to_owned(),
+            entrypoint: vec!["/ferroflow".to_owned()],
+            working_dir: "/".to_owned(),
+            ..Start::default()
+        };
+        write_whole(&archive, &[Image { names: vec!["ferroflow:dev".to_owned()], layers: vec![layer], start }])?;
+    }
+    Ok(Some(archive))
+}
+
+fn image(names: &[&str], layers: &[&LayerFile], entrypoint: &[&str], cmd: &[&str]) -> Image {
+    let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    Image {
+        names: own(names),
+        layers: layers.iter().map(|layer| (*layer).clone()).collect(),
+        start: Start { env: vec![path_variable()], entrypoint: own(entrypoint), cmd: own(cmd), ..Start::default() },
+    }
+}
+
+/// busybox, serving the pages of a folder.
+fn serving(names: &[&str], busybox: &LayerFile, pages: &LayerFile, root: &str) -> Image {
+    image(names, &[busybox, pages], &[], &["httpd", "-f", "-p", "80", "-h", &format!("/{root}")])
+}
+
+fn path_variable() -> String {
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
+}
+
+fn agnhost_layer(agnhost: &Path) -> anyhow::Result<Layer> {
+    let mut layer = Layer::default();
+    layer.add("agnhost", roots::host_file(agnhost)?)?;
+    layer.add("agnhost-2", Entry::symlink("agnhost"))?;
+    Ok(layer)
+}
+
+fn page_layer(folder: &str) -> anyhow::Result<Layer> {
+    let mut layer = Layer::default();
+    layer.add(&format!("{folder}/index.html"), roots::text("<html><body><h1>It works!</h1></body></html>\n"))?;
+    Ok(layer)
+}
+
+/// The program and the complete data set of the example.
+fn mnist_layer(repository: &Path, train: &Path) -> anyhow::Result<Layer> {
+    let mut command = Command::new(repository.join("examples/mnist/fetch_data.sh"));
+    let output = command.stderr(Stdio::inherit()).output().context("examples/mnist/fetch_data.sh")?;
+    ensure!(output.status.success(), "examples/mnist/fetch_data.sh could not bring the data");
+    let data = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    let mut layer = Layer::default();
+    layer.add("train.py", roots::host_file(train)?)?;
+    for prefix in ["train", "t10k"] {
+        for kind in ["images-idx3-ubyte", "labels-idx1-ubyte"] {
+            let name = format!("{prefix}-{kind}");
+            layer.add(&format!("data/{name}"), roots::host_file(&data.join(&name))?)?;
+        }
+    }
+    Ok(layer)
+}
+
+/// A layer that takes long to make, kept under its name.
+fn cached(folder: &Path, name: &str, make: impl FnOnce(&Path) -> anyhow::Result<Layer>) -> anyhow::Result<LayerFile> {
+    let path = folder.join(format!("{name}.layer"));
+    if !path.exists() {
+        eprintln!("building {name}");
+        let work = Work::new(folder, name)?;
+        let part = write_layer(&make(&work.0)?, &work.path("layer"))?;
+        fs::rename(part.path, &path)?;
+    }
+    let mut hasher = Hasher::default();
+    std::io::copy(&mut fs::File::open(&path)?, &mut Feed(&mut hasher))?;
+    let size_bytes = hasher.size_bytes();
+    Ok(LayerFile { path, descriptor: Descriptor::layer(hasher.finish(), size_bytes) })
+}
+
+fn write_whole(archive: &Path, images: &[Image]) -> anyhow::Result<()> {
+    let part = archive.with_extension("part");
+    write_archive(images, &part)?;
+    fs::rename(part, archive)?;
+    Ok(())
+}
+
+fn debian_key() -> anyhow::Result<String> {
+    Ok(key(&["1", &debian::release()?.codename, &roots::DEBIAN_PACKAGES.join(" ")]))
+}
+
+/// Names what is made of these parts.
+fn key(parts: &[&str]) -> String {
+    Digest::of(parts.join("\n").as_bytes()).hex()[..16].to_owned()
+}
+
+fn digest_of(path: &Path) -> anyhow::Result<String> {
+    let mut hasher = Hasher::default();
+    let mut file = fs::File::open(path).with_context(|| path.display().to_string())?;
+    std::io::copy(&mut file, &mut Feed(&mut hasher))?;
+    Ok(hasher.finish().to_string())
+}
+
+fn cache() -> anyhow::Result<PathBuf> {
+    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, home) => PathBuf::from(home.context("HOME is not set")?).join(".cache"),
+    };
+    Ok(cache.join("ferroflow/images"))
+}
+
+/// A folder for the time of a build.
+struct Work(PathBuf);
+
+impl Work {
+    fn new(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        let path = folder.join(format!("work-{name}-{}", std::process::id()));
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // What stays behind is in the way of nothing.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Feed<'a>(&'a mut Hasher);
+
+impl std::io::Write for Feed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

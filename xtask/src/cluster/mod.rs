@@ -1,0 +1,238 @@
+//! `cargo xtask cluster`: a real Kubernetes on this machine, built from source modules, and its end without a trace.
+
+mod certificates;
+mod cgroups;
+mod containerd;
+mod control_plane;
+mod debian;
+mod dns;
+mod images;
+mod inside;
+mod kubelet;
+mod layout;
+mod namespace;
+mod processes;
+mod programs;
+mod record;
+mod roots;
+mod teardown;
+mod wait;
+
+use std::{
+    fs::{self, File},
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use rustix::fs::{FlockOperation, flock};
+
+use self::{
+    layout::{Layout, MARK},
+    programs::Programs,
+    record::{Phase, Record},
+};
+
+/// How the command is used.
+pub const USAGE: &str = "usage: cargo xtask cluster <command>
+  build                      installs what is needed from Debian, builds programs and images
+  up [--nodes 1|2] [--simulate NAME=COUNT]…
+                             builds what is missing, then starts a cluster anew
+  down                       ends the cluster and removes all of it
+  status                     tells how far it is
+  kubeconfig                 prints the path of its kubeconfig, which is of use inside of its network
+  exec -- COMMAND…           runs a command in its network, with KUBECONFIG set
+  lacking                    tells what this machine lacks for a cluster, and fails when it lacks something";
+
+/// How long a cluster may take to be ready; its parts have bounds of their own.
+const UP_LIMIT: Duration = Duration::from_secs(300);
+
+/// What `up` is asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    nodes: u8,
+    simulated: Vec<String>,
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What went wrong, in words for whoever called it.
+pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
+    match words {
+        ["build"] => {
+            build(repository)?;
+        }
+        ["up", options @ ..] => up(repository, &parse(options)?)?,
+        ["down"] => down(&Layout::of_environment()?)?,
+        ["status"] => return status(&Layout::of_environment()?),
+        ["kubeconfig"] => println!("{}", running(&Layout::of_environment()?)?.0.display()),
+        ["exec", "--", command @ ..] if !command.is_empty() => execute(&Layout::of_environment()?, command)?,
+        ["lacking"] => {
+            let lacking = debian::lacking();
+            lacking.iter().for_each(|one| println!("{one}"));
+            return Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        ["inside", layout, nodes, programs, rest @ ..] => {
+            let (images, simulated) = rest.split_at(rest.iter().position(|word| *word == "--").unwrap_or(rest.len()));
+            let own =
+                |words: &[&str]| words.iter().filter(|word| **word != "--").map(|word| (*word).to_owned()).collect();
+            inside::run(&inside::Start {
+                layout: Layout::at(Path::new(layout))?,
+                nodes: nodes.parse()?,
+                programs: Programs::of_text(programs),
+                images: own(images),
+                simulated: own(simulated),
+            })?;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(words: &[&str]) -> anyhow::Result<Options> {
+    let mut options = Options { nodes: 1, simulated: Vec::new() };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().copied().with_context(|| format!("{word} needs a value"))?;
+        match *word {
+            "--nodes" => {
+                options.nodes =
+                    value.parse().ok().filter(|nodes| (1..=2).contains(nodes)).context("--nodes is 1 or 2")?
+            }
+            "--simulate" if value.contains('=') => options.simulated.push(value.to_owned()),
+            _ => bail!("{word} {value}: unknown\n{USAGE}"),
+        }
+    }
+    Ok(options)
+}
+
+fn build(repository: &Path) -> anyhow::Result<(Programs, Vec<PathBuf>)> {
+    debian::install()?;
+    debian::require_root()?;
+    let began = Instant::now();
+    let programs = Programs::build(repository)?;
+    let images = images::build(repository, &programs)?;
+    eprintln!("programs and images are there after {:.1} s", began.elapsed().as_secs_f64());
+    Ok((programs, images))
+}
+
+fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
+    let layout = Layout::of_environment()?;
+    let (programs, images) = build(repository)?;
+    let began = Instant::now();
+    let _lock = lock(&layout)?;
+    teardown::remove(&layout)?;
+    fs::create_dir_all(layout.root())?;
+    certificates::write(&layout, options.nodes)?;
+    let log = layout.path("start.log");
+    let out = File::create(&log)?;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--"])
+        .arg(std::env::current_exe().context("this program")?)
+        .args(["cluster", "inside"])
+        .arg(layout.root())
+        .arg(options.nodes.to_string())
+        .arg(programs.text()?)
+        .args(images)
+        .arg("--")
+        .args(&options.simulated)
+        .env(MARK, layout.root())
+        .env("TMPDIR", layout.path("tmp"))
+        .env_remove("KUBECONFIG")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .process_group(0);
+    let mut child = command.spawn().context("unshare")?;
+    let outcome = wait::until("the cluster's start", UP_LIMIT, || {
+        let ended = child.try_wait()?.is_some();
+        match Record::read(&layout)?.map(|record| record.phase) {
+            Some(Phase::Ready) => Ok(Some(())),
+            Some(Phase::Failed(why)) => bail!("{why}"),
+            _ if ended => bail!("{}", fs::read_to_string(&log).unwrap_or_default().trim_end()),
+            _ => Ok(None),
+        }
+    });
+    eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
+    outcome.with_context(|| format!("the cluster did not start; logs are in {}", layout.path("log").display()))?;
+    eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
+    println!("{}", layout.kubeconfig().display());
+    Ok(())
+}
+
+fn down(layout: &Layout) -> anyhow::Result<()> {
+    debian::require_root()?;
+    let began = Instant::now();
+    let _lock = lock(layout)?;
+    teardown::remove(layout)?;
+    eprintln!("the cluster is gone after {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Held while a cluster is started or removed. It is on the folder above, so that nothing of it stays.
+fn lock(layout: &Layout) -> anyhow::Result<File> {
+    let above = layout.root().parent().context("the cluster's folder is in one")?;
+    fs::create_dir_all(above)?;
+    let folder = File::open(above)?;
+    let locked = flock(&folder, FlockOperation::NonBlockingLockExclusive);
+    locked.with_context(|| format!("another `cargo xtask cluster` is at work in {}", above.display()))?;
+    ensure!(folder.metadata()?.nlink() > 0, "{} was removed meanwhile", above.display());
+    Ok(folder)
+}
+
+fn status(layout: &Layout) -> anyhow::Result<ExitCode> {
+    let Some(record) = Record::read(layout)? else {
+        println!("no cluster");
+        return Ok(ExitCode::FAILURE);
+    };
+    if !teardown::is_running(layout, &record) {
+        println!("ended; `cargo xtask cluster down` removes what is left");
+        return Ok(ExitCode::FAILURE);
+    }
+    match record.phase {
+        Phase::Starting => println!("starting, {} nodes", record.nodes),
+        Phase::Ready => {
+            println!("ready, nodes: {}, kubeconfig: {}", record.nodes, layout.kubeconfig().display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Phase::Failed(why) => println!("failed: {why}"),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn running(layout: &Layout) -> anyhow::Result<(PathBuf, Record)> {
+    let record = Record::read(layout)?.filter(|record| teardown::is_running(layout, record));
+    let record = record.context("no cluster runs; `cargo xtask cluster up` starts one")?;
+    Ok((layout.kubeconfig(), record))
+}
+
+/// Becomes the command.
+fn execute(layout: &Layout, command: &[&str]) -> anyhow::Result<()> {
+    debian::require_root()?;
+    let (kubeconfig, record) = running(layout)?;
+    let mut nsenter = Command::new("nsenter");
+    nsenter.arg(format!("--net=/proc/{}/ns/net", record.first_process)).arg("--").args(command);
+    Err(nsenter.env("KUBECONFIG", kubeconfig).env(MARK, layout.root()).exec()).context("nsenter")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_and_others_refused() {
+        let options = parse(&["--nodes", "2", "--simulate", "nvidia.com/gpu=4"]).unwrap();
+        assert_eq!(options, Options { nodes: 2, simulated: vec!["nvidia.com/gpu=4".into()] });
+        for wrong in [&["--nodes", "3"][..], &["--nodes"], &["--simulate", "x"], &["--what", "1"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The processes of a cluster, as the first process of their namespace starts, watches and reaps them.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, bail};
+use rustix::process::{WaitOptions, WaitStatus, wait};
+
+/// How many lines of a log are told when its program ends.
+const TOLD_LINES: usize = 12;
+
+/// Whether a program may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It runs as long as the cluster.
+    Never,
+    /// It ends when its work is done.
+    WhenDone,
+}
+
+struct Running {
+    name: String,
+    ending: Ending,
+}
+
+/// The programs that run, and those that are done.
+pub struct Processes {
+    logs: PathBuf,
+    running: BTreeMap<i32, Running>,
+    done: Vec<String>,
+}
+
+impl Processes {
+    /// None yet; each will write to `NAME.log` in `logs`.
+    pub fn new(logs: PathBuf) -> Self {
+        Self { logs, running: BTreeMap::new(), done: Vec::new() }
+    }
+
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&mut self, name: &str, ending: Ending, command: &mut Command) -> anyhow::Result<()> {
+        let log = File::create(self.log(name)).with_context(|| name.to_owned())?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
+        let pid = i32::try_from(child.id()).context("a process number")?;
+        self.running.insert(pid, Running { name: name.to_owned(), ending });
+        Ok(())
+    }
+
+    /// Takes note of what ended, orphans of containers included.
+    ///
+    /// # Errors
+    /// When a program ended that never should, or one failed; with the end of its log.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        while !self.running.is_empty() {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.ended(pid.as_raw_nonzero().get(), status)?,
+                Ok(None) => break,
+                Err(error) => return Err(error).context("wait for processes"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next end of a process, and takes note of it.
+    ///
+    /// # Errors
+    /// As [`Processes::check`].
+    pub fn wait_next(&mut self) -> anyhow::Result<()> {
+        match wait(WaitOptions::empty()).context("wait for processes")? {
+            Some((pid, status)) => self.ended(pid.as_raw_nonzero().get(), status),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a program that was started is done.
+    pub fn is_done(&self, name: &str) -> bool {
+        self.done.iter().any(|done| done == name)
+    }
+
+    fn ended(&mut self, pid: i32, status: WaitStatus) -> anyhow::Result<()> {
+        let Some(process) = self.running.remove(&pid) else { return Ok(()) };
+        if process.ending == Ending::WhenDone && status.exit_status() == Some(0) {
+            self.done.push(process.name);
+            return Ok(());
+        }
+        let how = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("with status {code}"),
+            (_, Some(signal)) => format!("by signal {signal}"),
+            _ => "for an unknown reason".to_owned(),
+        };
+        bail!("{} ended {how}:\n{}", process.name, self.tail(&process.name))
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+
+    fn tail(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TOLD_LINES)..].join("\n")
+    }
+}
