@@ -66,10 +66,7 @@ for part; do
     printf '\n== %s on the real cluster\n' "$part"
     case $part in
     mnist | replicas) command=("examples/$part/run.sh") ;;
-    image)
-        command=(kubectl run ferroflow-image --image=ferroflow:dev --restart=Never --rm -i --quiet --pod-running-timeout=60s
-            -- version)
-        ;;
+    image) command=(conformance/image.sh) ;;
     *) command=(conformance/clients.sh "$part") ;;
     esac
     status=0
