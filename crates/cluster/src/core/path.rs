@@ -99,7 +99,9 @@ fn objects(group: &str, version: &str, words: &[&str], path: &str, count: usize)
     }
     let (head, tail) = words.split_at(words.len().min(3));
     if let Some(resource) = head.first() {
-        found.resource = (*resource).to_owned();
+        // No resource has such a name, and no other segment may have it either.
+        let Ok(resource) = checked(resource) else { return Ok(other(path)) };
+        found.resource = resource;
     }
     if let Some(name) = head.get(1) {
         found.name = checked(name)?;
@@ -112,9 +114,14 @@ fn objects(group: &str, version: &str, words: &[&str], path: &str, count: usize)
         let used = count - tail.len() + 1;
         found.rest = path.splitn(used + 1, '/').nth(used).map(|rest| format!("/{rest}")).unwrap_or_default();
     } else if !tail.is_empty() {
-        return Ok(Target::Other(path.split('/').skip(1).map(str::to_owned).collect()));
+        return Ok(other(path));
     }
     Ok(Target::Resource(found))
+}
+
+/// A path that names no resource.
+fn other(path: &str) -> Target {
+    Target::Other(path.split('/').skip(1).map(str::to_owned).collect())
 }
 
 /// A name in a path may be anything that is one segment; whether the kind allows it shows when it is
@@ -204,6 +211,13 @@ mod tests {
     fn a_name_that_climbs_is_refused() {
         for path in ["/api/v1/namespaces/a/pods/..", "/api/v1/namespaces/%2e%2e/pods/b", "/api/v1/nodes/a%2Fb"] {
             assert!(matches!(parse(path), Err(Error::Segment(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_resource_that_climbs_is_none() {
+        for path in ["/api/v1/namespaces/a/%2e%2e/b", "/api/v1/..", "/apis/g/v1/a%2Fb/c"] {
+            assert!(matches!(parse(path), Ok(Target::Other(_))), "{path}");
         }
     }
 
