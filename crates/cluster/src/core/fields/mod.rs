@@ -5,6 +5,7 @@
 //! [`decode`] does the same to a value of a built-in kind, [`strict_errors`] and [`unknown_fields`] say what a
 //! strict decoder would complain about. Nothing here validates, defaults, or knows custom kinds' own rules.
 
+pub mod bytes;
 mod decode;
 mod scalar;
 mod strict;

@@ -1,16 +1,11 @@
 //! Scalars: what is accepted, its canonical form, its zero and its name in Go.
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
+use super::bytes;
 use crate::core::quantity::Quantity;
 use crate::core::schema::Scalar;
-
-/// Base64 as Go reads it: padded, with bits to spare in the last digit.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Why a scalar cannot be decoded.
 pub(super) enum Fault {
@@ -31,7 +26,7 @@ pub(super) fn canonical(scalar: Scalar, narrow: bool, value: &mut Value) -> Resu
         Scalar::Boolean => want(value.is_boolean()),
         Scalar::Number => want(value.is_number()),
         Scalar::Integer => want(fits(value, narrow)),
-        Scalar::Bytes => bytes(value),
+        Scalar::Bytes => byte_text(value),
         Scalar::IntOrString => int_or_string(value),
         Scalar::Quantity => quantity(value),
         Scalar::Time => time(value, 0),
@@ -79,27 +74,15 @@ fn fits(value: &Value, narrow: bool) -> bool {
     value.as_i64().is_some_and(|number| !narrow || i32::try_from(number).is_ok())
 }
 
-fn bytes(value: &mut Value) -> Result<(), Fault> {
+fn byte_text(value: &mut Value) -> Result<(), Fault> {
     let Value::String(text) = value else { return Err(Fault::Type) };
-    if text.bytes().any(|byte| byte == b'\n' || byte == b'\r') {
-        text.retain(|character| character != '\n' && character != '\r');
+    let decoded = bytes::decode(&bytes::STANDARD, text)
+        .map_err(|at| Fault::Text(format!("illegal base64 data at input byte {at}")))?;
+    let plain = bytes::STANDARD.encode(decoded);
+    if *text != plain {
+        *text = plain;
     }
-    match BASE64.decode(text.as_bytes()) {
-        Ok(decoded) => {
-            let plain = BASE64.encode(decoded);
-            if *text != plain {
-                *text = plain;
-            }
-            Ok(())
-        }
-        Err(error) => {
-            let offset = match error {
-                base64::DecodeError::InvalidByte(offset, _) => offset,
-                _ => text.len() / 4 * 4,
-            };
-            Err(Fault::Text(format!("illegal base64 data at input byte {offset}")))
-        }
-    }
+    Ok(())
 }
 
 fn int_or_string(value: &Value) -> Result<(), Fault> {

@@ -11,6 +11,7 @@ use super::value::{Fault, Items, List, ListKind, Map, Outcome, Val};
 use crate::core::crd::go::{self, Go};
 use crate::core::crd::go_time::{self, Moment};
 use crate::core::crd::structural::Schema;
+use crate::core::fields::bytes;
 
 pub(super) fn text_schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
@@ -145,13 +146,9 @@ fn text_from_data<'a>(text: &'a str, format: &str) -> Outcome<Val<'a>> {
 
 /// Base64 in the URL alphabet with padding, which is what upstream decodes by.
 fn decode_bytes<'a>(text: &str) -> Outcome<Val<'a>> {
-    use base64::Engine as _;
-    let clean: String = text.chars().filter(|char| !matches!(char, '\r' | '\n')).collect();
-    match base64::engine::general_purpose::URL_SAFE.decode(&clean) {
+    match bytes::decode(&bytes::URL_SAFE, text) {
         Ok(bytes) => Ok(Val::Bytes(bytes.into())),
-        Err(_) => {
-            let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            let at = clean.bytes().position(|byte| !good(&byte)).unwrap_or(clean.len());
+        Err(at) => {
             Err(Fault::new(format!("Invalid byte formatted string {text}: illegal base64 data at input byte {at}")))
         }
     }
