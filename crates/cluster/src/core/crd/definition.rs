@@ -1,17 +1,19 @@
-//! A CustomResourceDefinition itself: its defaults, what create and update change, and its faults.
+//! A CustomResourceDefinition itself: its versions, its warnings and its faults.
 //!
 //! Answers everything about `spec` that needs no other object. What the server says about a definition
-//! in its status is `status`; metadata other than the name is validated by the generic rules.
+//! in its status is `status`, what it is given is `definition_defaults`; metadata other than the name is validated by the generic rules.
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::conversion_rules::{ConversionOptions, conversion_errors};
+pub use super::definition_defaults::{default, prepare_create, prepare_update};
 use super::definition_parts::{
     Required, column_errors, deprecation_errors, enumeration, names_errors, selectable_errors, subresource_errors,
 };
 use super::go::quote;
+use super::list_schema_rules;
 use super::object_meta;
 use super::schema_rules::{self, Options};
 use super::status::{self, Approval};
@@ -58,74 +60,6 @@ pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// Fills in what a definition leaves out: singular and list names, the conversion strategy, webhook
-/// ports, and the stored version.
-pub fn default(crd: &mut Value) {
-    let Some(spec) = crd.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    let names = spec.entry("names").or_insert_with(|| json!({}));
-    let kind = text(names, "kind").to_owned();
-    if text(names, "singular").is_empty() {
-        names["singular"] = Value::from(kind.to_lowercase());
-    }
-    if text(names, "listKind").is_empty() && !kind.is_empty() {
-        names["listKind"] = Value::from(format!("{kind}List"));
-    }
-    if spec.get("conversion").is_none_or(Value::is_null) {
-        spec.insert("conversion".to_owned(), json!({"strategy": "None"}));
-    }
-    let service =
-        spec.get_mut("conversion").and_then(|conversion| conversion.pointer_mut("/webhook/clientConfig/service"));
-    if let Some(Value::Object(service)) = service
-        && service.get("port").is_none_or(Value::is_null)
-    {
-        service.insert("port".to_owned(), json!(443));
-    }
-    let stored =
-        crd.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|stored| !stored.is_empty());
-    if !stored {
-        remember_storage_version(crd);
-    }
-}
-
-fn storage_version(crd: &Value) -> Option<&str> {
-    let versions = list(&crd["spec"], "versions").iter();
-    versions.filter(|version| version["storage"] == true).map(|version| text(version, "name")).next()
-}
-
-/// Adds the storage version to `status.storedVersions` unless it is there.
-fn remember_storage_version(crd: &mut Value) {
-    let Some(name) = storage_version(crd).map(str::to_owned) else { return };
-    let Some(fields) = crd.as_object_mut() else { return };
-    let status = fields.entry("status").or_insert_with(|| json!({}));
-    let Some(status) = status.as_object_mut() else { return };
-    let stored = status.entry("storedVersions").or_insert_with(|| json!([]));
-    if let Value::Array(stored) = stored
-        && stored.iter().all(|version| version != name.as_str())
-    {
-        stored.push(Value::from(name));
-    }
-}
-
-/// What a create resets: the status, and the generation.
-pub fn prepare_create(crd: &mut Value) {
-    let empty = json!({
-        "acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": [],
-    });
-    crd["status"] = empty;
-    crd["metadata"]["generation"] = json!(1);
-    remember_storage_version(crd);
-}
-
-/// What an update resets: the status stays, a changed spec gets a new generation.
-pub fn prepare_update(new: &mut Value, old: &Value) {
-    new["status"] = old.get("status").cloned().unwrap_or_else(|| json!({}));
-    if new.get("spec") != old.get("spec") {
-        let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
-        new["metadata"]["generation"] = json!(generation + 1);
-    }
-    remember_storage_version(new);
 }
 
 /// Warnings about formats that no server checks; an update warns of new ones only.
@@ -212,7 +146,7 @@ fn lenient_options(old: &[&Schema]) -> Options {
     }
     let list_keys = |node: &Schema| {
         let mut errors = Vec::new();
-        schema_rules::map_set_items(node, &nowhere, &mut errors);
+        list_schema_rules::map_set_items(node, &nowhere, &mut errors);
         !errors.is_empty()
     };
     Options {
@@ -221,7 +155,7 @@ fn lenient_options(old: &[&Schema]) -> Options {
             !matches!(node.type_name.as_str(), "" | "string" | "number" | "integer" | "boolean" | "array" | "object")
         }),
         require_pruned_defaults: !old.iter().any(|schema| structural(schema) && has_unpruned_default(schema)),
-        require_atomic_sets: !has(&|node| schema_rules::non_atomic_set(node, &nowhere).is_some()),
+        require_atomic_sets: !has(&|node| list_schema_rules::non_atomic_set(node, &nowhere).is_some()),
         require_list_keys: !has(&list_keys),
         known_expressions: known,
         suppress_rule_cost: false,

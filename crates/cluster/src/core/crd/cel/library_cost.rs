@@ -3,7 +3,8 @@
 //! Answers for functions of upstream's estimator; all others are cel-go's and are in `cost`.
 
 use super::ast::{Kind, Literal};
-use super::cost::{Bounds, Coster, Estimate, Node, REGEX, TRAVERSAL};
+use super::cost::{Coster, Estimate, Node, REGEX, TRAVERSAL};
+use super::cost_size::Bounds;
 use super::library;
 use super::types::Type;
 
@@ -65,34 +66,8 @@ impl Coster<'_> {
             "ip.isCanonical" => plain(first?.scale(2.0 * TRAVERSAL)),
             "containsIP" | "containsCIDR" => plain(contained_cost(function, overload, first?)),
             "validate" => plain(first?.scale(TRAVERSAL).scale(MAX_NAME_PATTERN * REGEX)),
-            "masked"
-            | "prefixLength"
-            | "family"
-            | "isUnspecified"
-            | "isLoopback"
-            | "isLinkLocalMulticast"
-            | "isLinkLocalUnicast"
-            | "isGlobalUnicast"
-            | "format.named"
-            | "sign"
-            | "asInteger"
-            | "isInteger"
-            | "asApproximateFloat"
-            | "isGreaterThan"
-            | "isLessThan"
-            | "compareTo"
-            | "add"
-            | "sub"
-            | "major"
-            | "minor"
-            | "patch"
-            | "getScheme"
-            | "getHostname"
-            | "getHost"
-            | "getPort"
-            | "getEscapedPath"
-            | "getQuery" => plain(Bounds::fixed(1)),
             "_==_" => self.opaque_equality(args),
+            name if costs_one(name) => plain(Bounds::fixed(1)),
             _ => None,
         }
     }
@@ -144,6 +119,40 @@ impl Coster<'_> {
         }
         size
     }
+}
+
+/// Functions that only read what was parsed before.
+fn costs_one(function: &str) -> bool {
+    matches!(
+        function,
+        "masked"
+            | "prefixLength"
+            | "family"
+            | "isUnspecified"
+            | "isLoopback"
+            | "isLinkLocalMulticast"
+            | "isLinkLocalUnicast"
+            | "isGlobalUnicast"
+            | "format.named"
+            | "sign"
+            | "asInteger"
+            | "isInteger"
+            | "asApproximateFloat"
+            | "isGreaterThan"
+            | "isLessThan"
+            | "compareTo"
+            | "add"
+            | "sub"
+            | "major"
+            | "minor"
+            | "patch"
+            | "getScheme"
+            | "getHostname"
+            | "getHost"
+            | "getPort"
+            | "getEscapedPath"
+            | "getQuery"
+    )
 }
 
 fn contained_cost(function: &str, overload: &str, arg: Bounds) -> Bounds {

@@ -5,10 +5,12 @@
 //! because all four are visible to whoever writes a rule. Expressions see `self` and `oldSelf`, never
 //! the server, the clock or another object.
 
+pub mod aggregate;
 pub mod ast;
 mod attribute;
 pub mod check;
 pub mod cost;
+mod cost_size;
 mod data;
 pub mod decl;
 pub mod eval;
