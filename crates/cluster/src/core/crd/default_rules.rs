@@ -101,21 +101,17 @@ impl Walk<'_> {
                     errors.push(FieldError::invalid(path, shown(default), "must not have unknown fields"));
                 }
             }
-            match object_meta::coerce(&mut value, schema, path, place.is_resource, Malformed::Refuse) {
-                Err(error) => {
-                    errors.push(error);
-                    return errors;
-                }
-                Ok(_) => {
-                    // The fault before shows the default with its metadata decoded, as upstream's does.
-                    errors.iter_mut().for_each(|error| error.bad_value = Some(shown(&value)));
-                    let check = super::embedded_metadata;
-                    let found = object_meta::validate(&value, schema, path, place.is_resource, check);
-                    if !found.is_empty() {
-                        errors.extend(found);
-                        return errors;
-                    }
-                }
+            let coerced = object_meta::coerce(&mut value, schema, path, place.is_resource, Malformed::Refuse);
+            // The fault before shows the default with its metadata decoded, as far as that went, as upstream's does.
+            errors.iter_mut().for_each(|error| error.bad_value = Some(shown(&value)));
+            if let Err(error) = coerced {
+                errors.push(error);
+                return errors;
+            }
+            let found = object_meta::validate(&value, schema, path, place.is_resource, super::embedded_metadata);
+            if !found.is_empty() {
+                errors.extend(found);
+                return errors;
             }
         }
         let found = validate::validate(&value, schema, &path.to_string(), None, Reading::Written);

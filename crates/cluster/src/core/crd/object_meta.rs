@@ -296,6 +296,8 @@ fn coerce_resource(
         Ok(found) => unknown.extend(found),
         Err(error) if malformed == Malformed::Refuse => {
             let shown = before.as_ref().map(super::go::shown).unwrap_or_default();
+            // What cannot be decoded stays as it was.
+            fields.extend(before.map(|metadata| ("metadata".to_owned(), metadata)));
             return Err(FieldError::invalid(path.child("metadata"), shown, error));
         }
         Err(_) => {}

@@ -73,7 +73,7 @@ pub fn validate(schema: &Schema, source: &Value, status: bool, options: &Options
                 found = default_rules::validate(schema, &schema_path, options.require_pruned_defaults);
             }
             if found.is_empty() {
-                cel = Some(Cardinality(Some(1)));
+                cel = Some(Above::ROOT);
             }
             errors.extend(found);
         }
@@ -123,18 +123,35 @@ fn root_error(schema: &Schema, source: &Value, path: &Path, schema_path: &Path) 
     })
 }
 
-/// How often the values of a node may stand in one object; nothing when there is no bound.
+/// What rules of a node take over from above.
 #[derive(Clone, Copy)]
-struct Cardinality(Option<u64>);
+struct Above {
+    /// How often the values of the node may stand in one object; nothing when there is no bound.
+    cardinality: Option<u64>,
+    /// Whether there are rules, at the node or above it.
+    ruled: bool,
+    /// Whether the node, or one above it that rules apply to, has no type in expressions.
+    untyped: bool,
+}
 
-impl Cardinality {
+impl Above {
+    const ROOT: Self = Self { cardinality: Some(1), ruled: false, untyped: false };
+
+    /// The same with the node itself. Types are read from above, so what has none there has none below.
+    fn at(self, schema: &Schema, is_resource: bool) -> Self {
+        let ruled = self.ruled || !schema.validations.is_empty();
+        let untyped = ruled && (self.untyped || DeclType::of(schema, is_resource).is_none());
+        Self { ruled, untyped, ..self }
+    }
+
     fn below(self, schema: &Schema) -> Self {
         let factor = match schema.type_name.as_str() {
             "object" if schema.additional.is_some() => schema.max_properties.map(|max| max.max(0).unsigned_abs()),
             "array" => schema.max_items.map(|max| max.max(0).unsigned_abs()),
             _ => Some(1),
         };
-        Self(self.0.zip(factor).map(|(count, factor)| count.saturating_mul(factor)))
+        let cardinality = self.cardinality.zip(factor).map(|(count, factor)| count.saturating_mul(factor));
+        Self { cardinality, ..self }
     }
 }
 
@@ -208,8 +225,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn node(&mut self, schema: &Schema, path: &Path, scope: &Scope, place: Place, cel: Option<Cardinality>) -> Found {
+    fn node(&mut self, schema: &Schema, path: &Path, scope: &Scope, place: Place, cel: Option<Above>) -> Found {
         let mut found = Found::default();
+        let cel = cel.map(|above| above.at(schema, place == Place::Root || schema.embedded_resource));
         keywords(schema, path, scope, self.options, &mut found.schema);
         self.children(schema, path, scope, place, cel, &mut found);
         kubernetes_extensions(schema, path, self.options, &mut found.schema);
@@ -217,8 +235,8 @@ impl Walk<'_> {
             let rule_path = path.child("x-kubernetes-validations").index(index);
             rule_shape(schema, rule, &rule_path, &mut found.schema);
         }
-        if let Some(cardinality) = cel.filter(|_| found.schema.is_empty() && !schema.validations.is_empty()) {
-            self.rules(schema, path, scope, place, cardinality, &mut found.cel);
+        if let Some(above) = cel.filter(|_| found.schema.is_empty() && !schema.validations.is_empty()) {
+            self.rules(schema, path, scope, place, above, &mut found.cel);
         }
         found
     }
@@ -229,11 +247,11 @@ impl Walk<'_> {
         path: &Path,
         scope: &Scope,
         place: Place,
-        cel: Option<Cardinality>,
+        cel: Option<Above>,
         found: &mut Found,
     ) {
-        let below = cel.map(|cardinality| cardinality.below(schema));
-        let mut visit = |walk: &mut Self, child: &Schema, path: &Path, scope: &Scope, cel: Option<Cardinality>| {
+        let below = cel.map(|above| above.below(schema));
+        let mut visit = |walk: &mut Self, child: &Schema, path: &Path, scope: &Scope, cel: Option<Above>| {
             let errors = walk.node(child, path, scope, Place::Below, cel);
             found.schema.extend(errors.schema);
             found.cel.extend(errors.cel);
@@ -280,12 +298,12 @@ impl Walk<'_> {
         path: &Path,
         scope: &Scope,
         place: Place,
-        cardinality: Cardinality,
+        above: Above,
         errors: &mut ErrorList,
     ) {
         let rules_path = path.child("x-kubernetes-validations");
         let is_resource = place == Place::Root || schema.embedded_resource;
-        let Some(decl) = DeclType::of(schema, is_resource) else {
+        let Some(decl) = DeclType::of(schema, is_resource).filter(|_| !above.untyped) else {
             errors.push(FieldError {
                 kind: ErrorKind::Internal,
                 field: rules_path.to_string(),
@@ -298,7 +316,7 @@ impl Walk<'_> {
         };
         let compiled = rules::compile(schema, &decl, &self.options.known_expressions);
         for (index, (rule, compiled)) in schema.validations.iter().zip(&compiled).enumerate() {
-            self.rule(rule, compiled, &rules_path.index(index), scope, cardinality, errors);
+            self.rule(rule, compiled, &rules_path.index(index), scope, above, errors);
         }
     }
 
@@ -308,11 +326,11 @@ impl Walk<'_> {
         compiled: &CompiledRule,
         path: &Path,
         scope: &Scope,
-        cardinality: Cardinality,
+        above: Above,
         errors: &mut ErrorList,
     ) {
         let rule_path = path.child("rule");
-        let cost = compiled.max_cost.saturating_mul(cardinality.0.unwrap_or(compiled.max_cardinality));
+        let cost = compiled.max_cost.saturating_mul(above.cardinality.unwrap_or(compiled.max_cardinality));
         if !self.options.suppress_rule_cost && cost > RULE_COST_LIMIT {
             errors.push(FieldError::forbidden(&rule_path, excess("estimated rule cost", cost, RULE_COST_LIMIT)));
         }
