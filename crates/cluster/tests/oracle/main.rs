@@ -6,9 +6,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cel;
+mod cel_cases;
+mod cel_expressions;
+mod cel_operands;
+mod crd;
+mod crd_cases;
+mod crd_definitions;
 mod driver;
 mod quantity;
 mod selector;
+mod situations;
 mod ssa;
 mod ssa_objects;
 mod strategic;
@@ -50,4 +58,14 @@ fn quantities_agree_with_the_real_library() {
 #[test]
 fn selectors_agree_with_the_real_library() {
     check("selector", selector::run);
+}
+
+#[test]
+fn custom_resources_agree_with_the_real_library() {
+    check("crd", crd::run);
+}
+
+#[test]
+fn rules_agree_with_the_real_library() {
+    check("cel", cel::run);
 }

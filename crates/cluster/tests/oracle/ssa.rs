@@ -4,19 +4,16 @@
 //! within their schema, so that every list type, map type and depth comes up.
 
 use ferroflow_cluster::core::apply::{ApplyError, Cause, Force, Manager, ResetFields, Set, apply, same, update};
-use ferroflow_cluster::core::schema::{ListType, Node, NodeId, Table};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
 use super::driver::{Answer, Oracle, Tally, regressions};
+use super::situations::{KEYED_MERGE, Keys, REMOVAL, VALIDATION, loses, shares_items};
 use super::ssa_objects::{Kind, kinds, random_object, repeat_items, spoil, variant};
 
 const BATCH: usize = 500;
 const CONFLICT: &str = "conflict";
-const REMOVAL: &str = "removal";
-const KEYED_MERGE: &str = "keyed-list merge";
-const VALIDATION: &str = "validation error";
 const MANAGERS: &[&str] = &["alpha", "beta", "gamma", "kubectl"];
 
 /// Runs the regressions and `cases` fresh cases.
@@ -162,8 +159,8 @@ impl<'k> Life<'k> {
         match answer {
             Ok(written) => {
                 if let (Some(live), "apply") = (live, operation["verb"].as_str().unwrap()) {
-                    let (removed, merged) =
-                        (loses(live, &written), shares_items(kind.table(), kind.node, live, object));
+                    let removed = loses(live, &written);
+                    let merged = shares_items(kind.table(), kind.node, Keys::OfLists, live, object);
                     if removed {
                         self.reach(REMOVAL);
                     }
@@ -207,36 +204,6 @@ fn error_answer(error: &ApplyError) -> Value {
         }
         ApplyError::BadRequest(message) => json!({ "code": 400, "message": message }),
         ApplyError::Internal(message) => json!({ "code": 500, "message": message }),
-    }
-}
-
-/// Whether something of the first is missing in the second.
-fn loses(before: &Value, after: &Value) -> bool {
-    match (before, after) {
-        (Value::Object(a), Value::Object(b)) => a
-            .iter()
-            .filter(|(name, _)| *name != "managedFields")
-            .any(|(name, value)| b.get(name).is_none_or(|other| loses(value, other))),
-        (Value::Array(a), Value::Array(b)) => a.len() > b.len(),
-        (Value::Null, _) => false,
-        (_, Value::Null) => true,
-        _ => false,
-    }
-}
-
-/// Whether both objects have items in the same associative list.
-fn shares_items(table: &Table, node: NodeId, left: &Value, right: &Value) -> bool {
-    match (table.node(node), left, right) {
-        (Node::Object(object), Value::Object(a), Value::Object(b)) => object.fields.iter().any(|(name, field)| {
-            matches!((a.get(name), b.get(name)), (Some(a), Some(b)) if shares_items(table, field.node, a, b))
-        }),
-        (Node::Map { values, .. }, Value::Object(a), Value::Object(b)) => a
-            .iter()
-            .any(|(name, a)| b.get(name).is_some_and(|b| shares_items(table, *values, a, b))),
-        (Node::List { list_type: ListType::Map(_), .. }, Value::Array(a), Value::Array(b)) => {
-            !a.is_empty() && !b.is_empty()
-        }
-        _ => false,
     }
 }
 

@@ -1,27 +1,26 @@
 //! Strategic merge patches against `apimachinery/pkg/util/strategicpatch` over the real Go types.
 
-use ferroflow_cluster::core::schema::Table;
+use ferroflow_cluster::core::schema::{NodeId, Table};
 use ferroflow_cluster::core::strategic::{Error, ErrorClass, patch};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::driver::{Answer, Oracle, Tally, regressions};
+use super::situations::{KEYED_MERGE, Keys, REMOVAL, VALIDATION, loses, shares_items};
 use super::strategic_cases::{KINDS, random_case};
 
 const BATCH: usize = 500;
 /// How often a case with several faults is asked again.
 const ATTEMPTS: usize = 40;
-const REFUSED: &str = "refused";
 const ORDER: &str = "element order";
-const DELETE: &str = "deletion";
-const KEYED: &str = "keyed list";
+const DELETE: &str = "deletion directive";
 const RETAIN: &str = "retained keys";
 const NULL: &str = "null";
 
 /// Runs the regressions and `cases` fresh cases.
 pub fn run(oracle: &mut Oracle, cases: usize, seed: u64) -> Tally {
-    let mut tally = Tally::expecting(&[REFUSED, ORDER, DELETE, KEYED, RETAIN, NULL]);
+    let mut tally = Tally::expecting(&[VALIDATION, REMOVAL, KEYED_MERGE, ORDER, DELETE, RETAIN, NULL]);
     ask(oracle, &mut tally, &regressions("strategic"));
     let mut rng = StdRng::seed_from_u64(seed);
     let mut left = cases;
@@ -43,10 +42,11 @@ fn ask(oracle: &mut Oracle, tally: &mut Tally, cases: &[Value]) {
                 tally.reach(name);
             }
         };
-        reach(REFUSED, ours.is_err());
+        reach(VALIDATION, ours.is_err());
+        reach(REMOVAL, ours.as_ref().is_ok_and(|written| loses(&case["original"], written)));
+        reach(KEYED_MERGE, ours.is_ok() && merges_items(case));
         reach(ORDER, text.contains("$setElementOrder"));
         reach(DELETE, text.contains("\"delete\"") || text.contains("$deleteFromPrimitiveList"));
-        reach(KEYED, text.contains("\"name\"") || text.contains("\"uid\"") || text.contains("\"port\""));
         reach(RETAIN, text.contains("$retainKeys"));
         reach(NULL, text.contains("null"));
         let mut theirs = outcomes(answer);
@@ -76,12 +76,19 @@ fn outcomes(answer: Answer) -> Vec<Value> {
 }
 
 fn answer_of(case: &Value) -> Result<Value, Error> {
-    let table = Table::builtin();
+    debug_assert!(KINDS.iter().any(|(_, _, kind)| *kind == case["kind"]));
+    patch(Table::builtin(), shape_of(case), &case["original"], &case["patch"])
+}
+
+/// The shape of the kind that a case is about.
+fn shape_of(case: &Value) -> NodeId {
     let text = |name: &str| case[name].as_str().unwrap_or_default();
     let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
-    let node = table.kind(group, version, text("kind")).expect("a built-in kind");
-    debug_assert!(KINDS.iter().any(|(_, _, kind)| *kind == text("kind")));
-    patch(table, node, &case["original"], &case["patch"])
+    Table::builtin().kind(group, version, text("kind")).expect("a built-in kind")
+}
+
+fn merges_items(case: &Value) -> bool {
+    shares_items(Table::builtin(), shape_of(case), Keys::OfPatches, &case["original"], &case["patch"])
 }
 
 fn same_outcome(ours: &Result<Value, Error>, theirs: &Value) -> bool {
