@@ -48,6 +48,12 @@ else
     cp -l "$programs/agnhost" "$work/agnhost" 2>/dev/null || cp "$programs/agnhost" "$work/agnhost"
     cat >"$work/images.toml" <<END
 [[image]]
+match = "registry.k8s.io/e2e-test-images/busybox:*"
+cmd = ["sh"]
+# The shell of busybox knows [[ and keeps variables whose names have dashes; of the host's shells bash does.
+programs = { "sh" = "bash", "/bin/sh" = "bash" }
+
+[[image]]
 match = "registry.k8s.io/e2e-test-images/agnhost:*"
 entrypoint = ["$work/agnhost"]
 cmd = ["pause"]

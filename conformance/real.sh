@@ -4,8 +4,9 @@
 #   real.sh                          the clients' suites and the examples
 #   real.sh [--nodes N] PART…        raw, kubectl, python, model, mnist, replicas, image
 #
-# `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or is a part of its own; the last line sums them up. It fails when
-# one failed, or when this machine lacks something for a real cluster, with what that is.
+# `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or
+# counts as one; the last line sums them up. It fails when one failed, or when this machine lacks something for a real
+# cluster, with what that is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -32,8 +33,10 @@ lacking="$(xtask lacking)" || {
     echo "error: a real cluster cannot be started here; missing: ${lacking//$'\n'/, }" >&2
     exit 1
 }
+log="$(mktemp)"
 finish() {
     status=$?
+    rm -f "$log"
     xtask down || status=1
     exit $status
 }
@@ -70,9 +73,8 @@ for part; do
     *) command=(conformance/clients.sh "$part") ;;
     esac
     status=0
-    xtask exec -- "${command[@]}" 2>&1 | tee "/tmp/real-$$.log" || status=$?
-    count "$(tail -1 "/tmp/real-$$.log")" "$status"
-    rm -f "/tmp/real-$$.log"
+    xtask exec -- "${command[@]}" 2>&1 | tee "$log" || status=$?
+    count "$(tail -1 "$log")" "$status"
 done
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ]
