@@ -212,7 +212,8 @@ fn traced(program: &Path, directory: &Path, name: &str, trace: Trace) -> anyhow:
         Trace::Syncs => {
             let mut command = Command::new("strace");
             // With the filter in the kernel, other system calls cost nothing.
-            command.args(["-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync,sync_file_range", "-o"]);
+            // As a grandchild it leaves the signals that end a server to the server.
+            command.args(["-D", "-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync,sync_file_range", "-o"]);
             command.arg(directory.join(format!("{name}.syncs"))).arg(program);
             command
         }

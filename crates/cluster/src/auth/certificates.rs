@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use ferroflow_platform::{blob, http::Handshake};
+use ferroflow_platform::{
+    blob,
+    http::{Handshake, Protocol},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     SanType, date_time_ymd,
@@ -12,6 +15,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Error, secret};
 
+/// HTTP/2 as a TLS handshake names it: RFC 7301.
+const HTTP2: &[u8] = b"h2";
 /// Names that the server is reached by, inside and outside of pods.
 const NAMES: [&str; 5] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
@@ -86,7 +91,7 @@ fn acceptor(issuer: &Issuer<'_, KeyPair>) -> Result<TlsAcceptor, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = config.map_err(make)?.with_no_client_auth().with_single_cert(chain, key).map_err(make)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -96,7 +101,9 @@ pub struct Tls(pub TlsAcceptor);
 impl Handshake for Tls {
     type Stream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
-    async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<Self::Stream> {
-        self.0.accept(stream).await
+    async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<(Self::Stream, Protocol)> {
+        let stream = self.0.accept(stream).await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+        Ok((stream, if is_http2 { Protocol::Http2 } else { Protocol::Either }))
     }
 }

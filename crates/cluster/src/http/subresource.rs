@@ -1,5 +1,7 @@
 //! Subresources, and the resources that are only questions (reviews).
 
+mod eviction;
+
 use ferroflow_platform::identity::Identity;
 use http::{Method, Response, StatusCode, header};
 use jiff::SignedDuration;
@@ -12,16 +14,15 @@ use super::{
     proxy,
     server::{self, Call},
     view,
-    write::{Lost, Request, Written, decode, delete, meta, patch, update},
+    write::{Lost, Request, decode, meta, patch, update},
 };
 use crate::{
     auth::{Claims, token},
     core::{
         admission::Lookup,
-        deletion::DeleteOptions,
         field::{ErrorList, FieldError},
         kinds::{
-            pod::{self, eviction::Verdict},
+            pod,
             scaling::{self, ScaleRefused},
         },
         rbac,
@@ -49,7 +50,7 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::PUT) => put(&call, body).await,
         ("status" | "approval" | "ephemeralcontainers" | "resize", Method::PATCH) => patch_part(&call, body).await,
         ("binding", Method::POST) => bind(&call, body).await,
-        ("eviction", Method::POST) => evict(&call, body).await,
+        ("eviction", Method::POST) => eviction::evict(&call, body).await,
         ("token", Method::POST) => issue_token(&call, body).await,
         ("log", Method::GET) => connect::log(call).await,
         ("exec" | "attach", _) => connect::command(call).await,
@@ -214,70 +215,6 @@ async fn bind_pod(request: &Request<'_>, binding: &Value) -> Outcome<()> {
             Ok(_) => return Ok(()),
             Err(Lost::Stale) => {}
             Err(Lost::Failed(failure)) => return Err(failure),
-        }
-    }
-}
-
-/// Deletes a pod if the disruption budgets that cover it allow it.
-async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let eviction = read_value(call, body, "Eviction").await?;
-    let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
-    let named = meta::text(&eviction, "name");
-    if !named.is_empty() && named != call.path.name {
-        return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
-    }
-    let mut request = call.request();
-    request.options.dry_run |= options.dry_run;
-    loop {
-        let entry = request.existing()?;
-        let pod = request.parse(&entry)?;
-        if let Some(why) = options.mismatch(&pod) {
-            return Err(Failure::conflict(&call.served.resource, &call.path.name, &why));
-        }
-        let budgets = call.api.lookup.list("policy", "poddisruptionbudgets", &call.path.namespace);
-        let budgets: Vec<Value> = budgets.iter().map(|budget| budget.as_ref().clone()).collect();
-        let mut options = options.clone();
-        match pod::eviction::decide(&pod, &budgets, &meta::time(request.now)) {
-            Verdict::Refuse { message, cause, retry_after_seconds } => {
-                let causes = json!([{"reason": "DisruptionBudget", "message": cause}]);
-                let mut details = json!({ "causes": causes });
-                if retry_after_seconds > 0 {
-                    details["retryAfterSeconds"] = retry_after_seconds.into();
-                }
-                return Err(Failure::too_many_requests(message, Some(details)));
-            }
-            Verdict::Fail { message } => return Err(Failure::internal(message)),
-            Verdict::Forbid { budget, message } => {
-                let served = call.api.registry.get("policy", "v1", "poddisruptionbudgets");
-                let served = served.ok_or_else(Failure::no_such_path)?;
-                return Err(Failure::forbidden(&served.resource, &budget, &message));
-            }
-            Verdict::AllowAfter { budget } if !request.options.dry_run && !call.spend(&budget).await? => continue,
-            Verdict::AllowUnchanged => options.resource_version = Some(meta::text(&pod, "resourceVersion").to_owned()),
-            Verdict::Allow | Verdict::AllowAfter { .. } => {}
-        }
-        delete::delete(&request, &options).await?;
-        return Ok(server::json(&success(), StatusCode::CREATED));
-    }
-}
-
-impl Call<'_> {
-    /// Stores a disruption budget that an eviction was counted in; false when it has changed meanwhile.
-    async fn spend(&self, budget: &Value) -> Outcome<bool> {
-        let Some(served) = self.api.registry.get("policy", "v1", "poddisruptionbudgets") else { return Ok(true) };
-        let mut request = self.request();
-        request.served = served;
-        meta::text(budget, "name").clone_into(&mut request.name);
-        request.subresource = "status".to_owned();
-        let entry = request.existing()?;
-        let old = request.parse(&entry)?;
-        if meta::text(&old, "resourceVersion") != meta::text(budget, "resourceVersion") {
-            return Ok(false);
-        }
-        match update::settle(&request, &entry, &old, budget.clone()).await {
-            Ok(Written { .. }) => Ok(true),
-            Err(Lost::Stale) => Ok(false),
-            Err(Lost::Failed(failure)) => Err(failure),
         }
     }
 }

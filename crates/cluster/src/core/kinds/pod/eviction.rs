@@ -52,6 +52,18 @@ pub fn decide(pod: &Value, budgets: &[Value], now: &str) -> Verdict {
     }
 }
 
+/// Says in a pod's status that it is evicted: a job's failure policy may then not count it.
+pub fn mark(pod: &mut Value, now: &str) {
+    let condition = json!({
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "lastTransitionTime": now,
+    });
+    super::set_condition(pod, condition);
+}
+
 fn by_budget(pod: &Value, budget: &Value, now: &str) -> Verdict {
     let status = get(budget, "status");
     let (healthy, desired) = (integer(status, "currentHealthy"), integer(status, "desiredHealthy"));
@@ -132,6 +144,16 @@ mod tests {
         };
         assert_eq!(budget["status"]["disruptionsAllowed"], 0);
         assert_eq!(budget["status"]["disruptedPods"]["p"], "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn an_evicted_pod_says_that_it_is_one_and_keeps_its_other_conditions() {
+        let mut pod = pod("Running");
+        mark(&mut pod, "2026-01-01T00:00:00Z");
+        let conditions = pod["status"]["conditions"].as_array().unwrap();
+        assert_eq!(conditions.len(), 2);
+        assert_eq!(conditions[1]["reason"], "EvictionByEvictionAPI");
+        assert_eq!(conditions[1]["lastTransitionTime"], "2026-01-01T00:00:00Z");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! It moves bytes and knows no routes. Connections are bounded; each is a transient task of the
 //! group that serves, so that stopping the group ends them.
 
+mod gather;
+
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -20,18 +22,31 @@ use tokio::{
 };
 
 use crate::task::{Group, Kind};
+use gather::Gathered;
 
 /// Connections served at once; a thousand watchers on connections of their own, and room beside them.
 const CONNECTIONS: usize = 16_384;
 /// A client that has not sent its request's head by then is gone.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a handshake says of the protocol that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Nothing: the first bytes tell.
+    Either,
+    /// HTTP/2 was agreed on.
+    Http2,
+}
+
 /// Turns an accepted TCP stream into the stream that carries HTTP: itself, or TLS over it.
 pub trait Handshake: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Completes with the inner stream.
-    fn accept(&self, stream: tokio::net::TcpStream) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+    fn accept(
+        &self,
+        stream: tokio::net::TcpStream,
+    ) -> impl Future<Output = std::io::Result<(Self::Stream, Protocol)>> + Send;
 }
 
 /// No TLS.
@@ -41,8 +56,8 @@ pub struct Plain;
 impl Handshake for Plain {
     type Stream = tokio::net::TcpStream;
 
-    async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<Self::Stream> {
-        Ok(stream)
+    async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<(Self::Stream, Protocol)> {
+        Ok((stream, Protocol::Either))
     }
 }
 
@@ -81,8 +96,12 @@ where
         let service = service.clone();
         group.spawn(name, Kind::Transient, async move {
             let _place = place;
-            if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_PATIENCE, handshake.accept(stream)).await {
-                connection(stream, service).await;
+            match tokio::time::timeout(HEADER_PATIENCE, handshake.accept(stream)).await {
+                // Only HTTP/1.1 is upgraded, after which nobody would flush twice.
+                Ok(Ok((stream, Protocol::Http2))) => connection(Gathered::new(stream), service).await,
+                Ok(Ok((stream, Protocol::Either))) => connection(stream, service).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no handshake"),
+                Err(_) => tracing::debug!("no handshake in time"),
             }
             Ok::<(), Infallible>(())
         });
