@@ -37,8 +37,8 @@ impl Failure {
     }
 
     /// The same words as upstream sends them where nothing there makes an API error of them: 500 without a reason.
-    pub fn uninterpreted(self: Box<Self>) -> Box<Self> {
-        Self::new(500, "", self.message)
+    pub fn uninterpreted(&self) -> Box<Self> {
+        Self::new(500, "", self.message.as_str())
     }
 
     /// 401: no credentials, or none that are known.

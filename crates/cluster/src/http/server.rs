@@ -254,7 +254,7 @@ impl Call<'_> {
             return Err(Failure::method_not_allowed(&self.served.resource, verb));
         }
         match (verb, &self.options.bad_version) {
-            ("watch", Some(failure)) => return Err(failure.clone().uninterpreted()),
+            ("watch", Some(failure)) => return Err(failure.uninterpreted()),
             ("get" | "list" | "deletecollection", Some(failure)) => return Err(failure.clone()),
             _ => {}
         }
