@@ -60,10 +60,14 @@ impl<'p, 'a> Run<'p, 'a> {
     }
 
     fn key(&mut self, key: &'p Key) -> Outcome<Val<'a>> {
-        match key {
-            Key::Const(value) => Ok(value.clone()),
-            Key::Attribute(attribute) => self.resolve(attribute),
-            Key::Plan(plan) => self.eval(plan),
+        let value = match key {
+            Key::Const(value) => return Ok(value.clone()),
+            Key::Attribute(attribute) => self.resolve(attribute)?,
+            Key::Plan(plan) => self.eval(plan)?,
+        };
+        match value {
+            Val::Text(_) | Val::Int(_) | Val::Uint(_) | Val::Bool(_) | Val::Double(_) | Val::Preserved(_) => Ok(value),
+            other => Err(Fault::new(format!("invalid qualifier type: {}", other.go_type()))),
         }
     }
 

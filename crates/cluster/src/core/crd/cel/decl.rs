@@ -113,6 +113,22 @@ impl DeclType {
         Some(Self { shape: Shape::Object(fields), max_elements: 0, min_bytes })
     }
 
+    /// The declaration of the items of a list or the values of a map.
+    pub fn element(&self) -> Option<&Self> {
+        match &self.shape {
+            Shape::List(element) | Shape::Map(element) => Some(element),
+            Shape::Simple(_) | Shape::Object(_) => None,
+        }
+    }
+
+    /// The declaration of a field by its escaped name.
+    pub fn field(&self, escaped: &str) -> Option<&Self> {
+        match &self.shape {
+            Shape::Object(fields) => fields.get(escaped),
+            Shape::Simple(_) | Shape::List(_) | Shape::Map(_) => None,
+        }
+    }
+
     /// The type for the checker; objects are named after where they stand.
     pub fn checked_type(&self, name: &str) -> Type {
         match &self.shape {

@@ -168,21 +168,22 @@ impl Validator {
             Some(decl) => (compile(schema, decl, &HashSet::new()), None),
             None => (Vec::new(), Some("failed to convert to declType for CEL validation rules")),
         };
-        let below = |child: &Schema| {
-            if !has_rules(child) {
-                return None;
-            }
-            Self::build(child, child.embedded_resource, DeclType::of(child, child.embedded_resource).as_ref())
+        let below = |child: &Schema, decl: Option<&DeclType>| {
+            if has_rules(child) { Self::build(child, child.embedded_resource, decl) } else { None }
         };
-        let items = schema.items.as_deref().and_then(below).map(Box::new);
-        let reachable = |name: &str, child: &Schema| escape(name).is_none() || DeclType::of(child, false).is_some();
+        // Types are read from the type above: below what is untyped, or int-or-string, there are none.
+        let element = decl.and_then(DeclType::element);
+        let property = |name: &str, child: &Schema| match escape(name) {
+            Some(escaped) => below(child, Some(decl?.field(&escaped)?)),
+            None => below(child, Some(&DeclType::of(child, child.embedded_resource)?)),
+        };
+        let items = schema.items.as_deref().and_then(|items| below(items, element)).map(Box::new);
         let properties: BTreeMap<String, Self> = schema
             .properties
             .iter()
-            .filter(|(name, child)| reachable(name, child))
-            .filter_map(|(name, child)| below(child).map(|validator| (name.clone(), validator)))
+            .filter_map(|(name, child)| property(name, child).map(|validator| (name.clone(), validator)))
             .collect();
-        let additional = schema.additional_schema().and_then(below).map(Box::new);
+        let additional = schema.additional_schema().and_then(|values| below(values, element)).map(Box::new);
         let empty = rules.is_empty() && compile_error.is_none();
         if empty && items.is_none() && properties.is_empty() && additional.is_none() {
             return None;

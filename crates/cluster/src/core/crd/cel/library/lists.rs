@@ -7,6 +7,9 @@ use super::super::value::{Fault, List, Outcome, Val};
 /// Calls a list function, if the function is one and the first argument is a list.
 pub fn call<'a>(function: &str, args: &[Val<'a>]) -> Option<Outcome<Val<'a>>> {
     let Val::List(list) = args.first()? else { return None };
+    if !takes(function, list) {
+        return None;
+    }
     Some(match (function, &args[1..]) {
         ("isSorted", []) => is_sorted(list),
         ("sum", []) => sum(list),
@@ -21,6 +24,19 @@ pub fn call<'a>(function: &str, args: &[Val<'a>]) -> Option<Outcome<Val<'a>>> {
         ("sets.intersects", [Val::List(other)]) => intersects(list, other),
         _ => return None,
     })
+}
+
+/// Whether some overload takes a list with such a first item, which alone is looked at.
+fn takes(function: &str, list: &List<'_>) -> bool {
+    let Ok(first) = list.get(0) else { return true };
+    let summable = matches!(first, Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Duration(_));
+    match function {
+        "sum" => summable,
+        "isSorted" | "max" | "min" => {
+            summable || matches!(first, Val::Bool(_) | Val::Timestamp(_) | Val::Text(_) | Val::Bytes(_))
+        }
+        _ => true,
+    }
 }
 
 fn is_sorted<'a>(list: &List<'a>) -> Outcome<Val<'a>> {
