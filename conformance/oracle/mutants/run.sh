@@ -1,5 +1,5 @@
 #!/bin/sh
-# Plants each fault of this folder in a copy of the tree. The oracle's test must fail on every one.
+# Plants each fault of this folder in a copy of the tree. The oracle's test must fail on every one, and pass without.
 #
 # A patch is named TEST.WHAT.patch; TEST is the beginning of the name of the test that must catch it.
 # A patch that does not apply, or does not compile, fails the run: bring it up to date.
@@ -15,19 +15,28 @@ export FERROFLOW_ORACLE="$work/oracle"
 export FERROFLOW_ORACLE_CASES="${FERROFLOW_ORACLE_CASES:-2000}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target/mutants}"
 
-caught=0
-missed=0
-for fault in "$here"/*.patch; do
-	name=$(basename "$fault" .patch)
-	test=${name%%.*}
+copy_tree() {
 	rm -rf "$work/tree"
 	mkdir "$work/tree"
 	(cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - 2>/dev/null) |
 		tar -C "$work/tree" -xf -
-	patch -d "$work/tree" -p1 --quiet <"$fault"
 	cd "$work/tree"
+}
+
+copy_tree
+cargo test --quiet -p ferroflow-cluster --test oracle >"$work/log" 2>&1 || {
+	cat "$work/log" >&2
+	echo "error: the oracle's tests fail without any fault" >&2
+	exit 1
+}
+caught=0
+missed=0
+for fault in "$here"/*.patch; do
+	name=$(basename "$fault" .patch)
+	copy_tree
+	patch -p1 --quiet <"$fault"
 	cargo test --quiet -p ferroflow-cluster --test oracle --no-run
-	if cargo test --quiet -p ferroflow-cluster --test oracle "$test" >"$work/log" 2>&1; then
+	if cargo test --quiet -p ferroflow-cluster --test oracle "${name%%.*}" >"$work/log" 2>&1; then
 		echo "missed: $name"
 		missed=$((missed + 1))
 	else
