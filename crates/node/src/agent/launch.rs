@@ -1,6 +1,9 @@
 //! Turns a container's specification into a [`Launch`] and starts it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -106,6 +109,9 @@ impl Order {
             user,
             group,
         };
+        if self.shared.leaving.load(Ordering::Acquire) {
+            return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
+        }
         let started = self.prepared.sandbox.start(launch).await;
         started.map_err(|error| Refused { reason: "RunContainerError", message: error.to_string() })
     }

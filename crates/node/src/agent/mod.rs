@@ -168,12 +168,34 @@ impl Node {
     /// started any more; the next node goes on with what their restart policies say.
     pub async fn stop_pods(&self, patience: Duration) {
         self.shared.leaving.store(true, Ordering::Release);
-        let sandboxes: Vec<Arc<dyn Sandbox>> = {
-            let pods = self.shared.pods.lock().unwrap_or_else(PoisonError::into_inner);
-            pods.values().filter_map(|handle| handle.sandbox.clone()).collect()
-        };
+        let sandboxes = self.sandboxes().await;
         let stopped = sandboxes.iter().map(|sandbox| self.stop_sandbox(&**sandbox, patience));
         futures::future::join_all(stopped).await;
+    }
+
+    /// The sandboxes of all pods, those included that an earlier agent left and no worker has taken up yet.
+    async fn sandboxes(&self) -> Vec<Arc<dyn Sandbox>> {
+        let mut sandboxes: BTreeMap<String, Arc<dyn Sandbox>> = {
+            let pods = self.shared.pods.lock().unwrap_or_else(PoisonError::into_inner);
+            pods.iter().filter_map(|(uid, handle)| Some((uid.clone(), handle.sandbox.clone()?))).collect()
+        };
+        let stored = self.shared.runtime.stored().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for pods that no worker has taken up");
+            Vec::new()
+        });
+        for record in stored.into_iter().filter(|record| !sandboxes.contains_key(&record.uid)).collect::<Vec<_>>() {
+            let uid = record.uid.clone();
+            let (events, mut received) = mpsc::channel(NOTES);
+            self.shared.group.spawn(format!("events of pod {uid}, which ends"), Kind::Transient, async move {
+                while received.recv().await.is_some() {}
+                Ok::<(), std::convert::Infallible>(())
+            });
+            match self.shared.runtime.open(record, events).await {
+                Ok(sandbox) => drop(sandboxes.insert(uid, sandbox)),
+                Err(error) => tracing::warn!(uid, %error, "cannot end a pod that no worker has taken up"),
+            }
+        }
+        sandboxes.into_values().collect()
     }
 
     async fn stop_sandbox(&self, sandbox: &dyn Sandbox, patience: Duration) {

@@ -68,6 +68,11 @@ impl Link {
         answer.await.map_err(|_| gone())?
     }
 
+    /// Completes when the supervisor has ended.
+    pub async fn closed(&self) {
+        self.calls.closed().await;
+    }
+
     /// Whether the supervisor has ended.
     pub fn is_closed(&self) -> bool {
         self.calls.is_closed()

@@ -34,6 +34,8 @@ pub enum Error {
     Supervisor { uid: String, source: std::io::Error },
     #[error("the supervisor of pod {uid} does not answer: {message}")]
     Link { uid: String, message: String },
+    #[error("pod {uid} is ending: nothing starts in it any more")]
+    Closed { uid: String },
     /// The supervisor or the container refused; the text is for the pod's status.
     #[error("{0}")]
     Refused(String),
@@ -167,7 +169,7 @@ pub trait Sandbox: Send + Sync {
     /// What the running containers use.
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>>;
 
-    /// Ends the supervisor of a pod that has ended; logs and records stay.
+    /// Ends the supervisor of a pod that has ended; logs and records stay, and nothing starts in it any more.
     fn rest(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Ends all processes and removes everything that belongs to the pod.

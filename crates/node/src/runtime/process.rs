@@ -42,6 +42,10 @@ const POD_FILE: &str = "pod.json";
 /// `/proc` counts time in hundredths of a second on every Linux: proc_pid_stat(5), `USER_HZ`.
 const TICK_NANOSECONDS: u64 = 1_000_000_000 / 100;
 
+/// A supervisor that was told to end stays while someone reads the last output of its containers; nobody waits longer
+/// for it than this.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// How to run a supervisor: a program and the arguments before the pod's directory.
 #[derive(Clone, Debug)]
 pub struct ShimCommand {
@@ -96,6 +100,7 @@ impl PodRuntime for ProcessRuntime {
                 directory,
                 link: Mutex::new(None),
                 events,
+                closed: tokio::sync::Mutex::new(false),
             };
             sandbox.remember(&pod)?;
             sandbox.reconnect().await;
@@ -121,6 +126,8 @@ struct ProcessSandbox {
     directory: PathBuf,
     link: Mutex<Option<Link>>,
     events: mpsc::Sender<Event>,
+    /// Whether the pod's end has begun. Held while a container starts: none starts behind the back of an end.
+    closed: tokio::sync::Mutex<bool>,
 }
 
 impl ProcessSandbox {
@@ -173,7 +180,8 @@ impl ProcessSandbox {
         Ok(link)
     }
 
-    /// The socket listens before the supervisor runs, so nobody has to wait for it.
+    /// The socket listens, and is connected to, before the supervisor runs: nobody has to wait for it, and one whose
+    /// agent is killed or fails from here on finds the connection closed and ends.
     fn spawn_supervisor(&self) -> io::Result<std::os::unix::net::UnixStream> {
         match fs::remove_file(self.directory.join(SOCKET)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -181,6 +189,7 @@ impl ProcessSandbox {
         }
         let listener = link::with_short_path(&self.directory, SOCKET, |path| UnixListener::bind(path))?;
         fs::set_permissions(self.directory.join(SOCKET), fs::Permissions::from_mode(0o600))?;
+        let stream = link::connect(&self.directory, SOCKET)?;
         let errors = fs::OpenOptions::new().create(true).append(true).open(self.directory.join("supervisor.log"))?;
         let mut command = Command::new(&self.shared.shim.program);
         command
@@ -196,7 +205,7 @@ impl ProcessSandbox {
             let _ = child.wait().await;
             Ok::<(), std::convert::Infallible>(())
         });
-        link::connect(&self.directory, SOCKET)
+        Ok(stream)
     }
 
     async fn call(&self, link: &Link, operation: Operation, descriptors: Vec<OwnedFd>) -> Result<Answer, Error> {
@@ -248,6 +257,10 @@ impl Sandbox for ProcessSandbox {
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, Result<Attempt, Error>> {
         Box::pin(async move {
+            let closed = self.closed.lock().await;
+            if *closed {
+                return Err(Error::Closed { uid: self.uid.clone() });
+            }
             records::forget_old(&self.directory, &launch.container, launch.number);
             let start = start::prepare(&self.directory, &self.uid, launch, self.shared.clock.now())?;
             let link = self.link().await?;
@@ -379,9 +392,14 @@ impl Sandbox for ProcessSandbox {
 
     fn rest(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
+            *self.closed.lock().await = true;
             if let Some(link) = self.current_link() {
                 // A supervisor that is gone has done what it is asked for.
                 let _ = link.call(Operation::Shutdown, Vec::new()).await;
+                tokio::select! {
+                    () = link.closed() => {}
+                    () = self.shared.clock.sleep(LAST_WORDS) => {}
+                }
             }
             Ok(())
         })

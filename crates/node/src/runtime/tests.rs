@@ -201,6 +201,20 @@ async fn a_command_in_a_container_sees_its_mounts() {
 }
 
 #[tokio::test]
+async fn a_command_ends_with_its_container() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, sandbox, mut events) = open(dir.path()).await;
+    sandbox.start(shell("main", "while [ ! -s answer ]; do sleep 0.02; done")).await.unwrap();
+    let mut session = sandbox.exec("main".to_owned(), exec_options("echo begun; exec sleep 600")).await.unwrap();
+    let mut begun = [0; 6];
+    session.stdout.as_mut().unwrap().read_exact(&mut begun).await.unwrap();
+    std::fs::write(sandbox.directory().join("root/main/answer"), "end\n").unwrap();
+    assert!(exited(&mut events).await.succeeded());
+    assert_eq!(tokio::time::timeout(PATIENCE, session.exit).await.unwrap(), ExitStatus::Code(137));
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_terminal_has_a_size_and_ends_with_its_command() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, sandbox, _events) = open(dir.path()).await;
@@ -333,4 +347,74 @@ async fn containers_end_with_their_supervisor_and_are_called_lost() {
     sandbox.start(Launch { number: 1, ..shell("main", "exit 0") }).await.unwrap();
     assert!(exited(&mut events).await.succeeded());
     sandbox.destroy().await.unwrap();
+}
+
+/// Supervisors of pods below `directory` that live.
+fn supervisors(directory: &Path) -> usize {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        String::from_utf8(line).ok()
+    });
+    lines.filter(|line| line.contains(crate::shim::SUBCOMMAND) && line.contains(directory.to_str().unwrap())).count()
+}
+
+async fn until_no_supervisor(directory: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while supervisors(directory) > 0 {
+        assert!(Instant::now() < deadline, "a supervisor stays");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_meets_an_end_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let (_node, sandbox, _events) = open(dir.path()).await;
+        let starting = sandbox.clone();
+        let start = tokio::spawn(async move { starting.start(shell("main", "exec sleep 600")).await });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        sandbox.destroy().await.unwrap();
+        if let Err(error) = start.await.unwrap() {
+            assert_eq!(error.to_string(), "pod uid-1 is ending: nothing starts in it any more");
+        }
+        assert!(!sandbox.directory().exists());
+        until_no_supervisor(dir.path()).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_starts_in_a_pod_that_rests() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, sandbox, mut events) = open(dir.path()).await;
+    sandbox.start(shell("main", "exit 0")).await.unwrap();
+    exited(&mut events).await;
+    sandbox.rest().await.unwrap();
+    until_no_supervisor(dir.path()).await;
+    let refused = sandbox.start(Launch { number: 1, ..shell("main", "exit 0") }).await;
+    assert!(matches!(refused, Err(Error::Closed { .. })), "{refused:?}");
+    assert_eq!(sandbox.attempts().await.unwrap().len(), 1);
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_supervisor_whose_agent_is_gone_before_it_speaks_ends() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let listener = UnixListener::bind(&socket).unwrap();
+    drop(UnixStream::connect(&socket).unwrap());
+    let mut supervisor = std::process::Command::new(std::env::current_exe().unwrap())
+        .arg(crate::shim::SUBCOMMAND)
+        .arg(dir.path())
+        .stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(listener)))
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while supervisor.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the supervisor stays");
+        tokio::task::yield_now().await;
+    }
 }

@@ -372,7 +372,7 @@ impl Supervisor {
         }
     }
 
-    /// Kills processes that left their container's group and outlived it.
+    /// Kills processes that left their container's group and outlived it, and commands that ran in it.
     fn sweep(&mut self) {
         if self.ended.is_empty() {
             return;
@@ -380,7 +380,7 @@ impl Supervisor {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let strangers: Vec<i32> = tree::children(own)
             .into_iter()
-            .filter(|pid| !self.commands.contains_key(pid) && !self.containers.values().any(|one| one.pid == *pid))
+            .filter(|pid| !self.containers.values().any(|one| one.pid == *pid))
             .collect();
         for pid in strangers {
             if self.ended.iter().any(|id| tree::belongs_to(pid, id)) {
