@@ -95,6 +95,9 @@ fn acceptor(issuer: &Issuer<'_, KeyPair>) -> Result<TlsAcceptor, Error> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// What a connection encrypts ahead of a socket that takes no more: room for all that HTTP/2 gathers at once.
+const BUFFER_BYTES: usize = 128 << 10;
+
 /// Accepts TLS connections.
 pub struct Tls(pub TlsAcceptor);
 
@@ -102,7 +105,8 @@ impl Handshake for Tls {
     type Stream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
     async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<(Self::Stream, Protocol)> {
-        let stream = self.0.accept(stream).await?;
+        let mut stream = self.0.accept(stream).await?;
+        stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
         Ok((stream, if is_http2 { Protocol::Http2 } else { Protocol::Either }))
     }

@@ -4,25 +4,29 @@
 //! group that serves, so that stopping the group ends them.
 
 mod gather;
+mod streams;
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::Semaphore,
+    task::JoinError,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::task::{Group, Kind};
 use gather::Gathered;
+use streams::Begun;
 
 /// Connections served at once; a thousand watchers on connections of their own, and room beside them.
 const CONNECTIONS: usize = 16_384;
@@ -118,13 +122,23 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let service = hyper::service::service_fn(move |request| {
+        // The streams of an HTTP/2 connection share its task: one answer that takes long must not hold up the others.
+        let is_shared = request.version() == Version::HTTP_2;
         let answer = service(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move {
+            if is_shared {
+                AbortOnDropHandle::new(tokio::spawn(answer)).await
+            } else {
+                Ok::<_, JoinError>(answer.await)
+            }
+        }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let begun = Begun::default();
+    let mut builder = auto::Builder::new(begun.clone());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE).half_close(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(1000).adaptive_window(true);
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if let Err(error) = streams::drive(connection, begun).await {
         tracing::debug!(%error, "connection ended");
     }
 }
