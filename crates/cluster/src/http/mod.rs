@@ -17,4 +17,5 @@ pub mod server;
 pub mod services;
 pub mod subresource;
 pub mod view;
+mod watch;
 pub mod write;

@@ -1,18 +1,12 @@
-//! `get`, `list` and `watch`.
+//! `get` and `list`, and which objects a request means.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::Engine;
-use bytes::Bytes;
-use ferroflow_platform::clock::SharedClock;
-use futures::stream;
-use http_body::Frame;
-use http_body_util::StreamBody;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::{
-    body::{Body, BodyError},
+    body::Body,
     options::{self, Options, VersionMatch},
     view::{ListMeta, View},
     write,
@@ -24,17 +18,11 @@ use crate::{
         status::{Failure, Outcome},
     },
     registry::Served,
-    store::{Change, ChangeKind, Entry, ListRange, ObjectKey, Snapshot, Store, Unavailable, Watch, frame},
+    store::{Entry, ListRange, ObjectKey, Snapshot, Store, Unavailable},
 };
 
 /// How long a request waits for a revision that has not come.
 const FUTURE_PATIENCE: Duration = Duration::from_secs(3);
-/// A watch that names no timeout ends after this; clients then start it again where it stood.
-const WATCH_LENGTH: Duration = Duration::from_secs(30 * 60);
-/// Between two bookmarks.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
-/// Changes that a watch takes from the ring at a time.
-const WATCH_BATCH: usize = 256;
 
 /// Which objects a request means.
 pub struct Selection {
@@ -65,12 +53,18 @@ impl Selection {
         Ok(Self { served, namespace, name, labels, fields })
     }
 
+    /// The resource that is meant.
+    pub fn served(&self) -> &Served {
+        &self.served
+    }
+
     /// Whether more than a namespace is selected.
     pub fn is_selective(&self) -> bool {
         !self.labels.is_empty() || !self.fields.is_empty() || self.name.is_some()
     }
 
-    fn in_namespace(&self, key: &ObjectKey) -> bool {
+    /// Whether an object of this key may be meant.
+    pub fn in_namespace(&self, key: &ObjectKey) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| &*key.namespace == namespace)
             && self.name.as_deref().is_none_or(|name| &*key.name == name)
     }
@@ -203,7 +197,10 @@ pub fn select(store: &Store, selection: &Selection, options: &Options) -> Outcom
 }
 
 /// The objects of a list, at most `limit` of those selected.
-fn snapshot(
+///
+/// # Errors
+/// 410 for a view that is gone.
+pub fn snapshot(
     store: &Store,
     selection: &Selection,
     limit: Option<usize>,
@@ -252,192 +249,4 @@ fn expired(after: Option<&ObjectKey>) -> Box<Failure> {
     );
     failure.continue_token = Some(Continue::token(None, after));
     failure
-}
-
-/// Answers a watch: a body that goes on until its time is over.
-///
-/// # Errors
-/// 422 for options that contradict each other; a revision that is too old is told in the stream.
-pub async fn watch(
-    store: &Store,
-    clock: &SharedClock,
-    view: View,
-    selection: Selection,
-    options: &Options,
-) -> Outcome<Body> {
-    check_watch(options)?;
-    let deadline = clock.instant() + options.timeout.unwrap_or(WATCH_LENGTH).min(WATCH_LENGTH);
-    let asked = options.resource_version.unwrap_or(0);
-    if asked > 0 {
-        wait_for(store, asked).await?;
-    }
-    let stream_list = options.send_initial_events == Some(true);
-    let with_state = stream_list || (asked == 0 && options.send_initial_events.is_none());
-    let mut first = VecDeque::new();
-    let mut is_first = true;
-    let from = if with_state {
-        let snapshot = snapshot(store, &selection, None, None, None)?;
-        for entry in &snapshot.entries {
-            first.push_back(view.event("ADDED", entry, std::mem::take(&mut is_first))?);
-        }
-        if stream_list && options.bookmarks {
-            first.push_back(view.bookmark(snapshot.revision, true));
-        }
-        snapshot.revision
-    } else if asked == 0 {
-        store.revision()
-    } else {
-        asked
-    };
-    let source = match store.watch(&selection.served.resource.storage, from) {
-        Ok(watch) => Some(watch),
-        Err(Unavailable::Expired { oldest }) => {
-            first.push_back(too_old(from, oldest));
-            None
-        }
-        Err(Unavailable::Future { current }) => return Err(Failure::future_revision(from, current)),
-    };
-    let next_bookmark = clock.instant() + BOOKMARK_INTERVAL;
-    let bookmarks = options.bookmarks;
-    let watcher =
-        Watcher { source, view, selection, first, is_first, deadline, next_bookmark, bookmarks, clock: clock.clone() };
-    let frames = stream::unfold(watcher, |mut watcher| async move {
-        let frame = watcher.next().await?;
-        Some((Ok::<_, BodyError>(Frame::data(frame)), watcher))
-    });
-    Ok(Body::new(StreamBody::new(frames)))
-}
-
-fn check_watch(options: &Options) -> Outcome<()> {
-    let matching = options.version_match;
-    if options.send_initial_events.is_some() && matching != Some(VersionMatch::NotOlderThan) {
-        return Err(options::list_option(FieldError::forbidden(
-            "resourceVersionMatch",
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        )));
-    }
-    if matching.is_some() && options.send_initial_events.is_none() {
-        return Err(options::list_option(FieldError::forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )));
-    }
-    Ok(())
-}
-
-fn too_old(asked: u64, oldest: u64) -> Bytes {
-    let failure = Failure::expired(format!("too old resource version: {asked} ({oldest})"));
-    frame("ERROR", failure.status().to_string().as_bytes())
-}
-
-/// A running watch.
-struct Watcher {
-    /// `None` once it has failed.
-    source: Option<Watch>,
-    view: View,
-    selection: Selection,
-    /// Lines that are ready to be sent.
-    first: VecDeque<Bytes>,
-    is_first: bool,
-    deadline: Instant,
-    next_bookmark: Instant,
-    bookmarks: bool,
-    clock: SharedClock,
-}
-
-impl Watcher {
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(line) = self.first.pop_front() {
-                return Some(self.joined(line));
-            }
-            let source = self.source.as_mut()?;
-            match source.take(WATCH_BATCH) {
-                Err(_) => {
-                    let position = source.progress();
-                    self.source = None;
-                    self.first.push_back(too_old(position, position));
-                }
-                Ok(changes) if changes.is_empty() => self.wait().await?,
-                Ok(changes) => {
-                    for change in changes {
-                        self.tell(&change);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Lines that are ready together are sent together.
-    fn joined(&mut self, line: Bytes) -> Bytes {
-        if self.first.is_empty() {
-            return line;
-        }
-        let mut joined = Vec::with_capacity(line.len() + self.first.iter().map(Bytes::len).sum::<usize>());
-        joined.extend_from_slice(&line);
-        for line in self.first.drain(..) {
-            joined.extend_from_slice(&line);
-        }
-        joined.into()
-    }
-
-    /// Waits for a change, a bookmark's time or the end.
-    async fn wait(&mut self) -> Option<()> {
-        let source = self.source.as_mut()?;
-        let until = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
-        tokio::select! {
-            () = source.changed() => return Some(()),
-            () = self.clock.sleep_until(until) => {}
-        }
-        let now = self.clock.instant();
-        if self.bookmarks {
-            let position = source.progress();
-            self.first.push_back(self.view.bookmark(position, false));
-            self.next_bookmark = now + BOOKMARK_INTERVAL;
-        }
-        if now >= self.deadline {
-            self.source = None;
-        }
-        Some(())
-    }
-
-    fn tell(&mut self, change: &Change) {
-        if !self.selection.in_namespace(&change.entry.key) {
-            return;
-        }
-        let line = if self.selection.is_selective() {
-            self.selected(change)
-        } else {
-            Some(self.view.change(change, self.is_first))
-        };
-        match line {
-            None => {}
-            Some(Ok(line)) => {
-                self.is_first = false;
-                self.first.push_back(line);
-            }
-            Some(Err(failure)) => {
-                self.first.push_back(frame("ERROR", failure.status().to_string().as_bytes()));
-                self.source = None;
-            }
-        }
-    }
-
-    /// A change as it looks to one who sees only selected objects: one that comes into the selection is
-    /// added, one that leaves it is deleted.
-    fn selected(&self, change: &Change) -> Option<Outcome<Bytes>> {
-        let before = change.previous.as_ref().is_some_and(|previous| self.selection.matches(previous));
-        let after = change.kind == ChangeKind::Put && self.selection.matches(&change.entry);
-        let event_type = match (before, after) {
-            (false, false) => return None,
-            (false, true) => "ADDED",
-            (true, true) => "MODIFIED",
-            (true, false) => "DELETED",
-        };
-        if event_type == "DELETED" && change.kind == ChangeKind::Put {
-            let last = change.previous.as_ref()?.at_revision(change.entry.revision);
-            return Some(self.view.event(event_type, &last, self.is_first));
-        }
-        Some(self.view.event(event_type, &change.entry, self.is_first))
-    }
 }

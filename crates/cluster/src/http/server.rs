@@ -18,6 +18,7 @@ use super::{
     services::Allocator,
     subresource,
     view::{self, View},
+    watch,
     write::{self, Accounting, Written, create, decode, delete, patch, update},
 };
 use crate::{
@@ -325,7 +326,7 @@ impl Call<'_> {
         let view = self.view()?;
         let selection = Selection::new(self.served.clone(), &self.path.namespace, &self.path.name, &self.options)?;
         let api = self.api;
-        let body = read::watch(&api.store, &api.clock, view.clone(), selection, &self.options).await?;
+        let body = watch::watch(&api.store, &api.clock, view.clone(), selection, &self.options).await?;
         Ok(respond(&view, body, StatusCode::OK, &[]))
     }
 

@@ -13,6 +13,9 @@ const CHANGES: usize = 20_000;
 /// fill the memory.
 const BYTES: usize = 32 << 20;
 
+/// Changes from the end on at which it is looked before the ring is searched.
+const NEAR: usize = 4;
+
 /// The last changes of one resource, oldest first.
 #[derive(Default)]
 pub struct History {
@@ -45,7 +48,10 @@ impl History {
 
     /// The changes after a revision, at most `limit`.
     pub fn after(&self, revision: u64, limit: usize) -> Vec<Arc<Change>> {
-        let from = self.changes.partition_point(|change| change.entry.revision <= revision);
+        let is_known = |change: &Arc<Change>| change.entry.revision <= revision;
+        // Most readers are a change or two behind.
+        let near = self.changes.iter().rev().take(NEAR).position(is_known);
+        let from = near.map_or_else(|| self.changes.partition_point(is_known), |behind| self.changes.len() - behind);
         self.changes.range(from..).take(limit).cloned().collect()
     }
 

@@ -8,6 +8,7 @@
 //!
 //! The store knows objects as bytes with a name, labels and a revision. It decides nothing else.
 
+mod bulletin;
 mod disk;
 mod draft;
 mod entry;
@@ -15,12 +16,14 @@ mod history;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    future::poll_fn,
     ops::Bound,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -28,6 +31,7 @@ use ferroflow_platform::sql;
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
+use bulletin::{Bulletin, Reader};
 pub use disk::Error;
 use disk::{Act, Row};
 pub use draft::Draft;
@@ -107,8 +111,8 @@ struct Objects {
 struct Resource {
     name: Arc<str>,
     objects: RwLock<Objects>,
-    /// The revision of the newest change of this resource; watchers wait on it.
-    changed: watch::Sender<u64>,
+    /// Where watchers of this resource are told of its newest change.
+    changed: Arc<Bulletin>,
 }
 
 struct Pending {
@@ -326,8 +330,7 @@ impl Inner {
         }
         let name: Arc<str> = name.into();
         let mut resources = write(&self.resources);
-        let make =
-            || Arc::new(Resource { name: name.clone(), objects: RwLock::default(), changed: watch::Sender::new(0) });
+        let make = || Arc::new(Resource { name: name.clone(), objects: RwLock::default(), changed: Arc::default() });
         resources.entry(name.clone()).or_insert_with(make).clone()
     }
 
@@ -356,7 +359,7 @@ impl Inner {
         }
         self.visible.send_replace(newest);
         for resource in touched {
-            resource.changed.send_replace(newest);
+            resource.changed.post(newest);
         }
         for (done, entry) in acknowledged {
             if let Some(done) = done {
@@ -382,7 +385,7 @@ impl Objects {
 pub struct Watch {
     store: Store,
     resource: Arc<Resource>,
-    changed: watch::Receiver<u64>,
+    changed: Reader,
     position: u64,
 }
 
@@ -392,7 +395,10 @@ impl Watch {
     /// # Errors
     /// [`Unavailable::Expired`] when the reader was too slow.
     pub fn take(&mut self, limit: usize) -> Result<Vec<Arc<Change>>, Unavailable> {
-        self.changed.mark_unchanged();
+        let newest = self.changed.read();
+        if newest <= self.position {
+            return Ok(Vec::new());
+        }
         let objects = read(&self.resource.objects);
         if self.position < objects.history.forgotten() {
             return Err(Unavailable::Expired { oldest: objects.history.forgotten() });
@@ -406,8 +412,12 @@ impl Watch {
 
     /// Completes when [`take`](Self::take) may have something new.
     pub async fn changed(&mut self) {
-        // The sender lives in `self.resource`.
-        let _ = self.changed.changed().await;
+        poll_fn(|ctx| self.poll_changed(ctx)).await;
+    }
+
+    /// Ready when [`take`](Self::take) may have something new.
+    pub fn poll_changed(&self, ctx: &Context<'_>) -> Poll<()> {
+        self.changed.poll_new(ctx)
     }
 
     /// The revision up to which everything has been taken, for bookmarks: the store's own when the
