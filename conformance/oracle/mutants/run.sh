@@ -19,7 +19,7 @@ copy_tree() {
 	rm -rf "$work/tree"
 	mkdir "$work/tree"
 	(cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - 2>/dev/null) |
-		tar -C "$work/tree" -xf -
+		tar -C "$work/tree" -xmf - # with new times: cargo does not see a file that goes back to an old one
 	cd "$work/tree"
 }
 
