@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 with_uv
 
-suites="raw kubectl python model"
+suites="raw faults kubectl python model"
 examples="mnist replicas image"
 nodes=1
 if [ "${1:-}" = --nodes ]; then

@@ -23,6 +23,8 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     pub resource_version: Option<String>,
     pub dry_run: bool,
+    /// Values of `dryRun` that are none; all of them are told together.
+    pub bad_dry_run: Option<Value>,
 }
 
 impl DeleteOptions {
@@ -36,12 +38,18 @@ impl DeleteOptions {
             uid: text(&value["preconditions"]["uid"]),
             resource_version: text(&value["preconditions"]["resourceVersion"]),
             dry_run: value["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
+            bad_dry_run: Some(&value["dryRun"])
+                .filter(|all| all.as_array().is_some_and(|all| all.iter().any(|one| one != "All")))
+                .cloned(),
         }
     }
 
     /// The faults of the options.
     pub fn validate(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
+        if let Some(values) = &self.bad_dry_run {
+            errors.push(FieldError::not_supported("dryRun", values.clone(), &["All"]));
+        }
         if let (Some(policy), Some(_)) = (&self.propagation_policy, self.orphan_dependents) {
             let detail = "orphanDependents and deletionPropagation cannot be both set";
             errors.push(FieldError::invalid("propagationPolicy", policy.as_str(), detail));

@@ -124,6 +124,12 @@ impl Failure {
         Self::new(409, "Conflict", message).with(details(name, &resource.group, &resource.plural))
     }
 
+    /// 409 about an object that upstream names by its kind.
+    pub fn conflict_of(kind: &str, name: &str, why: &str) -> Box<Self> {
+        let message = format!("Operation cannot be fulfilled on {kind} {name:?}: {why}");
+        Self::new(409, "Conflict", message).with(details(name, "", kind))
+    }
+
     /// 409: the object has changed since the client read it.
     pub fn modified(resource: &Resource, name: &str) -> Box<Self> {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
@@ -195,6 +201,12 @@ impl Failure {
     /// 422 in words, where no field is at fault.
     pub fn unprocessable(message: impl Into<String>) -> Box<Self> {
         Self::new(422, "Invalid", message)
+    }
+
+    /// 422 for a patch whose steps cannot be carried out: upstream's words, and the step's fault as a cause.
+    pub fn rejected(fault: impl std::fmt::Display) -> Box<Self> {
+        Self::unprocessable("the server rejected our request due to an error in our request")
+            .with(json!({"causes": [{"message": fault.to_string()}]}))
     }
 
     /// 429: not now.

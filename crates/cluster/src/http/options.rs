@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::{
+    field::FieldError,
     path,
     status::{Failure, Outcome},
 };
@@ -28,8 +29,12 @@ pub enum VersionMatch {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub dry_run: bool,
+    /// A `dryRun` that is none: a fault only where something is written.
+    pub bad_dry_run: Option<FieldError>,
     pub field_manager: Option<String>,
     pub field_validation: FieldValidation,
+    /// A `fieldValidation` that is none: a fault only where something is written.
+    pub bad_validation: Option<FieldError>,
     pub force: Option<bool>,
     pub pretty: bool,
     pub watch: bool,
@@ -71,9 +76,15 @@ impl Options {
 
     fn set(&mut self, name: &str, value: &str) -> Outcome<()> {
         match name {
-            "dryRun" if !value.is_empty() => self.dry_run = dry_run(value)?,
+            "dryRun" if value == "All" => self.dry_run = true,
+            "dryRun" if !value.is_empty() => {
+                self.bad_dry_run = Some(FieldError::not_supported("dryRun", vec![value], &["All"]));
+            }
             "fieldManager" if !value.is_empty() => self.field_manager = Some(value.to_owned()),
-            "fieldValidation" if !value.is_empty() => self.field_validation = field_validation(value)?,
+            "fieldValidation" if !value.is_empty() => match field_validation(value) {
+                Ok(validation) => self.field_validation = validation,
+                Err(error) => self.bad_validation = Some(error),
+            },
             "force" => self.force = Some(boolean(name, value)?),
             "pretty" => self.pretty = boolean(name, value)?,
             "watch" => self.watch = boolean(name, value)?,
@@ -85,18 +96,18 @@ impl Options {
             },
             "resourceVersionMatch" if !value.is_empty() => self.version_match = Some(version_match(value)?),
             "limit" if !value.is_empty() => {
-                let limit: i64 = number(name, value)?;
+                let limit = number(value)?;
                 self.limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
             }
             "continue" if !value.is_empty() => self.continue_token = Some(value.to_owned()),
             "timeoutSeconds" if !value.is_empty() => {
-                let seconds: i64 = number(name, value)?;
+                let seconds = number(value)?;
                 self.timeout = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
             }
             "allowWatchBookmarks" => self.bookmarks = boolean(name, value)?,
             "sendInitialEvents" if !value.is_empty() => self.send_initial_events = Some(boolean(name, value)?),
             "includeObject" if !value.is_empty() => self.include_object = Some(value.to_owned()),
-            "gracePeriodSeconds" if !value.is_empty() => self.grace_period_seconds = Some(number(name, value)?),
+            "gracePeriodSeconds" if !value.is_empty() => self.grace_period_seconds = Some(number(value)?),
             "propagationPolicy" if !value.is_empty() => self.propagation_policy = Some(value.to_owned()),
             "orphanDependents" if !value.is_empty() => self.orphan_dependents = Some(boolean(name, value)?),
             _ => {}
@@ -120,8 +131,17 @@ impl Options {
     }
 }
 
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Outcome<T> {
-    value.parse().map_err(|_| Failure::bad_request(format!("invalid value for {name}: {value:?} is not an integer")))
+fn number(value: &str) -> Outcome<i64> {
+    value.parse().map_err(|_| Failure::bad_request(parse_fault("ParseInt", value)))
+}
+
+/// What Go says of a text that is no number, or none that it can hold.
+pub fn parse_fault(function: &str, value: &str) -> String {
+    let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let why =
+        if is_number && (function == "ParseInt" || digits == value) { "value out of range" } else { "invalid syntax" };
+    format!("strconv.{function}: parsing {value:?}: {why}")
 }
 
 /// Booleans as Go's query conversion reads them: empty, `1` and anything but `0` and `false` is true.
@@ -129,33 +149,12 @@ fn boolean(_name: &str, value: &str) -> Outcome<bool> {
     Ok(!matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
 }
 
-fn dry_run(value: &str) -> Outcome<bool> {
-    if value == "All" {
-        return Ok(true);
-    }
-    Err(Failure::invalid(
-        "meta.k8s.io",
-        "CreateOptions",
-        "",
-        &vec![crate::core::field::FieldError::not_supported("dryRun", vec![value], &["All"])],
-    ))
-}
-
-fn field_validation(value: &str) -> Outcome<FieldValidation> {
+fn field_validation(value: &str) -> Result<FieldValidation, FieldError> {
     match value {
         "Ignore" => Ok(FieldValidation::Ignore),
         "Warn" => Ok(FieldValidation::Warn),
         "Strict" => Ok(FieldValidation::Strict),
-        _ => Err(Failure::invalid(
-            "meta.k8s.io",
-            "CreateOptions",
-            "",
-            &vec![crate::core::field::FieldError::not_supported(
-                "fieldValidation",
-                value,
-                &["", "Ignore", "Strict", "Warn"],
-            )],
-        )),
+        _ => Err(FieldError::not_supported("fieldValidation", value, &["", "Ignore", "Strict", "Warn"])),
     }
 }
 
@@ -164,11 +163,9 @@ fn field_validation(value: &str) -> Outcome<FieldValidation> {
 /// # Errors
 /// 400 in upstream's words.
 pub fn version(value: &str) -> Outcome<u64> {
-    let text = "resourceVersion";
     value.parse().map_err(|_| {
-        Failure::bad_request(format!(
-            "{text}: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"
-        ))
+        let fault = parse_fault("ParseUint", value);
+        Failure::bad_request(format!("resourceVersion: Invalid value: {value:?}: {fault}"))
     })
 }
 
@@ -176,15 +173,11 @@ fn version_match(value: &str) -> Outcome<VersionMatch> {
     match value {
         "Exact" => Ok(VersionMatch::Exact),
         "NotOlderThan" => Ok(VersionMatch::NotOlderThan),
-        _ => Err(list_option(crate::core::field::FieldError::not_supported(
-            "resourceVersionMatch",
-            value,
-            &["Exact", "NotOlderThan", ""],
-        ))),
+        _ => Err(list_option(FieldError::not_supported("resourceVersionMatch", value, &["Exact", "NotOlderThan", ""]))),
     }
 }
 
 /// 422 about a field of `ListOptions`.
-pub fn list_option(error: crate::core::field::FieldError) -> Box<Failure> {
+pub fn list_option(error: FieldError) -> Box<Failure> {
     Failure::invalid("meta.k8s.io", "ListOptions", "", &vec![error])
 }

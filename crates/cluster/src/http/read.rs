@@ -40,7 +40,7 @@ impl Selection {
     /// 400 for a selector that cannot be read or names an unknown field.
     pub fn new(served: Arc<Served>, namespace: &str, name: &str, options: &Options) -> Outcome<Self> {
         let labels = labels::Selector::parse(&options.label_selector)
-            .map_err(|error| Failure::bad_request(format!("unable to parse requirement: {error}")))?;
+            .map_err(|error| Failure::bad_request(error.to_string()))?;
         let fields = fields::Selector::parse(&options.field_selector)
             .and_then(|fields| fields.for_resource(&served.resource))
             .map_err(|error| Failure::bad_request(error.to_string()))?;

@@ -225,24 +225,29 @@ impl Call<'_> {
     }
 
     /// The name of a field manager is checked before anything is done in it.
-    fn check_manager(&self) -> Outcome<()> {
-        let Some(manager) = &self.options.field_manager else { return Ok(()) };
+    fn check_options(&self) -> Outcome<()> {
+        let own = &self.options;
         let mut errors = Vec::new();
-        validate_field_manager(manager, &Place::root("fieldManager"), &mut errors);
-        if errors.is_empty() {
-            return Ok(());
-        }
         let options = match self.parts.method {
-            Method::PATCH => "PatchOptions",
+            Method::POST => "CreateOptions",
             Method::PUT => "UpdateOptions",
-            _ => "CreateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE => "DeleteOptions",
+            _ => return Ok(()),
         };
-        Err(Failure::invalid("meta.k8s.io", options, "", &errors))
+        errors.extend(own.bad_dry_run.clone());
+        if self.parts.method != Method::DELETE {
+            if let Some(manager) = &own.field_manager {
+                validate_field_manager(manager, &Place::root("fieldManager"), &mut errors);
+            }
+            errors.extend(own.bad_validation.clone());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", options, "", &errors)) }
     }
 
     async fn answer(self, body: Body) -> Outcome<Response<Body>> {
         let verb = self.verb()?;
-        self.check_manager()?;
+        self.check_options()?;
         self.api.may(&self.identity, &self.attributes(verb))?;
         if self.served.resource.namespaced() && self.path.namespace.is_empty() && !self.path.name.is_empty() {
             return Err(Failure::bad_request("an empty namespace may not be set during this request"));
@@ -255,8 +260,10 @@ impl Call<'_> {
             return Err(Failure::method_not_allowed(&self.served.resource, verb));
         }
         match (verb, &self.options.bad_version) {
-            ("watch", Some(failure)) => return Err(failure.uninterpreted()),
-            ("get" | "list" | "deletecollection", Some(failure)) => return Err(failure.clone()),
+            ("get" | "watch", Some(failure)) => return Err(failure.uninterpreted()),
+            ("list" | "deletecollection", Some(failure)) => {
+                return Err(Failure::bad_request(format!("invalid resource version: {}", failure.message)));
+            }
             _ => {}
         }
         match verb {

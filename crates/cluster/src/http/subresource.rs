@@ -2,6 +2,7 @@
 
 mod eviction;
 
+use bytes::Bytes;
 use ferroflow_platform::identity::Identity;
 use http::{Method, Response, StatusCode, header};
 use jiff::SignedDuration;
@@ -14,7 +15,7 @@ use super::{
     proxy,
     server::{self, Call},
     view,
-    write::{Lost, Request, decode, meta, patch, update},
+    write::{Lost, Request, decode, meta, part, patch, update},
 };
 use crate::{
     auth::{Claims, token},
@@ -27,7 +28,6 @@ use crate::{
         },
         rbac,
         status::{Failure, Outcome},
-        strategic,
     },
     registry::Rules,
 };
@@ -86,9 +86,9 @@ async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     call.written(&view, &written, &warnings)
 }
 
-async fn read_value(call: &Call<'_>, body: Body, kind: &str) -> Outcome<Value> {
+async fn read_part(call: &Call<'_>, body: Body, kind: part::PartKind) -> Outcome<Value> {
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
-    decode::value(&body::read(body).await?, format, kind)
+    kind.read(&body::read(body).await?, format)
 }
 
 fn to_scale(call: &Call<'_>, object: &Value) -> Outcome<Value> {
@@ -126,16 +126,16 @@ async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         return shown(&to_scale(call, &object)?);
     }
     let sent = match call.parts.method {
-        Method::PUT => Sent::Whole(read_value(call, body, "Scale").await?),
+        Method::PUT => {
+            let mut scale = read_part(call, body, part::SCALE).await?;
+            update::check_namespace(&request, &scale)?;
+            update::check_name(&request, &scale)?;
+            meta::set(&mut scale, "namespace", call.path.namespace.clone());
+            Sent::Whole(scale)
+        }
         Method::PATCH => {
             let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &Rules::Builtin)?;
-            let body = body::read(body).await?;
-            let patch = if kind == patch::PatchType::Apply {
-                decode::yaml(&body)?
-            } else {
-                decode::json(&body).map_err(|fault| Failure::bad_request(format!("error decoding patch: {fault}")))?
-            };
-            Sent::Patch(kind, patch)
+            Sent::Patch(kind, body::read(body).await?)
         }
         _ => return Err(Failure::method_not_allowed_here()),
     };
@@ -144,6 +144,7 @@ async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         let old = request.parse(&entry)?;
         let current = to_scale(call, &old)?;
         let scale = sent.onto(&current)?;
+        update::check_namespace(&request, &scale)?;
         let version = meta::text(&scale, "resourceVersion");
         if !version.is_empty() && version != meta::text(&old, "resourceVersion") {
             return Err(Failure::modified(&call.served.resource, &call.path.name));
@@ -160,40 +161,36 @@ async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
 
 enum Sent {
     Whole(Value),
-    Patch(patch::PatchType, Value),
+    /// Read when there is something to patch: an object that is not there is told first.
+    Patch(patch::PatchType, Bytes),
 }
 
 impl Sent {
     fn onto(&self, scale: &Value) -> Outcome<Value> {
-        match self {
-            Self::Whole(whole) => Ok(whole.clone()),
-            Self::Patch(patch::PatchType::Json, operations) => {
-                let operations: json_patch::Patch = serde_json::from_value(operations.clone())
-                    .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-                let mut new = scale.clone();
-                json_patch::patch(&mut new, &operations).map_err(|error| Failure::unprocessable(error.to_string()))?;
-                Ok(new)
-            }
-            Self::Patch(patch::PatchType::Strategic, patch) => {
-                let table = crate::core::schema::Table::builtin();
-                let node = table.kind("autoscaling", "v1", "Scale").ok_or_else(Failure::no_such_path)?;
-                strategic::patch(table, node, scale, patch).map_err(|error| Failure::bad_request(error.to_string()))
-            }
-            Self::Patch(_, patch) => {
-                let mut new = scale.clone();
-                json_patch::merge(&mut new, patch);
-                Ok(new)
-            }
-        }
+        let (kind, body) = match self {
+            Self::Whole(whole) => return Ok(whole.clone()),
+            Self::Patch(kind, body) => (*kind, body),
+        };
+        let mut new = if kind == patch::PatchType::Apply {
+            let mut new = scale.clone();
+            json_patch::merge(&mut new, &decode::yaml(body).map_err(Failure::bad_request)?);
+            new
+        } else {
+            kind.patch_scale(scale, body)?
+        };
+        let before = new.to_string();
+        part::SCALE
+            .decode(&mut new)
+            .map_err(|fault| Failure::invalid("", "", "", &vec![FieldError::invalid("patch", before, fault)]))?;
+        Ok(new)
     }
 }
 
 /// Binds a pod to a node.
 async fn bind(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let binding = read_value(call, body, "Binding").await?;
-    let errors = pod::binding::validate(&binding);
-    if !errors.is_empty() {
-        return Err(Failure::invalid("", "Binding", &call.path.name, &errors));
+    let binding = read_part(call, body, part::BINDING).await?;
+    if meta::text(&binding, "name") != call.path.name {
+        return Err(Failure::bad_request("name in URL does not match name in Binding object"));
     }
     bind_pod(&call.request(), &binding).await?;
     Ok(server::json(&success(), StatusCode::CREATED))
@@ -204,6 +201,14 @@ fn success() -> Value {
 }
 
 async fn bind_pod(request: &Request<'_>, binding: &Value) -> Outcome<()> {
+    update::check_namespace(request, binding)?;
+    let errors = pod::binding::validate(binding);
+    if !errors.is_empty() {
+        // Upstream hands these on as they are.
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let text = if told.len() == 1 { told.concat() } else { format!("[{}]", told.join(", ")) };
+        return Err(Failure::unexplained(text));
+    }
     loop {
         let entry = request.existing()?;
         let old = request.parse(&entry)?;
@@ -224,11 +229,17 @@ const TOKEN_SECONDS: std::ops::RangeInclusive<i64> = 600..=(1 << 32);
 const DEFAULT_TOKEN_SECONDS: i64 = 3600;
 
 async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let mut sent = read_value(call, body, "TokenRequest").await?;
+    let mut sent = read_part(call, body, part::TOKEN_REQUEST).await?;
     let account = call.request().parse(&*call.request().existing()?)?;
+    update::check_namespace(&call.request(), &sent)?;
+    let named = meta::text(&sent, "name");
+    if !named.is_empty() && named != call.path.name {
+        let error = FieldError::invalid("metadata.name", named, "must match the service account name if specified");
+        return Err(Failure::invalid("authentication.k8s.io", "TokenRequest", &call.path.name, &vec![error]));
+    }
     let now = call.api.clock.now();
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
-    check_token(call, seconds)?;
+    check_token(seconds)?;
     let audiences: Vec<String> = sent["spec"]["audiences"]
         .as_array()
         .into_iter()
@@ -259,7 +270,7 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     Ok(server::json(&sent, StatusCode::CREATED))
 }
 
-fn check_token(call: &Call<'_>, seconds: i64) -> Outcome<()> {
+fn check_token(seconds: i64) -> Outcome<()> {
     let field = "spec.expirationSeconds";
     let error = if seconds < *TOKEN_SECONDS.start() {
         FieldError::invalid(field, seconds, "may not specify a duration less than 10 minutes")
@@ -268,30 +279,37 @@ fn check_token(call: &Call<'_>, seconds: i64) -> Outcome<()> {
     } else {
         return Ok(());
     };
-    Err(Failure::invalid("authentication.k8s.io", "TokenRequest", &call.path.name, &vec![error]))
+    Err(Failure::invalid("authentication.k8s.io", "TokenRequest", "", &vec![error]))
 }
 
 fn bound(call: &Call<'_>, reference: &Value) -> Outcome<Option<token::Bound>> {
-    let Some(kind) = reference["kind"].as_str() else { return Ok(None) };
-    let name = reference["name"].as_str().unwrap_or_default();
+    if reference.is_null() {
+        return Ok(None);
+    }
+    let text = |name: &str| reference[name].as_str().unwrap_or_default();
+    let (kind, name) = (text("kind"), text("name"));
     let plural = match kind {
         "Pod" => "pods",
         "Secret" => "secrets",
         _ => {
-            return Err(Failure::bad_request(format!(
-                "cannot bind token for serviceaccount to a {kind}: use a Pod or a Secret"
-            )));
+            let (group, version) = part::group_and_version(text("apiVersion"));
+            let text = format!("cannot bind token to object of type {group}/{version}, Kind={kind}");
+            return Err(Failure::bad_request(text));
         }
     };
     let found = call.api.lookup.get("", plural, &call.path.namespace, name);
     let object = found.ok_or_else(|| Failure::not_found_in("", plural, name))?;
     let uid = meta::text(&object, "uid").to_owned();
     if reference["uid"].as_str().is_some_and(|wanted| !wanted.is_empty() && wanted != uid) {
-        let why = format!(
-            "the UID in the bound object reference ({}) does not match the UID in record ({uid})",
-            reference["uid"]
-        );
-        return Err(Failure::conflict(&call.served.resource, name, &why));
+        return Err(Failure::conflict_of(
+            kind,
+            name,
+            &format!(
+                "the UID in the bound object reference ({}) does not match the UID in record. The object might have \
+                 been deleted and then recreated",
+                text("uid")
+            ),
+        ));
     }
     Ok(Some(token::Bound { kind: kind.to_owned(), name: name.to_owned(), uid }))
 }
@@ -322,6 +340,9 @@ pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         "SelfSubjectReview" => json!({"userInfo": user_info(&call.identity)}),
         "SelfSubjectRulesReview" => {
             let namespace = review["spec"]["namespace"].as_str().unwrap_or_default();
+            if namespace.is_empty() {
+                return Err(Failure::bad_request("no namespace on request"));
+            }
             let user = rbac::User { name: &call.identity.name, groups: &call.identity.groups };
             rbac::rules_review::status(&user, namespace, &call.api.lookup)
         }
@@ -401,21 +422,35 @@ fn access(call: &Call<'_>, review: &Value, identity: &Identity) -> Outcome<Value
 fn review_faults(call: &Call<'_>, review: &Value) -> ErrorList {
     let spec = &review["spec"];
     let mut errors = ErrorList::new();
-    let (resource, path) = (spec["resourceAttributes"].is_object(), spec["nonResourceAttributes"].is_object());
-    if resource == path {
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    if resource.is_object() && path.is_object() {
+        // As Go writes the structure.
+        let text = |name: &str| path[name].as_str().unwrap_or_default();
+        let value = json!({"Path": text("path"), "Verb": text("verb")});
+        let detail = "cannot be specified in combination with resourceAttributes";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", value, detail));
+    }
+    if !resource.is_object() && !path.is_object() {
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        let field = if resource { "spec.nonResourceAttributes" } else { "spec.resourceAttributes" };
-        errors.push(FieldError::invalid(field, spec["resourceAttributes"].clone(), detail));
+        errors.push(FieldError::invalid("spec.resourceAttributes", Value::Null, detail));
     }
     let named = spec["user"].as_str().is_some_and(|user| !user.is_empty());
     let grouped = spec["groups"].as_array().is_some_and(|groups| !groups.is_empty());
     if !call.served.resource.kind.starts_with("Self") && !named && !grouped {
         errors.push(FieldError::invalid("spec.user", "", "at least one of user or group must be specified"));
     }
+    let of_own = |name: &&String| !matches!(name.as_str(), "namespace" | "managedFields" | "creationTimestamp");
+    if review["metadata"].as_object().is_some_and(|meta| meta.keys().any(|name| of_own(&name))) {
+        let mut meta = review["metadata"].clone();
+        if let Value::Object(fields) = &mut meta {
+            fields.retain(|name, _| of_own(&name));
+        }
+        errors.push(FieldError::invalid("metadata", meta, "must be empty"));
+    }
     errors
 }
 
 fn invalid_review(call: &Call<'_>, errors: &ErrorList) -> Box<Failure> {
-    let row = &call.served.resource;
-    Failure::invalid(&row.group, &row.kind, "", errors)
+    // Upstream has forgotten the kind by then.
+    Failure::invalid(&call.served.resource.group, "", "", errors)
 }

@@ -95,7 +95,7 @@ pub fn document_v3(
 fn document(paths: Map<String, Value>, schemas: Map<String, Value>) -> Value {
     let mut document = json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "unversioned"},
+        "info": {"title": "Kubernetes", "version": "1.34"},
         "paths": paths,
         "components": {
             "securitySchemes": {"BearerToken": {

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{read_value, success};
+use super::{read_part, success};
 use crate::{
     core::{
         admission::Lookup,
@@ -14,25 +14,26 @@ use crate::{
     http::{
         body::Body,
         server::{self, Call},
-        write::{Lost, Request, Written, delete, meta, update},
+        write::{Lost, Request, Written, delete, meta, part, update},
     },
 };
 
 /// Deletes a pod if the disruption budgets that cover it allow it.
 pub(super) async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let eviction = read_value(call, body, "Eviction").await?;
+    let eviction = read_part(call, body, part::EVICTION).await?;
     let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
-    let named = meta::text(&eviction, "name");
-    if !named.is_empty() && named != call.path.name {
+    if meta::text(&eviction, "name") != call.path.name {
         return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
     }
     let mut request = call.request();
+    update::check_namespace(&request, &eviction)?;
+    delete::check(&options)?;
     request.options.dry_run |= options.dry_run;
     loop {
         let entry = request.existing()?;
         let pod = request.parse(&entry)?;
         if let Some(why) = options.mismatch(&pod) {
-            return Err(Failure::conflict(&call.served.resource, &call.path.name, &why));
+            return Err(Failure::conflict_of("Pod", &call.path.name, &why));
         }
         let budgets = call.api.lookup.list("policy", "poddisruptionbudgets", &call.path.namespace);
         let budgets: Vec<Value> = budgets.iter().map(|budget| budget.as_ref().clone()).collect();

@@ -1,12 +1,14 @@
 //! From a request's body to an object of the kind that the path names.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::part;
 use crate::{
     core::{
         crd::normalize_numbers,
         fields, go_json, protobuf,
+        schema::Table,
         status::{Failure, Outcome},
     },
     http::options::FieldValidation,
@@ -46,37 +48,87 @@ pub fn json(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| go_json::fault(body).unwrap_or_else(|| error.to_string()))
 }
 
-/// Reads a body into JSON, whatever it is.
+/// What Go reads the kind of an object into.
+const TYPE_OF_GO: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+/// What Go reads a merge patch into.
+pub const MAP_OF_GO: &str = "map[string]interface {}";
+
+/// What Go's decoder says of a value that does not fit what it reads it into.
+pub fn mismatch(value: &Value, into: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type {into}", sort(value))
+}
+
+/// What upstream says of an `apiVersion` or `kind` that is no text.
+pub fn mismatched_type(name: &str, value: &Value) -> String {
+    let sort = sort(value);
+    of_type(&format!("json: cannot unmarshal {sort} into Go struct field .{name} of type string"))
+}
+
+fn of_type(fault: &str) -> String {
+    format!("couldn't get version/kind; json parse error: {fault}")
+}
+
+/// What Go's decoder calls a value.
+pub fn sort(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Reads a body into a JSON object; nothing is an empty one.
 ///
 /// # Errors
-/// 400 for bytes that are not of the format.
+/// 400 for bytes that are not of the format, and for what is no object.
 pub fn value(body: &Bytes, format: Format, kind: &str) -> Outcome<Value> {
-    match format {
-        Format::Json => json(body).map_err(|fault| {
-            let why = format!("couldn't get version/kind; json parse error: {fault}");
-            Failure::bad_request(fields::decode_error("", "", kind, &why, body))
-        }),
-        Format::Yaml => yaml(body),
+    fields_of(body, format).map_err(|why| Failure::bad_request(fields::decode_error("", "", kind, &why, body)))
+}
+
+/// The fields of a body.
+///
+/// # Errors
+/// What is wrong with it, in Go's words where they say it.
+pub fn fields_of(body: &[u8], format: Format) -> Result<Value, String> {
+    let value = match format {
+        Format::Json => json(body).map_err(|fault| of_type(&fault))?,
+        Format::Yaml if body.iter().all(u8::is_ascii_whitespace) => Value::Null,
+        Format::Yaml => yaml(body)?,
+        Format::Protobuf if body.is_empty() => return Err("empty data".to_owned()),
         Format::Protobuf => {
-            let (api_version, kind, mut object) =
-                protobuf::decode(body).map_err(|error| Failure::bad_request(error.to_string()))?;
+            let (api_version, kind, mut object) = protobuf::decode(body).map_err(|error| error.to_string())?;
             if let Value::Object(object) = &mut object {
                 object.insert("apiVersion".to_owned(), api_version.into());
                 object.insert("kind".to_owned(), kind.into());
             }
-            Ok(object)
+            object
         }
+    };
+    match value {
+        Value::Null => Ok(Value::Object(Map::new())),
+        Value::Object(fields) => {
+            let typed = ["apiVersion", "kind"].into_iter().filter_map(|name| Some((name, fields.get(name)?)));
+            let mut wrong = typed.filter(|(_, value)| !value.is_null() && !value.is_string());
+            if let Some((name, value)) = wrong.next() {
+                return Err(mismatched_type(name, value));
+            }
+            Ok(Value::Object(fields))
+        }
+        other => Err(of_type(&mismatch(&other, TYPE_OF_GO))),
     }
 }
 
 /// Reads YAML into JSON.
 ///
 /// # Errors
-/// 400 for bytes that are no YAML.
-pub fn yaml(body: &[u8]) -> Outcome<Value> {
-    let text = std::str::from_utf8(body).map_err(|_| Failure::bad_request("the body is not UTF-8"))?;
-    serde_saphyr::from_str(text)
-        .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {}", yaml_fault(&error))))
+/// What is wrong with it.
+pub fn yaml(body: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "yaml: the body is not UTF-8".to_owned())?;
+    serde_saphyr::from_str(text).map_err(|error| yaml_fault(&error))
 }
 
 /// A fault of YAML in one line; a key that is there twice is told in the words that clients look for.
@@ -102,9 +154,6 @@ pub fn object(
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Outcome<Value> {
-    if body.is_empty() {
-        return Err(Failure::bad_request("EOF: the request needs a body"));
-    }
     let mut object = value(body, format, &served.resource.kind)?;
     check_kind(served, &mut object, body)?;
     let raw = (format == Format::Json).then_some(&**body);
@@ -143,7 +192,10 @@ pub fn refine(
         }
         Rules::Custom(custom) => {
             normalize_numbers(object);
-            custom.compiled.prune(object).map(drop).map_err(Failure::bad_request)
+            let row = &row;
+            custom.compiled.prune(object).map(drop).map_err(|error| {
+                Failure::bad_request(fields::decode_error(&row.kind, &row.version, &row.kind, &error, &[]))
+            })
         }
     }
 }
@@ -164,56 +216,56 @@ fn strict_faults(served: &Served, object: &Value, raw: Option<&[u8]>) -> Vec<Str
 
 fn check_kind(served: &Served, object: &mut Value, body: &Bytes) -> Outcome<()> {
     let row = &served.resource;
-    let Value::Object(fields) = object else {
-        let text = fields::decode_error("", "", &row.kind, "json: cannot unmarshal into Go value", body);
-        return Err(Failure::bad_request(text));
-    };
-    for field in ["apiVersion", "kind"] {
-        if let Some(found) = fields.get(field).and_then(not_a_string) {
-            let text = format!("cannot unmarshal {found} into Go struct field .{field} of type string");
-            let why = format!("couldn't get version/kind; json parse error: json: {text}");
-            return Err(Failure::bad_request(fields::decode_error("", "", &row.kind, &why, body)));
-        }
-    }
+    let Value::Object(fields) = object else { return Ok(()) };
     let sent_version = fields.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     let sent_kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if matches!(served.rules, Rules::Custom(_)) && !sent_kind.is_empty() && !sent_version.is_empty() {
-        // Another kind or version is a fault of two fields, which validation reports.
-        return Ok(());
+    if matches!(served.rules, Rules::Custom(_)) {
+        return check_custom_kind(served, &sent_version, &sent_kind, body);
     }
-    if !sent_version.is_empty() && sent_version != row.api_version() {
-        return Err(Failure::bad_request(format!(
-            "the API version in the data ({sent_version}) does not match the expected API version ({})",
-            row.api_version()
-        )));
+    let (version, kind) = (or(&sent_version, row.api_version()), or(&sent_kind, row.kind.clone()));
+    let (group, short) = part::group_and_version(&version);
+    // Upstream still knows older versions that it no longer serves.
+    let is_known = Table::builtin().kind(group, short, &kind).is_some() || short.contains("beta");
+    if !is_known || kind != row.kind {
+        let fault = part::not_registered(&version, &kind);
+        return Err(Failure::bad_request(fields::decode_error(&kind, short, &row.kind, &fault, body)));
     }
-    if !sent_kind.is_empty() && sent_kind != row.kind {
-        return Err(Failure::bad_request(format!(
-            "{sent_kind} in version {:?} cannot be handled as a {}: no kind {sent_kind:?} is registered for version {:?}",
-            row.version,
-            row.kind,
-            row.api_version()
-        )));
-    }
-    if matches!(served.rules, Rules::Custom(_)) && (sent_kind.is_empty() || sent_version.is_empty()) {
-        let missing = if sent_kind.is_empty() { "Kind" } else { "apiVersion" };
-        return Err(Failure::bad_request(format!(
-            "Object '{missing}' is missing in '{}'",
-            String::from_utf8_lossy(body.get(..body.len().min(256)).unwrap_or_default())
-        )));
+    if version != row.api_version() {
+        return Err(other_version(&version, &row.api_version()));
     }
     fields.insert("apiVersion".to_owned(), row.api_version().into());
     fields.insert("kind".to_owned(), row.kind.clone().into());
     Ok(())
 }
 
-/// What Go's decoder calls a value that stands where a string belongs.
-fn not_a_string(value: &Value) -> Option<&'static str> {
-    match value {
-        Value::Null | Value::String(_) => None,
-        Value::Bool(_) => Some("bool"),
-        Value::Number(_) => Some("number"),
-        Value::Array(_) => Some("array"),
-        Value::Object(_) => Some("object"),
+fn or(text: &str, default: String) -> String {
+    if text.is_empty() { default } else { text.to_owned() }
+}
+
+fn other_version(sent: &str, own: &str) -> Box<Failure> {
+    let text = format!("the API version in the data ({sent}) does not match the expected API version ({own})");
+    Failure::bad_request(text)
+}
+
+/// A custom resource names its version and kind; another kind is a fault of a field, which validation reports.
+fn check_custom_kind(served: &Served, sent_version: &str, sent_kind: &str, body: &[u8]) -> Outcome<()> {
+    let row = &served.resource;
+    if sent_kind.is_empty() {
+        let shown = body.get(..body.len().min(256)).unwrap_or_default();
+        let fault = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(shown));
+        return Err(Failure::bad_request(fields::decode_error("", "", &row.kind, &fault, body)));
+    }
+    if sent_version != row.api_version() { Err(other_version(sent_version, &row.api_version())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_an_empty_object() {
+        let read = |body: &'static str, format| value(&Bytes::from(body), format, "ConfigMap").unwrap();
+        assert_eq!(read("null", Format::Json), Value::Object(Map::new()));
+        assert_eq!(read(" \n", Format::Yaml), Value::Object(Map::new()));
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Lost, Request, decode, meta};
+use super::{Lost, Request, decode, meta, part};
 use crate::{
     core::{
         crd::status::{CLEANUP_FINALIZER, Termination, terminating},
@@ -30,7 +30,7 @@ pub enum Deleted {
 /// The options of a deletion: from the body, else from the query.
 ///
 /// # Errors
-/// 400 for a body that cannot be read, 422 for options that contradict each other.
+/// 500 without a reason for a body that cannot be read, as upstream; 422 for options that contradict each other.
 pub fn options(query: &Options, body: &Bytes, content_type: Option<&str>) -> Outcome<DeleteOptions> {
     let mut options = if body.is_empty() {
         DeleteOptions {
@@ -40,18 +40,21 @@ pub fn options(query: &Options, body: &Bytes, content_type: Option<&str>) -> Out
             ..DeleteOptions::default()
         }
     } else {
-        let sent = decode::value(body, decode::format(content_type)?, "DeleteOptions")?;
-        if let Some(kind) = sent["kind"].as_str().filter(|kind| *kind != "DeleteOptions") {
-            return Err(Failure::bad_request(format!("{kind} cannot be handled as a DeleteOptions")));
-        }
+        let sent = part::DELETE_OPTIONS.read_options(body, decode::format(content_type)?)?;
         DeleteOptions::from_value(&sent)
     };
     options.dry_run |= query.dry_run;
+    check(&options)?;
+    Ok(options)
+}
+
+/// Whether the options of a deletion contradict nothing.
+///
+/// # Errors
+/// 422 when they do.
+pub fn check(options: &DeleteOptions) -> Outcome<()> {
     let errors = options.validate();
-    if errors.is_empty() {
-        return Ok(options);
-    }
-    Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
+    if errors.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &errors)) }
 }
 
 /// Deletes the object.

@@ -4,6 +4,11 @@ use jiff::Timestamp;
 use rand::RngExt;
 use serde_json::{Map, Value};
 
+use crate::{
+    core::status::{Failure, Outcome},
+    http::options::parse_fault,
+};
+
 /// Characters of generated name suffixes: no vowels and nothing that looks like another.
 const SUFFIX_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
@@ -77,4 +82,15 @@ pub fn new_uid() -> String {
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Whether a revision that an object names is a number.
+///
+/// # Errors
+/// 500 without a reason, as upstream.
+pub fn check_revision(version: &str) -> Outcome<()> {
+    match version.parse::<u64>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::unexplained(parse_fault("ParseUint", version))),
+    }
 }

@@ -7,6 +7,7 @@ pub mod create;
 pub mod decode;
 pub mod delete;
 pub mod meta;
+pub mod part;
 pub mod patch;
 pub mod update;
 

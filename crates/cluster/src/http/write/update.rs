@@ -69,23 +69,40 @@ async fn absent(
 }
 
 fn check_place(request: &Request<'_>, sent: &mut Value) -> Outcome<()> {
-    let name = meta::text(sent, "name");
-    if name.is_empty() && request.served.resource.storage != "nodes" {
-        meta::set(sent, "name", request.name.clone());
-    } else if name != request.name {
-        return Err(Failure::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            request.name
-        )));
-    }
-    let namespace = meta::text(sent, "namespace");
-    if request.served.resource.namespaced() && namespace != request.namespace {
-        if !namespace.is_empty() {
-            return Err(Failure::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
+    check_namespace(request, sent)?;
+    check_name(request, sent)?;
+    if request.served.resource.namespaced() {
         meta::set(sent, "namespace", request.namespace.clone());
+    }
+    Ok(())
+}
+
+/// Whether an object has the namespace of the path, or none.
+///
+/// # Errors
+/// 400 when it has another.
+pub fn check_namespace(request: &Request<'_>, sent: &Value) -> Outcome<()> {
+    let namespace = meta::text(sent, "namespace");
+    if request.served.resource.namespaced() && !namespace.is_empty() && namespace != request.namespace {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Failure::bad_request(text));
+    }
+    Ok(())
+}
+
+/// Whether an object has the name of the path.
+///
+/// # Errors
+/// 400 when it has none or another.
+pub fn check_name(request: &Request<'_>, sent: &Value) -> Outcome<()> {
+    let (name, own) = (meta::text(sent, "name"), &request.name);
+    if name.is_empty() {
+        let text = format!("the name of the object ({own} based on URL) was undeterminable: name must be provided");
+        return Err(Failure::bad_request(text));
+    }
+    if name != own {
+        let text = format!("the name of the object ({name}) does not match the name on the URL ({own})");
+        return Err(Failure::bad_request(text));
     }
     Ok(())
 }
@@ -106,7 +123,7 @@ fn check_version(request: &Request<'_>, sent: &Value, old: &Value) -> Outcome<()
         "" => Ok(()),
         version if version == meta::text(old, "resourceVersion") => Ok(()),
         version => {
-            super::super::options::version(version)?;
+            meta::check_revision(version)?;
             Err(Failure::modified(resource, &request.name))
         }
     }
