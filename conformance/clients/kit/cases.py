@@ -104,6 +104,15 @@ class Cluster:
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
+def repeat(ask, wanted, seconds=WAIT_SECONDS):
+    """Asks until the answer is as wanted, and returns the last one: for what no watch tells. The time has a bound."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if wanted(answer) or time.monotonic() > end:
+            return answer
+
+
 class Kit:
     """What a case is handed: the client, and objects that go when the case is over."""
 
@@ -159,6 +168,10 @@ class Kit:
         """Returns once the object is no longer there."""
         gone = wait_for_one(self.client, path, name, None, seconds)
         check(gone is not None, lambda: f"{path}/{name}: still there after {seconds} s: {self.client.get(f'{path}/{name}').text()[:1500]}")
+
+    def until(self, probe, text, seconds=WAIT_SECONDS):
+        """Repeats a probe until it is true."""
+        check(repeat(probe, bool, seconds), lambda: f"not within {seconds} s: {text}")
 
     def finally_delete(self, path):
         self.cleanups.append(path)

@@ -3,7 +3,7 @@
 import base64
 import json
 
-from kit import Client, case, check, same, subset
+from kit import Client, case, check, repeat, same, subset
 
 AUTHN, AUTHZ, RBAC = "/apis/authentication.k8s.io/v1", "/apis/authorization.k8s.io/v1", "rbac.authorization.k8s.io/v1"
 
@@ -25,12 +25,8 @@ def allow(k, name, *rules):
 
 
 def until_allowed(ask):
-    """Repeats a request until roles that were just bound are known; the number of requests has a bound."""
-    for _ in range(200):
-        reply = ask()
-        if reply.status != 403:
-            return reply
-    return reply
+    """Repeats a request until roles that were just bound are known."""
+    return repeat(ask, lambda reply: reply.status != 403)
 
 
 @case
@@ -87,7 +83,7 @@ def a_token_goes_with_its_account(k):
     k.delete(k.core("serviceaccounts", "robot")).ok(200)
     # The cluster may remember a token for some seconds; then it is refused.
     token_review = lambda: k.post(f"{AUTHN}/tokenreviews", {"spec": {"token": robot.token}}).ok(201)["status"]
-    check(any(not token_review().get("authenticated") for _ in range(3000)), "the token still holds")
+    k.until(lambda: not token_review().get("authenticated"), "the token no longer holds")
 
 
 @case
@@ -135,10 +131,7 @@ def nobody_gives_away_more_than_he_has(k):
     allow(k, "roles", {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["create"]})
     body = {"metadata": {"name": "more"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
     ask = lambda: robot.post(k.url(RBAC, "roles"), body)
-    for _ in range(200):
-        reply = ask()
-        if "attempting to grant RBAC permissions not currently held" in reply.text():
-            break
+    reply = repeat(ask, lambda reply: "attempting to grant RBAC permissions not currently held" in reply.text())
     reply.fails(403, "Forbidden", contains=["is attempting to grant RBAC permissions not currently held:", '{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}'])
 
 
@@ -173,7 +166,7 @@ def one_may_list_ones_rules(k):
     robot = account(k)
     allow(k, "read", {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]})
     ask = lambda: robot.post(f"{AUTHZ}/selfsubjectrulesreviews", {"spec": {"namespace": k.ns}}).ok(201)["status"]["resourceRules"]
-    check(any({"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]} in ask() for _ in range(200)), lambda: ask())
+    k.until(lambda: {"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]} in ask(), "the rule is among one's own")
 
 
 @case

@@ -2,7 +2,7 @@
 
 import threading
 
-from kit import case, check, same, subset
+from kit import case, check, repeat, same, subset
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 COUNTER = iter(range(1, 10**6))
@@ -95,6 +95,8 @@ def a_definition_shows_in_discovery(k):
     widgets = definition(k)
     group = k.get(f"/apis/{widgets.group}").ok()
     same(group["preferredVersion"], {"groupVersion": f"{widgets.group}/v1", "version": "v1"})
+    # The version is listed a moment after the group.
+    k.until(lambda: k.get(f"/apis/{widgets.group}/v1").status == 200, "the version is listed")
     found = k.get(f"/apis/{widgets.group}/v1").ok()["resources"][0]
     subset(found, {"name": "widgets", "singularName": "widget", "namespaced": True, "kind": "Widget", "shortNames": ["wd"], "categories": ["conformance"]})
     same(sorted(found["verbs"]), ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"])
@@ -300,12 +302,8 @@ def what_was_stored_before_a_rule_may_stay(k):
 
 
 def until_held(ask):
-    """Asks until a changed schema is in force; every ask is a request of its own, and their number has a bound."""
-    for _ in range(500):
-        reply = ask()
-        if reply.status == 422:
-            return reply
-    return reply
+    """Asks until a changed schema is in force; every ask is a request of its own."""
+    return repeat(ask, lambda reply: reply.status == 422)
 
 
 @case

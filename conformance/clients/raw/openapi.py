@@ -3,7 +3,7 @@
 import gzip
 import json
 
-from kit import case, check, same
+from kit import case, check, repeat, same
 
 
 @case
@@ -106,8 +106,6 @@ def a_custom_kind_joins_both_documents(k):
 
 def until(ask, wanted):
     """Asks until the answer is as wanted. Documents follow a definition after a moment, and nothing can be watched."""
-    for _ in range(400):
-        reply = ask()
-        if wanted(reply):
-            return reply
-    raise AssertionError(f"{reply.request}: not as wanted after 400 times")
+    reply = repeat(ask, wanted)
+    check(wanted(reply), lambda: f"{reply.request}: never as wanted: {reply.text()[:300]}")
+    return reply

@@ -1,6 +1,6 @@
 """status, scale, log, binding, eviction, token, ephemeralcontainers."""
 
-from kit import case, check, same, subset
+from kit import case, check, repeat, same, subset
 
 POD = {"schedulerName": "nobody", "containers": [{"name": "c", "image": "i"}]}
 
@@ -54,12 +54,12 @@ def a_scale_is_read_and_written(k):
     same(k.merge(path, {"spec": {"replicas": 3}}).ok()["spec"], {"replicas": 3})
     subset(k.get(k.url("apps/v1", "deployments", "d")).ok(), {"spec": {"replicas": 3}, "metadata": {"generation": 2}})
     # Where there are controllers, one may write the status between the read and the write.
-    for _ in range(100):
+    def write():
         found = k.get(path).ok()
         found["spec"]["replicas"] = 2
-        reply = k.put(path, found)
-        if reply.status != 409:
-            break
+        return k.put(path, found)
+
+    reply = repeat(write, lambda reply: reply.status != 409)
     same(reply.ok()["spec"]["replicas"], 2)
 
 

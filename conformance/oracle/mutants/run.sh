@@ -35,7 +35,11 @@ for fault in "$here"/*.patch; do
 	name=$(basename "$fault" .patch)
 	copy_tree
 	patch -p1 --quiet <"$fault"
-	cargo test --quiet -p ferroflow-cluster --test oracle --no-run
+	cargo test --quiet -p ferroflow-cluster --test oracle --no-run >"$work/log" 2>&1 || {
+		cat "$work/log" >&2
+		echo "error: $name does not compile" >&2
+		exit 1
+	}
 	if cargo test --quiet -p ferroflow-cluster --test oracle "${name%%.*}" >"$work/log" 2>&1; then
 		echo "missed: $name"
 		missed=$((missed + 1))
