@@ -1,6 +1,6 @@
 //! The one client that both sides are measured with: raw HTTPS, nothing decoded.
 //!
-//! It knows bytes and status codes. Each connection carries HTTP/1.1, or HTTP/2 where many streams share it.
+//! It knows bytes and status codes. A connection carries HTTP/1.1; watches share one of HTTP/2, see [`Watches`].
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -9,13 +9,15 @@ use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::watches::Watches;
 
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -43,12 +45,11 @@ impl Endpoint {
         })
     }
 
-    async fn open(&self, config: &Arc<ClientConfig>) -> anyhow::Result<TokioIo<TlsStream<TcpStream>>> {
+    async fn open(&self, config: &Arc<ClientConfig>) -> anyhow::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let name = ServerName::IpAddress(self.address.ip().into());
-        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.context("no TLS")?;
-        Ok(TokioIo::new(stream))
+        TlsConnector::from(config.clone()).connect(name, stream).await.context("no TLS")
     }
 
     /// A connection for one request at a time.
@@ -56,20 +57,18 @@ impl Endpoint {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
-        let (sender, connection) = conn::http1::handshake(self.open(&self.http1).await?).await?;
+        let (sender, connection) = conn::http1::handshake(TokioIo::new(self.open(&self.http1).await?)).await?;
         tokio::spawn(connection);
         Ok(Connection { sender, endpoint: self.clone() })
     }
 
-    /// A connection whose streams are shared by many requests.
+    /// A connection with `count` watches of a path.
     ///
     /// # Errors
-    /// When the server cannot be reached.
-    pub async fn connect_shared(&self) -> anyhow::Result<Shared> {
-        let io = self.open(&self.http2).await?;
-        let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(connection);
-        Ok(Shared { sender, endpoint: self.clone() })
+    /// When the server cannot be reached, or refuses one.
+    pub async fn watch(&self, path: &str, count: usize) -> anyhow::Result<Watches> {
+        let stream = self.open(&self.http2).await?;
+        Watches::open(stream, &self.address.to_string(), &self.token, path, count).await
     }
 
     fn request(&self, method: Method, uri: String, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -131,26 +130,6 @@ impl Connection {
         self.sender.ready().await?;
         let response = tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await??;
         checked(response, &shown).await
-    }
-}
-
-/// A connection that many requests share.
-#[derive(Clone)]
-pub struct Shared {
-    sender: conn::http2::SendRequest<Full<Bytes>>,
-    endpoint: Endpoint,
-}
-
-impl Shared {
-    /// Sends a GET; its body is the caller's to read.
-    ///
-    /// # Errors
-    /// When the server does not answer with 2xx.
-    pub async fn get(&mut self, path: &str) -> anyhow::Result<Response<Incoming>> {
-        let uri = format!("https://{}{path}", self.endpoint.address);
-        let request = self.endpoint.request(Method::GET, uri, Bytes::new())?;
-        let response = tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await??;
-        checked(response, path).await
     }
 }
 

@@ -6,6 +6,7 @@ mod client;
 mod pod;
 mod report;
 mod servers;
+mod watches;
 mod works;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

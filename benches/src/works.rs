@@ -10,14 +10,11 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use futures::{StreamExt, future, stream};
 use http::Method;
-use http_body_util::BodyStream;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::client::Endpoint;
+use crate::{client::Endpoint, watches::Told};
 
 /// The JSON of an object, as the issue of this bench has it.
 const OBJECT_BYTES: usize = 1500;
@@ -123,16 +120,13 @@ pub async fn list(endpoint: &Endpoint, namespace: &str, query: &str, objects: us
     Ok(took)
 }
 
-/// Lines that a connection's watchers have read, and when.
-type Told = (usize, Instant);
-
 /// Watchers of one namespace, spread over connections.
 pub struct Watchers {
     endpoint: Endpoint,
     namespace: String,
     told: mpsc::UnboundedReceiver<Told>,
     count: usize,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<anyhow::Result<()>>,
 }
 
 impl Watchers {
@@ -150,13 +144,9 @@ impl Watchers {
         let mut tasks = JoinSet::new();
         let mut left = count;
         while left > 0 {
-            let mut connection = endpoint.connect_shared().await?;
-            let mut bodies = Vec::with_capacity(STREAMS);
-            for _ in 0..left.min(STREAMS) {
-                bodies.push(connection.get(&path).await?.into_body());
-            }
-            left -= bodies.len();
-            tasks.spawn(count_lines(bodies, tell.clone()));
+            let streams = left.min(STREAMS);
+            tasks.spawn(endpoint.watch(&path, streams).await?.tell(tell.clone()));
+            left -= streams;
         }
         Ok(Self { endpoint: endpoint.clone(), namespace: namespace.to_owned(), told, count, tasks })
     }
@@ -178,26 +168,11 @@ impl Watchers {
             count += lines;
             last = last.max(at);
         }
-        if self.tasks.try_join_next().is_some() {
+        if let Some(ended) = self.tasks.try_join_next() {
+            ended??;
             bail!("a watch has ended");
         }
         Ok(last - began)
-    }
-}
-
-/// Counts the lines of a connection's watches, in one task: what the client does itself is to cost little beside what
-/// is measured. Ends when one of the watches does.
-async fn count_lines(bodies: Vec<Incoming>, tell: mpsc::UnboundedSender<Told>) {
-    let ended = || stream::once(future::ready(None));
-    let watches = bodies.into_iter().map(|body| BodyStream::new(body).map(Result::ok).chain(ended()));
-    let mut frames = stream::select_all(watches).ready_chunks(STREAMS);
-    while let Some(ready) = frames.next().await {
-        let Some(ready) = ready.into_iter().collect::<Option<Vec<_>>>() else { return };
-        let count = |data: &Bytes| memchr::memchr_iter(b'\n', data).count();
-        let lines = ready.iter().filter_map(|frame| frame.data_ref()).map(count).sum();
-        if tell.send((lines, Instant::now())).is_err() {
-            return;
-        }
     }
 }
 
