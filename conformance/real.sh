@@ -2,7 +2,7 @@
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
 #   real.sh                          the clients' suites and the examples
-#   real.sh [--nodes N] PART…        raw, kubectl, python, model, mnist, replicas, image
+#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, mnist, replicas, image
 #
 # `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or
 # counts as one; the last line sums them up. It fails when one failed, or when this machine lacks something for a real
