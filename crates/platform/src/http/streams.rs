@@ -163,6 +163,63 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_that_wakes_itself_goes_on_and_leaves_others_their_turn() {
+        let begun = Begun::default();
+        let (tell, told) = oneshot::channel();
+        let turns = Arc::new(Mutex::new(Vec::new()));
+        for name in ["one", "two"] {
+            let turns = turns.clone();
+            begun.execute(async move {
+                for _ in 0..100 {
+                    let mut is_first = true;
+                    poll_fn(|ctx| {
+                        ctx.waker().wake_by_ref();
+                        if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
+                    })
+                    .await;
+                    lock(&turns).push(name);
+                }
+            });
+        }
+        let seen = turns.clone();
+        begun.execute(async move {
+            while lock(&seen).len() < 200 {
+                tokio::task::yield_now().await;
+            }
+            tell.send(()).unwrap();
+        });
+        drive(told, begun).await.unwrap();
+        assert!(lock(&turns)[..100].contains(&"two"), "no stream keeps the others waiting");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wake_from_another_thread_is_lost() {
+        const WAKES: u32 = 5_000;
+        let begun = Begun::default();
+        let (tell, told) = oneshot::channel();
+        let left = Arc::new(std::sync::atomic::AtomicU32::new(8));
+        let tell = Arc::new(Mutex::new(Some(tell)));
+        for _ in 0..8 {
+            let (send, mut receive) = mpsc::channel(1);
+            tokio::spawn(async move {
+                for number in 0..WAKES {
+                    send.send(number).await.unwrap();
+                }
+            });
+            let (left, tell) = (left.clone(), tell.clone());
+            begun.execute(async move {
+                for number in 0..WAKES {
+                    assert_eq!(receive.recv().await, Some(number));
+                }
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    lock(&tell).take().unwrap().send(()).unwrap();
+                }
+            });
+        }
+        tokio::time::timeout(std::time::Duration::from_secs(60), drive(told, begun)).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
     async fn a_stream_that_panics_takes_no_other_along() {
         let begun = Begun::default();
         let (tell, told) = oneshot::channel();
