@@ -2,9 +2,9 @@
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
 #   real.sh                          the clients' suites and the examples
-#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, mnist, replicas, image
+#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, mnist, replicas, image, kube-rs
 #
-# `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or
+# `kube-rs` is run only where it is named. `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or
 # counts as one; the last line sums them up. It fails when one failed, or when this machine lacks something for a real
 # cluster, with what that is.
 set -euo pipefail
@@ -21,9 +21,9 @@ if [ "${1:-}" = --nodes ]; then
 fi
 [ $# -gt 0 ] || set -- $suites $examples
 for part; do
-    case " $suites $examples " in
+    case " $suites $examples kube-rs " in
     *" $part "*) ;;
-    *) echo "real.sh: no part $part; there are: $suites $examples" >&2; exit 1 ;;
+    *) echo "real.sh: no part $part; there are: $suites $examples kube-rs" >&2; exit 1 ;;
     esac
 done
 
@@ -47,6 +47,7 @@ trap 'exit 143' TERM
 
 # There is no way out of the cluster's network, so what suites need is brought beforehand.
 for part; do
+    [ "$part" != kube-rs ] || export FERROFLOW_KUBE_RS="$(conformance/kube_rs_program.sh)"
     [ ! -e "conformance/clients/$part/requirements.txt" ] ||
         conformance/clients/environment.sh "conformance/clients/$part" >/dev/null
 done
@@ -70,6 +71,7 @@ for part; do
     case $part in
     mnist | replicas) command=("examples/$part/run.sh") ;;
     image) command=(conformance/image.sh) ;;
+    kube-rs) command=(conformance/kube_rs.sh) ;;
     *) command=(conformance/clients.sh "$part") ;;
     esac
     status=0

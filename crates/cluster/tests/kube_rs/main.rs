@@ -1,7 +1,8 @@
 //! What kube-rs asks of a server, in process and through a socket.
 //!
 //! `FERROFLOW_TEST_KUBECONFIG` names another cluster for the cases that go through a socket; its
-//! server must be reachable by http, as through `kubectl proxy`. No case knows which server it meets.
+//! server must be reachable by http, as through `kubectl proxy`: `conformance/kube_rs.sh` does so. No case
+//! knows which server it meets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

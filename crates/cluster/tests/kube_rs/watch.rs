@@ -68,6 +68,9 @@ pub async fn a_watch_from_before_history_says_410_and_the_watcher_lists_anew(bed
             assert_eq!((status.code, status.reason.as_str()), (410, "Expired"), "{}", status.message);
             assert!(status.message.starts_with("too old resource version: 1 ("), "{}", status.message);
         }
+        Ok(WatchEvent::Added(_)) if bed.own.is_none() => {
+            eprintln!("skipped a watch from before history: this cluster still holds the whole of it");
+        }
         other => panic!("expected an error event, got {other:?}"),
     }
 }
