@@ -15,10 +15,15 @@ export FERROFLOW_ORACLE="$work/oracle"
 export FERROFLOW_ORACLE_CASES="${FERROFLOW_ORACLE_CASES:-2000}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target/mutants}"
 
+files() { # of the tree, each ended by a NUL: without what is built, also where this is no checkout
+	git ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+		find . -name target -prune -o -type f -print0
+}
+
 copy_tree() {
 	rm -rf "$work/tree"
 	mkdir "$work/tree"
-	(cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - 2>/dev/null) |
+	(cd "$root" && files | tar --null -T - -cf - 2>/dev/null) |
 		tar -C "$work/tree" -xmf - # with new times: cargo does not see a file that goes back to an old one
 	cd "$work/tree"
 }
