@@ -81,7 +81,7 @@ pub fn sort(value: &Value) -> &'static str {
     }
 }
 
-/// Reads a body into a JSON object; nothing is an empty one.
+/// Reads a body into a JSON object; `null` and an empty document of YAML are an empty one.
 ///
 /// # Errors
 /// 400 for bytes that are not of the format, and for what is no object.
@@ -192,7 +192,6 @@ pub fn refine(
         }
         Rules::Custom(custom) => {
             normalize_numbers(object);
-            let row = &row;
             custom.compiled.prune(object).map(drop).map_err(|error| {
                 Failure::bad_request(fields::decode_error(&row.kind, &row.version, &row.kind, &error, &[]))
             })
