@@ -4,9 +4,9 @@
 #   real.sh                          the clients' suites and the examples
 #   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, mnist, replicas, image, kube-rs
 #
-# `kube-rs` is run only where it is named. `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or
-# counts as one; the last line sums them up. It fails when one failed, or when this machine lacks something for a real
-# cluster, with what that is.
+# `kube-rs` is run only where it is named. `image` runs the release binary in the image that is made of it. Each part
+# prints `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when
+# this machine lacks something for a real cluster, with what that is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh

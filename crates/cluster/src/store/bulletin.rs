@@ -61,12 +61,13 @@ impl Reader {
 
     /// Ready when something has been posted since the last [`read`](Self::read).
     pub fn poll_new(&self, ctx: &Context<'_>) -> Poll<()> {
-        {
+        let replaced = {
             let mut waker = lock(&self.bell);
-            if !waker.as_ref().is_some_and(|waker| waker.will_wake(ctx.waker())) {
-                *waker = Some(ctx.waker().clone());
-            }
-        }
+            let is_known = waker.as_ref().is_some_and(|waker| waker.will_wake(ctx.waker()));
+            if is_known { None } else { waker.replace(ctx.waker().clone()) }
+        };
+        // Not while the bell is held: what ends with a waker may be a reader, which takes the readers' lock.
+        drop(replaced);
         // In this order: a post that comes between the two is seen here, a later one finds the waker.
         if self.bulletin.newest.load(Ordering::Acquire) > self.seen { Poll::Ready(()) } else { Poll::Pending }
     }

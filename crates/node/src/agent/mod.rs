@@ -185,6 +185,10 @@ impl Node {
         });
         for record in stored.into_iter().filter(|record| !sandboxes.contains_key(&record.uid)).collect::<Vec<_>>() {
             let uid = record.uid.clone();
+            if let Some(published) = self.shared.sandbox(&uid) {
+                sandboxes.insert(uid, published);
+                continue;
+            }
             let (events, mut received) = mpsc::channel(NOTES);
             self.shared.group.spawn(format!("events of pod {uid}, which ends"), Kind::Transient, async move {
                 while received.recv().await.is_some() {}

@@ -250,6 +250,10 @@ impl Sandbox for ProcessSandbox {
         let path = self.directory.join(POD_FILE);
         let temporary = path.with_extension("new");
         let bytes = serde_json::to_vec(pod).map_err(|error| Error::file("write", &path, error.into()))?;
+        // A pod can be opened again, and so be ended, where the disk is full.
+        if fs::read(&path).is_ok_and(|stored| stored == bytes) {
+            return Ok(());
+        }
         fs::write(&temporary, bytes)
             .and_then(|()| fs::rename(&temporary, &path))
             .map_err(|error| Error::file("write", &path, error))

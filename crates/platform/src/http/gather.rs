@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What is gathered before it is written without being asked: six TLS records, and at most one more frame.
 const LIMIT_BYTES: usize = 96 << 10;
 
+/// A buffer that grew beyond this, for a peer that wants large frames, is given back.
+const SPARE_BYTES: usize = 4 * LIMIT_BYTES;
+
 thread_local! {
     /// A buffer that no connection needs: getting one from the system and giving it back costs more than filling it.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -50,7 +53,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
         // A connection that is idle, as a watch mostly is, holds no buffer.
         let mut spare = std::mem::take(&mut self.buffer);
         spare.clear();
-        if spare.capacity() > 0 {
+        if (1..=SPARE_BYTES).contains(&spare.capacity()) {
             SPARE.set(spare);
         }
         self.written = 0;

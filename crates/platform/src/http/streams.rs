@@ -3,7 +3,7 @@
 //! With a task for each stream, a change that a hundred watchers of a connection are told wakes a hundred tasks on
 //! several threads, which then wait for the connection's one lock and make it write again and again. Here it wakes one:
 //! that lets every stream write what it has, and then the connection send it. What computes an answer is no business
-//! of this task: `serve` gives it one of its own.
+//! of this task: `connection` gives it one of its own.
 
 use std::{
     collections::HashMap,
