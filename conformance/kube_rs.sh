@@ -49,6 +49,20 @@ FERROFLOW_TEST_KUBECONFIG=$work/kubeconfig "$FERROFLOW_KUBE_RS" through_a_socket
 # A case that finds nothing to look at says so, and counts as passed to the test program.
 sed -n 's/^.*\(skipped a.*\)$/\1/p' "$work/log"
 skipped=$(grep -c 'skipped a' "$work/log") || true
+if [ -n "${FERROFLOW_REPORT:-}" ]; then
+    mkdir -p "$FERROFLOW_REPORT"
+    python3 - "$work/log" >"$FERROFLOW_REPORT/kube-rs.json" <<'END'
+import json, re, sys
+log = open(sys.argv[1]).read()
+skipped = dict(re.findall(r"skipped (a_\w+)[ :]*(.*)", log))
+rows = []
+for case, result in sorted(re.findall(r"^test through_a_socket::(\w+) \.\.\. (ok|FAILED)$", log, re.MULTILINE)):
+    reason = skipped.get(case, "")
+    result = "skipped" if case in skipped else {"ok": "passed", "FAILED": "failed"}[result]
+    rows.append({"name": case.replace("_", " "), "result": result, "reason": reason})
+json.dump(rows, sys.stdout, indent=0)
+END
+fi
 sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p' "$work/log" |
     while read -r passed failed; do echo "$((passed - skipped)) passed, $failed failed, $skipped skipped"; done
 exit $status

@@ -33,15 +33,18 @@ part "unit, property, oracle and crash tests" cargo test --quiet --workspace
 # With the dependencies that are built already; a fault is planted in crates of a path of their own.
 part "planted faults" env CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" conformance/oracle/mutants/run.sh
 part "release build" cargo build --quiet --release --package ferroflow
-part "clients" conformance/clients.sh
+reports="$PWD/target/conformance/reports"
+rm -rf "$reports"
+part "clients" env FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
 part "official suite, a shard" conformance/official.sh shard
 part "demo" scripts/demo.sh
 if lacking="$(cargo xtask cluster lacking)"; then
-    part "real cluster" conformance/real.sh
+    part "real cluster" env FERROFLOW_REPORT="$reports/real" conformance/real.sh
 else
     skip "real cluster" "missing here: ${lacking//$'\n'/, }"
 fi
-skip "fuzzing" "its instrumented build alone takes about 4 CPU minutes; run fuzz/run.sh 20000 by hand"
+part "the table of both clusters" python3 conformance/table.py check "$reports"
+part "fuzzing" fuzz/run.sh 100000
 
 printf '\n%s%d passed, %d failed, %d skipped\n' "$summary" "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ]

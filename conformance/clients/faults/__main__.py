@@ -6,7 +6,7 @@ import re
 import sys
 import time
 
-from kit import Client, repeat
+from kit import Client, repeat, report
 
 from . import requests
 
@@ -80,28 +80,32 @@ def read_words():
         lines = [line.rstrip("\n") for line in file if line.strip() and not line.startswith("#")]
     for line in lines:
         assert " | " in line, f"words.txt: {line!r} has no reason"
-    return [line.split(" | ")[0] for line in lines]
+    return dict(line.split(" | ", 1) for line in lines)
 
 
 def compare(found, expected, words):
     failed = in_other_words = 0
-    used = set()
+    used, results = set(), []
     for label, wanted in expected.items():
         got = found.get(label, [0, "", "no such request: record again"])
         loose = next((start for start in words if label.startswith(start)), None)
         if got == wanted:
+            results.append((label, "passed", ""))
             continue
         if loose is not None and got[:2] == wanted[:2]:
             used.add(loose)
             in_other_words += 1
+            results.append((label, "different", words[loose]))
             continue
         failed += 1
+        results.append((label, "failed", f"{got} for {wanted}"))
         print(f"FAILED  {label}\n  expected {wanted}\n  got      {got}")
     for label in found.keys() - expected.keys():
         failed += 1
         print(f"FAILED  {label}\n  has no recorded answer: record again")
     if in_other_words:
         print(f"{in_other_words} have the same status and reason in other words, see words.txt")
+    report("faults", results)
     return failed, used
 
 

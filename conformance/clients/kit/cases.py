@@ -216,9 +216,20 @@ def known_differences():
     return {name.strip(): reason.strip() for name, reason in rows}
 
 
+def report(suite, results):
+    """Writes what became of each case to the folder of FERROFLOW_REPORT, from which `table.py` makes the table."""
+    folder = os.environ.get("FERROFLOW_REPORT")
+    if not folder:
+        return
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, f"{suite}.json"), "w", encoding="utf-8") as file:
+        json.dump([{"name": name, "result": result, "reason": reason} for name, result, reason in results], file, indent=0)
+
+
 def main(arguments):
     """Runs the cases whose `group: name` holds every word that is given."""
     known = known_differences()
+    results = []
     chosen = [one for one in CASES if all(word in f"{one[0]}: {one[1]}" for word in arguments)]
     cluster = Cluster(Client())
     counts = {"passed": 0, "failed": 0, "skipped": 0}
@@ -233,7 +244,11 @@ def main(arguments):
                 elif result == "passed":
                     print(f"mended: {group}: {name}: take it out of the known differences")
             counts[result] += 1
+            is_different = result == "skipped" and known_reason is not None
+            results.append((f"{group}: {name}", "different" if is_different else result, known_reason if is_different else reason))
             if result != "passed":
                 print(f"{result}: {group}: {name}\n    " + reason.replace("\n", "\n    "))
+    if chosen and not arguments:
+        report(chosen[0][3].__module__.split(".")[0], results)
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] else 0

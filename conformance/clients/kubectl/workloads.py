@@ -1,12 +1,40 @@
 """What runs: rollouts, scale, logs, exec, cp, jobs. These cases need a node."""
 
 import re
+import subprocess
+import urllib.request
 
-from kit import case, check
+from kit import case, check, same
 
-from .tool import DEPLOYMENT, POD, apply, fails, run
+from .tool import DEPLOYMENT, POD, apply, fails, run, start
 
 WAIT = "--timeout=60s"
+
+SERVER = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: server
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: python:3.11
+    command:
+    - python3
+    - -c
+    - |
+      import http.server
+      class Handler(http.server.BaseHTTPRequestHandler):
+          def do_GET(self):
+              self.send_response(200)
+              self.end_headers()
+              self.wfile.write(b"forwarded")
+      http.server.ThreadingHTTPServer(("127.0.0.1", 18273), Handler).serve_forever()
+    readinessProbe:
+      periodSeconds: 1
+      exec: {command: [python3, -c, "import socket; socket.create_connection(('127.0.0.1', 18273), 5)"]}
+"""
 
 
 def pod(k, script, name="one"):
@@ -142,9 +170,21 @@ def what_does_not_fit_says_why(k):
 
 @case(needs="node")
 def a_port_is_forwarded(k):
-    from kit import Skip
-
-    raise Skip("pods of the embedded node have no network of their own yet, so there is no port to forward")
+    apply(k, SERVER)
+    run(k, "wait", "--for=condition=Ready", "pod/server", WAIT)
+    # What a server in a pod binds to loopback is reached by a forwarded port alone.
+    with subprocess.Popen(start(k, "port-forward", "pod/server", ":18273"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forward:
+        try:
+            line = forward.stdout.readline()
+            told = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) -> 18273", line)
+            if told is None:
+                forward.terminate()
+                check(False, f"no port is forwarded: {line}{forward.stderr.read()}")
+            for _ in range(3):
+                with urllib.request.urlopen(f"http://127.0.0.1:{told[1]}/", timeout=20) as answer:
+                    same((answer.status, answer.read()), (200, b"forwarded"))
+        finally:
+            forward.terminate()
 
 
 @case(needs="node")

@@ -34,7 +34,9 @@ async fn sees_what_was_there_and_what_comes(bed: &Bed, config: watcher::Config) 
     assert_eq!(next(&mut events).await, "init");
     let first = next(&mut events).await;
     if first.contains("RequestWatchProgress is disabled") {
-        eprintln!("skipped a watcher that streams its list: this server's etcd is too old for it");
+        eprintln!(
+            "skipped a_watcher_that_streams_its_list_sees_what_was_there_and_what_comes: this server's etcd is too old for it"
+        );
         return;
     }
     assert_eq!(first, "init before");
@@ -69,7 +71,9 @@ pub async fn a_watch_from_before_history_says_410_and_the_watcher_lists_anew(bed
             assert!(status.message.starts_with("too old resource version: 1 ("), "{}", status.message);
         }
         Ok(WatchEvent::Added(_)) if bed.own.is_none() => {
-            eprintln!("skipped a watch from before history: this cluster still holds the whole of it");
+            eprintln!(
+                "skipped a_watch_from_before_history_says_410_and_the_watcher_lists_anew: this cluster still holds the whole of it"
+            );
         }
         other => panic!("expected an error event, got {other:?}"),
     }
