@@ -1,5 +1,6 @@
 #!/bin/sh
-# Measures the release build beside the real kube-apiserver on etcd, and writes target/bench.json.
+# Measures the release build beside the real kube-apiserver on etcd, and beside a whole real cluster where one can be
+# started, and writes target/bench.json.
 #
 #   run.sh [OPTION…]       options of ferroflow-bench, as --rounds 3 or --only list
 #
@@ -32,5 +33,37 @@ fi
 programs=$("$root/conformance/kubernetes/build.sh" kube-apiserver)
 # A watcher on a connection of its own costs two descriptors.
 ulimit -n "$(ulimit -H -n)"
-exec "$target/release/ferroflow-bench" --ferroflow "$FERROFLOW_BINARY" \
-    --kube-apiserver "$programs/kube-apiserver" --out "$root/target/bench.json" "$@"
+out=$root/target/bench.json
+bench() { "$target/release/ferroflow-bench" --ferroflow "$FERROFLOW_BINARY" --out "$out" "$@"; }
+
+# A whole real cluster is a further peer where one can be started: outside of its network how long it takes and what it
+# weighs, inside of it what it does.
+cargo build --quiet --package xtask
+xtask=$target/debug/xtask
+if lacking=$("$xtask" cluster lacking); then
+    bench --kube-apiserver "$programs/kube-apiserver" --xtask "$xtask" "$@"
+else
+    bench --kube-apiserver "$programs/kube-apiserver" "$@"
+    echo "left out: a whole cluster as the peer; missing here: $(echo $lacking)"
+    exit
+fi
+case " $* " in *" --only "*) exit ;; esac
+trap '"$xtask" cluster down' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+"$xtask" cluster up --durable >/dev/null
+PATH=$PATH:$("$root/conformance/kubernetes/build.sh" kubectl)
+export PATH
+kubeconfig=$(mktemp)
+"$xtask" cluster exec -- sh -eu -c '
+    kubectl create serviceaccount bench --namespace kube-system
+    kubectl create clusterrolebinding bench --clusterrole cluster-admin --serviceaccount kube-system:bench
+    token=$(kubectl create token bench --namespace kube-system --duration 4h)
+    kubectl config view --raw --flatten --minify >"$1"
+    kubectl --kubeconfig "$1" config unset users
+    kubectl --kubeconfig "$1" config set-credentials bench --token "$token"
+    kubectl --kubeconfig "$1" config set-context --current --user bench' sh "$kubeconfig" >/dev/null
+"$xtask" cluster exec -- "$target/release/ferroflow-bench" --ferroflow "$FERROFLOW_BINARY" --out "$out" --append \
+    --real "$kubeconfig" --only pod --only create --only watch "$@"
+rm -f "$kubeconfig"

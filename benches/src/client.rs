@@ -14,13 +14,19 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{io::BufReader, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::watches::Watches;
 
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Read from the system at a time, at the most; TLS by itself would ask for 4 KiB at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// What both protocols are spoken on.
+pub type Stream = TlsStream<BufReader<TcpStream>>;
 
 /// Where a server is, and what it wants to be shown.
 #[derive(Clone)]
@@ -45,9 +51,10 @@ impl Endpoint {
         })
     }
 
-    async fn open(&self, config: &Arc<ClientConfig>) -> anyhow::Result<TlsStream<TcpStream>> {
+    async fn open(&self, config: &Arc<ClientConfig>) -> anyhow::Result<Stream> {
         let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
+        let stream = BufReader::with_capacity(READ_BYTES, stream);
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(config.clone()).connect(name, stream).await.context("no TLS")
     }

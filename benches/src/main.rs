@@ -3,23 +3,35 @@
 //! It decides what is run and in what order. What it measures is in `works` and `pod`, whom in `servers`.
 
 mod client;
+mod cluster;
 mod pod;
 mod report;
+mod samples;
 mod servers;
 mod watches;
 mod works;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use cluster::Cluster;
 use report::{Better, Goal, Row, median};
+use samples::{Samples, megabytes, milliseconds, rate};
 use servers::{Parts, Programs, Server, Trace};
 use works::{Until, Watchers};
 
 const PEER: &str = "kube-apiserver on etcd";
+/// With its controllers, its node and everything on it.
+const WHOLE: &str = "a whole cluster";
+/// Starts of a whole cluster; one takes as long as a hundred of ours.
+const WHOLE_ROUNDS: usize = 3;
 /// Objects of the list that is drained.
 const LISTED: usize = 10_000;
 const WATCHERS: usize = 1_000;
@@ -31,7 +43,6 @@ const SETTLED: Duration = Duration::from_millis(500);
 const FILLERS: usize = 64;
 /// A server that nobody asks anything has settled by then.
 const IDLE: Duration = Duration::from_secs(5);
-const MEGABYTE: f64 = 1e6;
 
 /// Measures the embedded cluster beside a kube-apiserver on etcd.
 #[derive(Parser)]
@@ -43,6 +54,15 @@ struct Args {
     kube_apiserver: Option<PathBuf>,
     #[arg(long, default_value = "etcd")]
     etcd: PathBuf,
+    /// The `xtask` that starts a whole real cluster, for its start and its memory; left out without it.
+    #[arg(long)]
+    xtask: Option<PathBuf>,
+    /// The kubeconfig, with a token, of a whole real cluster that runs: it is the peer then, of create, watch and pod.
+    #[arg(long, conflicts_with_all = ["kube_apiserver", "xtask"])]
+    real: Option<PathBuf>,
+    /// Adds to the rows that `--out` holds already.
+    #[arg(long)]
+    append: bool,
     /// Rounds of each side; the median counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -97,11 +117,17 @@ async fn run(args: Args) -> anyhow::Result<()> {
         kube_apiserver: args.kube_apiserver.clone().unwrap_or_default(),
     };
     let mut run = Run { args, programs, rows: Vec::new(), left_out: Vec::new() };
-    if run.args.kube_apiserver.is_none() {
-        run.left_out.push("the peer: no --kube-apiserver is given".to_owned());
+    if run.args.append {
+        run.rows = report::read(&run.args.out)?;
+    }
+    if run.args.kube_apiserver.is_none() && run.args.real.is_none() {
+        run.left_out.push("the peer: neither --kube-apiserver nor --real is given".to_owned());
     }
     if run.wants("start") || run.wants("idle") {
         run.start().await?;
+    }
+    if let Some(xtask) = run.args.xtask.clone().filter(|_| run.wants("start")) {
+        run.whole(&mut Cluster::new(&xtask)).await?;
     }
     if run.wants("pod") {
         run.pods().await?;
@@ -116,26 +142,27 @@ async fn run(args: Args) -> anyhow::Result<()> {
     report::write(&run.rows, &run.args.out)
 }
 
-/// The samples of both sides.
-#[derive(Default)]
-struct Samples {
-    ours: Vec<f64>,
-    peer: Vec<f64>,
-}
-
 impl Run {
     fn wants(&self, work: &str) -> bool {
         self.args.only.is_empty() || self.args.only.iter().any(|only| only == work)
     }
 
     fn add(&mut self, work: &str, unit: &str, better: Better, samples: &Samples, goal: Goal) {
-        let peer = (!samples.peer.is_empty()).then(|| (median(&samples.peer), PEER));
+        let peer_name = if self.args.real.is_some() { WHOLE } else { PEER };
+        self.add_beside(peer_name, work, unit, better, samples, goal);
+    }
+
+    fn add_beside(&mut self, peer_name: &str, work: &str, unit: &str, better: Better, samples: &Samples, goal: Goal) {
+        let peer = (!samples.peer.is_empty()).then(|| (median(&samples.peer), peer_name));
         let row = Row::new(work, unit, better, median(&samples.ours), peer, goal);
         eprintln!("{work}: ours {:.1?} peer {:.1?} {unit}", samples.ours, samples.peer);
         self.rows.push(row);
     }
 
     async fn peer(&self, trace: Trace) -> anyhow::Result<Option<Server>> {
+        if let Some(kubeconfig) = &self.args.real {
+            return Server::at(kubeconfig).map(Some);
+        }
         if self.args.kube_apiserver.is_none() {
             return Ok(None);
         }
@@ -151,14 +178,14 @@ impl Run {
             times.ours.push(ours.took.as_secs_f64());
             if is_last {
                 tokio::time::sleep(IDLE).await;
-                memory.ours.push(megabytes(&ours)?);
+                memory.ours.push(megabytes(ours.resident_bytes()?)?);
             }
             drop(ours);
             let Some(peer) = self.peer(Trace::Off).await? else { continue };
             times.peer.push(peer.took.as_secs_f64());
             if is_last {
                 tokio::time::sleep(IDLE).await;
-                memory.peer.push(megabytes(&peer)?);
+                memory.peer.push(megabytes(peer.resident_bytes()?)?);
             }
         }
         // The peer has neither controllers nor a node; ours has.
@@ -169,20 +196,52 @@ impl Run {
         Ok(())
     }
 
+    /// The same with everything that runs pods on both sides.
+    async fn whole(&mut self, cluster: &mut Cluster) -> anyhow::Result<()> {
+        let (mut times, mut memory) = (Samples::default(), Samples::default());
+        for round in 0..self.args.rounds.min(WHOLE_ROUNDS) {
+            let began = Instant::now();
+            let ours = Server::ours(&self.programs, Parts::All, Trace::Off).await?;
+            anyhow::ensure!(pod::has_node(&ours.endpoint).await?, "our node is not ready");
+            times.ours.push(began.elapsed().as_secs_f64());
+            if round == 0 {
+                tokio::time::sleep(IDLE).await;
+                memory.ours.push(megabytes(ours.resident_bytes()?)?);
+            }
+            drop(ours);
+            times.peer.push(cluster.up()?.as_secs_f64());
+            if round == 0 {
+                tokio::time::sleep(IDLE).await;
+                memory.peer.push(megabytes(cluster.resident_bytes()?)?);
+            }
+            cluster.down()?;
+        }
+        self.add_beside(WHOLE, "up to a node that is ready", "s", Better::Less, &times, Goal::AtMost(0.5));
+        self.add_beside(WHOLE, "idle memory of everything", "MB", Better::Less, &memory, Goal::AtMost(60.0));
+        Ok(())
+    }
+
     async fn pods(&mut self) -> anyhow::Result<()> {
         let server = Server::ours(&self.programs, Parts::All, Trace::Off).await?;
         if !pod::has_node(&server.endpoint).await? {
             self.left_out.push("pod start to first log line: the server has no node that is ready".to_owned());
             return Ok(());
         }
-        let (mut ours, mut peer) = (Vec::new(), Vec::new());
+        let whole = match &self.args.real {
+            Some(kubeconfig) => Some(Server::at(kubeconfig)?),
+            None => None,
+        };
+        let mut samples = Samples::default();
         for round in 0..self.args.rounds {
-            ours.push(milliseconds(pod::start(&server.endpoint, &format!("bench-{round}")).await?));
-            peer.push(milliseconds(pod::fork_and_exec()?));
+            let name = format!("bench-{round}");
+            samples.ours.push(milliseconds(pod::start(&server.endpoint, &name).await?));
+            samples.peer.push(milliseconds(match &whole {
+                Some(whole) => pod::start(&whole.endpoint, &name).await?,
+                None => pod::fork_and_exec()?,
+            }));
         }
-        let peer = Some((median(&peer), "fork and exec"));
-        let work = "pod start to first log line";
-        self.rows.push(Row::new(work, "ms", Better::Less, median(&ours), peer, Goal::None));
+        let peer_name = if whole.is_some() { WHOLE } else { "fork and exec" };
+        self.add_beside(peer_name, "pod start to first log line", "ms", Better::Less, &samples, Goal::None);
         Ok(())
     }
 
@@ -192,12 +251,15 @@ impl Run {
             if !self.wants(work) {
                 continue;
             }
-            let ours = Server::ours(&self.programs, Parts::Api, Trace::Off).await?;
+            // Beside a whole cluster ours is whole.
+            let parts = if self.args.real.is_some() { Parts::All } else { Parts::Api };
+            let ours = Server::ours(&self.programs, parts, Trace::Off).await?;
             let peer = self.peer(Trace::Off).await?;
             let sides: Vec<&Server> = std::iter::once(&ours).chain(&peer).collect();
             for side in &sides {
                 for namespace in ["created", "listed", "watched"] {
-                    works::make_namespace(&side.endpoint, namespace).await?;
+                    // A cluster that was there before may have it of another work.
+                    let _ = works::make_namespace(&side.endpoint, namespace).await;
                 }
             }
             match work {
@@ -275,7 +337,7 @@ impl Run {
             let missing = Until::Count(self.args.objects.saturating_sub(there));
             works::creates(&side.endpoint, "created", FILLERS, missing).await?;
             tokio::time::sleep(IDLE).await;
-            memory.push(megabytes(side)?);
+            memory.push(megabytes(side.resident_bytes()?)?);
         }
         let work = format!("memory with {} objects of 1.5 kB", self.args.objects);
         self.add(&work, "MB", Better::Less, &samples, Goal::None);
@@ -306,29 +368,10 @@ impl Run {
     }
 }
 
-impl Samples {
-    fn both(&mut self) -> [&mut Vec<f64>; 2] {
-        [&mut self.ours, &mut self.peer]
-    }
-}
-
 async fn syncs_per_write(side: &Server, clients: usize, seconds: f64) -> anyhow::Result<f64> {
     let until = Until::Elapsed(Duration::from_secs_f64(seconds));
     let before = side.syncs()?;
     let (made, _) = works::creates(&side.endpoint, "created", clients, until).await?;
     let syncs = side.syncs()? - before;
     Ok(f64::from(u32::try_from(syncs)?) / f64::from(u32::try_from(made.max(1))?))
-}
-
-fn rate(count: u64, took: Duration) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
-}
-
-fn milliseconds(took: Duration) -> f64 {
-    took.as_secs_f64() * 1e3
-}
-
-fn megabytes(server: &Server) -> anyhow::Result<f64> {
-    let bytes = server.resident_bytes()?;
-    Ok(f64::from(u32::try_from(bytes >> 10)?) * 1024.0 / MEGABYTE)
 }

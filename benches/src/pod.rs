@@ -52,26 +52,39 @@ pub async fn start(endpoint: &Endpoint, name: &str) -> anyhow::Result<Duration> 
     let pods = "/api/v1/namespaces/default/pods";
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
         "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
-        "containers": [{"name": "main", "image": "busybox", "command": COMMAND}]}});
+        "containers": [{"name": "main", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": COMMAND}]}});
     let log = format!("{pods}/{name}/log?follow=true");
     let began = Instant::now();
     connection.drained(Method::POST, pods, pod.to_string().into()).await?;
-    let took = loop {
-        // A container that has not started has no log yet, and says so with 400.
-        if let Ok(response) = connection.send(Method::GET, &log, Bytes::new()).await {
-            let mut body = response.into_body();
-            if let Ok(Some(Ok(_))) = tokio::time::timeout(POD_PATIENCE, body.frame()).await {
-                break began.elapsed();
-            }
-        }
-        if began.elapsed() > POD_PATIENCE {
-            bail!("pod {name} says nothing");
-        }
-        tokio::time::sleep(LOOK).await;
-    };
+    has_started(endpoint, name).await?;
+    let mut body = connection.send(Method::GET, &log, Bytes::new()).await?.into_body();
+    let first = tokio::time::timeout(POD_PATIENCE, body.frame()).await;
+    first.ok().flatten().with_context(|| format!("pod {name} says nothing"))??;
+    let took = began.elapsed();
     let one = format!("{pods}/{name}?gracePeriodSeconds=0");
     endpoint.connect().await?.drained(Method::DELETE, &one, Bytes::new()).await?;
     Ok(took)
+}
+
+/// Waits for a pod whose container runs. It watches: requests that are refused until then would be a load of their own.
+async fn has_started(endpoint: &Endpoint, name: &str) -> anyhow::Result<()> {
+    let path = format!("/api/v1/namespaces/default/pods?watch=1&fieldSelector=metadata.name%3D{name}");
+    let mut body = endpoint.connect().await?.send(Method::GET, &path, Bytes::new()).await?.into_body();
+    let mut text = Vec::new();
+    let started = async {
+        while let Some(frame) = body.frame().await {
+            text.extend_from_slice(frame?.data_ref().map_or(&[], |data| data));
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                let event: Value = serde_json::from_slice(&line)?;
+                if event["object"]["status"]["containerStatuses"][0]["state"]["running"].is_object() {
+                    return Ok(());
+                }
+            }
+        }
+        bail!("the watch of pod {name} has ended")
+    };
+    tokio::time::timeout(POD_PATIENCE, started).await.with_context(|| format!("pod {name} does not start"))?
 }
 
 /// Forks, executes and reads the first line.

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Goal {
 }
 
 /// One work, as `bench.json` lists it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Row {
     pub work: String,
     pub unit: String,
@@ -107,6 +107,15 @@ pub fn table(rows: &[Row], left_out: &[String]) -> String {
         let _ = writeln!(text, "left out: {reason}");
     }
     text
+}
+
+/// Reads `bench.json`.
+///
+/// # Errors
+/// When there is none, or it is another file's.
+pub fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 /// Writes `bench.json`.

@@ -140,6 +140,16 @@ impl Server {
         Ok(server)
     }
 
+    /// One that runs already, and goes on.
+    ///
+    /// # Errors
+    /// When the kubeconfig names no server, or no token.
+    pub fn at(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(kubeconfig).with_context(|| kubeconfig.display().to_string())?;
+        let directory = tempfile::Builder::new().prefix("ferroflow-bench-").tempdir()?;
+        Ok(Self { endpoint: from_kubeconfig(&text)?, took: Duration::ZERO, processes: Vec::new(), directory })
+    }
+
     async fn ready(&mut self, began: Instant) -> anyhow::Result<()> {
         loop {
             let asked = async { self.endpoint.connect().await?.drained(Method::GET, "/readyz", Bytes::new()).await };
@@ -229,7 +239,11 @@ fn log(directory: &Path, name: &str) -> String {
     lines.into_iter().rev().map(|line| format!("\n{name}: {line}")).collect()
 }
 
-fn resident(pid: u32) -> anyhow::Result<u64> {
+/// The resident memory of a process, in bytes.
+///
+/// # Errors
+/// When it has ended.
+pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;

@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     sync::mpsc,
 };
-use tokio_rustls::client::TlsStream;
+
+use crate::client::Stream;
 
 /// What a client sends first: RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,7 +44,7 @@ pub type Told = (usize, Instant);
 
 /// A connection whose watches have all been answered.
 pub struct Watches {
-    stream: TlsStream<TcpStream>,
+    stream: Stream,
     buffer: BytesMut,
 }
 
@@ -53,13 +53,7 @@ impl Watches {
     ///
     /// # Errors
     /// When the server refuses one.
-    pub async fn open(
-        stream: TlsStream<TcpStream>,
-        authority: &str,
-        token: &str,
-        path: &str,
-        count: usize,
-    ) -> anyhow::Result<Self> {
+    pub async fn open(stream: Stream, authority: &str, token: &str, path: &str, count: usize) -> anyhow::Result<Self> {
         let mut sent = PREFACE.to_vec();
         let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         settings.extend_from_slice(&WINDOW.to_be_bytes());

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds programs of the Kubernetes that go.mod pins, and the etcd and CoreDNS that go with it, once, and prints the
+# Builds programs of the Kubernetes that go.mod pins, and what goes with it from modules of its own, once, and prints the
 # directory of each module that holds them, a line each.
 #
 #   build.sh [PROGRAM…]      those that the suites need where none is named
@@ -10,14 +10,17 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 suites="kube-apiserver kubectl agnhost ginkgo e2e.test"
-cluster="kube-controller-manager kube-scheduler kubelet kube-proxy etcd coredns"
+cluster="kube-controller-manager kube-scheduler kubelet kube-proxy"
+# Programs that have a module of their own, of the same name.
+modules="etcd coredns sample-apiserver nnp"
 
 fail() { echo "build.sh: $1" >&2; exit 1; }
 
 module_of() { # PROGRAM
-    case $1 in
-    etcd | coredns) echo "$1" ;;
-    *) case " $suites $cluster " in *" $1 "*) echo kubernetes ;; *) fail "no program $1; there are: $suites $cluster" ;; esac ;;
+    case " $modules " in *" $1 "*) echo "$1" && return ;; esac
+    case " $suites $cluster " in
+    *" $1 "*) echo kubernetes ;;
+    *) fail "no program $1; there are: $suites $cluster $modules" ;;
     esac
 }
 
@@ -37,7 +40,8 @@ build() { # PROGRAM OUTPUT
     ginkgo) go build $flags -ldflags "-s -w" -o "$2" github.com/onsi/ginkgo/v2/ginkgo ;;
     e2e.test) go test -c $flags -ldflags "$stamp" -o "$2" k8s.io/kubernetes/test/e2e ;;
     etcd) go build $flags -ldflags "-s -w" -o "$2" go.etcd.io/etcd/server/v3 ;;
-    coredns) go build $flags -ldflags "-s -w" -o "$2" . ;;
+    sample-apiserver) go build $flags -ldflags "-s -w" -o "$2" k8s.io/sample-apiserver ;;
+    coredns | nnp) go build $flags -ldflags "-s -w" -o "$2" . ;;
     *) go build $flags -ldflags "$stamp" -o "$2" "k8s.io/kubernetes/cmd/$1" ;;
     esac
 }
@@ -73,13 +77,15 @@ flags="-trimpath -buildvcs=false"
 export CGO_ENABLED=0
 
 [ $# -gt 0 ] || set -- $suites
-kubernetes= etcd= coredns=
+wanted=
 for program; do
-    module=$(module_of "$program")
-    eval "$module=\"\$$module $program\""
+    wanted="$wanted $(module_of "$program"):$program"
 done
-for module in kubernetes etcd coredns; do
-    eval "programs=\$$module"
+for module in kubernetes $modules; do
+    programs=
+    for one in $wanted; do
+        [ "${one%%:*}" != "$module" ] || programs="$programs ${one#*:}"
+    done
     [ -n "$programs" ] || continue
     build_missing "$module" $programs
     target_of "$module"

@@ -19,10 +19,12 @@ use ferroflow_images::{
 use super::{debian, programs::Programs, roots};
 
 /// Raised when what is written from the same input changes.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 /// Where Apache and nginx have their pages.
 const HTTPD_PAGES: &str = "usr/local/apache2/htdocs";
 const NGINX_PAGES: &str = "usr/share/nginx/html";
+/// Where `nautilus` has what a test reads of it.
+const NAUTILUS_PAGES: &str = "srv";
 
 /// Builds what is missing and returns the archives.
 ///
@@ -40,10 +42,14 @@ pub fn build(repository: &Path, programs: &Programs) -> anyhow::Result<Vec<PathB
 fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> anyhow::Result<PathBuf> {
     let train = repository.join("examples/mnist/train.py");
     let agnhost = programs.path("agnhost")?;
+    let (sample, etcd, nnp) = (programs.path("sample-apiserver")?, programs.path("etcd")?, programs.path("nnp")?);
     let key = key(&[
         &FORM.to_string(),
         &debian_key()?,
         &agnhost.display().to_string(),
+        &sample.display().to_string(),
+        &etcd.display().to_string(),
+        &nnp.display().to_string(),
         &digest_of(Path::new("/usr/bin/busybox"))?,
         &digest_of(&train)?,
     ]);
@@ -61,6 +67,10 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         bash: layer("bash", &roots::bash()?)?,
         httpd: layer("httpd", &page_layer(HTTPD_PAGES)?)?,
         nginx: layer("nginx", &page_layer(NGINX_PAGES)?)?,
+        nautilus: layer("nautilus", &nautilus_layer()?)?,
+        nnp: layer("nnp", &single("usr/local/bin/nnp", Entry { mode: 0o4755, ..roots::host_file(&nnp)? })?)?,
+        sample: layer("sample", &single("kube-sample-apiserver", roots::host_file(&sample)?)?)?,
+        etcd: layer("etcd", &single("usr/local/bin/etcd", roots::host_file(&etcd)?)?)?,
         mnist: layer("mnist", &mnist_layer(repository, &train)?)?,
     };
     write_whole(&archive, &[for_tests(&layers), for_people(&layers)].concat())?;
@@ -75,6 +85,10 @@ struct Layers {
     bash: LayerFile,
     httpd: LayerFile,
     nginx: LayerFile,
+    nautilus: LayerFile,
+    nnp: LayerFile,
+    sample: LayerFile,
+    etcd: LayerFile,
     mnist: LayerFile,
 }
 
@@ -83,13 +97,17 @@ struct Layers {
 /// Names: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/test/utils/image/manifest.go>.
 fn for_tests(layers: &Layers) -> Vec<Image> {
     let suite = |name: &str| format!("registry.k8s.io/e2e-test-images/{name}");
-    let Layers { debian, agnhost, busybox, bash, httpd, nginx, .. } = layers;
+    let Layers { debian, agnhost, busybox, bash, httpd, nginx, nautilus, nnp, sample, etcd, .. } = layers;
     vec![
         image(&["registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10.1"], &[agnhost], &["/agnhost", "pause"], &[]),
         image(&[&suite("agnhost:2.56"), &suite("jessie-dnsutils:1.7")], &[debian, agnhost], &["/agnhost"], &["pause"]),
-        image(&[&suite("busybox:1.37.0-1"), &suite("nonewprivs:1.3")], &[busybox, bash], &[], &["sh"]),
+        image(&[&suite("busybox:1.37.0-1")], &[busybox, bash], &[], &["sh"]),
+        image(&[&suite("nonewprivs:1.3")], &[busybox, nnp], &[], &["nnp"]),
         serving(&[&suite("httpd:2.4.38-4"), &suite("httpd:2.4.39-4")], busybox, httpd, HTTPD_PAGES),
         serving(&[&suite("nginx:1.14-4"), &suite("nginx:1.15-4")], busybox, nginx, NGINX_PAGES),
+        serving(&[&suite("nautilus:1.7")], busybox, nautilus, NAUTILUS_PAGES),
+        image(&[&suite("sample-apiserver:1.29.2")], &[sample], &["/kube-sample-apiserver"], &[]),
+        image(&["registry.k8s.io/etcd:3.6.4-0"], &[etcd], &[], &["/usr/local/bin/etcd"]),
     ]
 }
 
@@ -162,6 +180,16 @@ fn agnhost_layer(agnhost: &Path) -> anyhow::Result<Layer> {
 fn page_layer(folder: &str) -> anyhow::Result<Layer> {
     let mut layer = Layer::default();
     layer.add(&format!("{folder}/index.html"), roots::text("<html><body><h1>It works!</h1></body></html>\n"))?;
+    Ok(layer)
+}
+
+fn nautilus_layer() -> anyhow::Result<Layer> {
+    single(&format!("{NAUTILUS_PAGES}/data.json"), roots::text("{\"image\": \"nautilus.jpg\"}\n"))
+}
+
+fn single(path: &str, entry: Entry) -> anyhow::Result<Layer> {
+    let mut layer = Layer::default();
+    layer.add(path, entry)?;
     Ok(layer)
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-const WANTED: [&str; 9] = [
+const WANTED: [&str; 11] = [
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
@@ -17,6 +17,8 @@ const WANTED: [&str; 9] = [
     "agnhost",
     "etcd",
     "coredns",
+    "sample-apiserver",
+    "nnp",
 ];
 
 /// The folders that hold the programs.
