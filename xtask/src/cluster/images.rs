@@ -9,14 +9,19 @@ use std::{
 use anyhow::{Context, ensure};
 use ferroflow_images::{
     core::{
-        digest::{Digest, Hasher},
+        digest::Hasher,
         layer::{Entry, Layer},
         manifest::{Descriptor, Start},
     },
     store::{Image, LayerFile, write_archive, write_layer},
 };
 
-use super::{debian, programs::Programs, roots};
+use super::{
+    cache::{self, Work, key},
+    debian,
+    programs::Programs,
+    roots,
+};
 
 /// Raised when what is written from the same input changes.
 const FORM: u32 = 2;
@@ -29,7 +34,7 @@ const NGINX_PAGES: &str = "usr/share/nginx/html";
 /// # Errors
 /// When a tree cannot be made or an archive cannot be written.
 pub fn build(repository: &Path, programs: &Programs) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = cache()?;
+    let folder = cache::folder("images")?;
     fs::create_dir_all(&folder)?;
     let mut archives = vec![tests_and_examples(repository, programs, &folder)?];
     archives.extend(ferroflow(repository, &folder)?);
@@ -188,7 +193,7 @@ fn cached(folder: &Path, name: &str, make: impl FnOnce(&Path) -> anyhow::Result<
     if !path.exists() {
         eprintln!("building {name}");
         let work = Work::new(folder, name)?;
-        let part = write_layer(&make(&work.0)?, &work.path("layer"))?;
+        let part = write_layer(&make(work.folder())?, &work.path("layer"))?;
         fs::rename(part.path, &path)?;
     }
     let mut hasher = Hasher::default();
@@ -208,49 +213,11 @@ fn debian_key() -> anyhow::Result<String> {
     Ok(key(&["1", &debian::release()?.codename, &roots::DEBIAN_PACKAGES.join(" ")]))
 }
 
-/// Names what is made of these parts.
-fn key(parts: &[&str]) -> String {
-    Digest::of(parts.join("\n").as_bytes()).hex()[..16].to_owned()
-}
-
 fn digest_of(path: &Path) -> anyhow::Result<String> {
     let mut hasher = Hasher::default();
     let mut file = fs::File::open(path).with_context(|| path.display().to_string())?;
     std::io::copy(&mut file, &mut Feed(&mut hasher))?;
     Ok(hasher.finish().to_string())
-}
-
-fn cache() -> anyhow::Result<PathBuf> {
-    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) => PathBuf::from(cache),
-        (None, home) => PathBuf::from(home.context("HOME is not set")?).join(".cache"),
-    };
-    Ok(cache.join("ferroflow/images"))
-}
-
-/// A folder for the time of a build.
-struct Work(PathBuf);
-
-impl Work {
-    fn new(folder: &Path, name: &str) -> anyhow::Result<Self> {
-        let path = folder.join(format!("work-{name}-{}", std::process::id()));
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // What stays behind is in the way of nothing.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 struct Feed<'a>(&'a mut Hasher);

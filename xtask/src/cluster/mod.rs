@@ -1,5 +1,6 @@
 //! `cargo xtask cluster`: a real Kubernetes on this machine, built from source modules, and its end without a trace.
 
+mod cache;
 mod certificates;
 mod cgroups;
 mod containerd;
@@ -15,6 +16,7 @@ mod processes;
 mod programs;
 mod record;
 mod roots;
+mod service;
 mod teardown;
 mod wait;
 
@@ -56,6 +58,12 @@ struct Options {
     simulated: Vec<String>,
 }
 
+/// What is there before a cluster starts.
+struct Built {
+    programs: Programs,
+    images: Vec<PathBuf>,
+}
+
 /// Runs one command.
 ///
 /// # Errors
@@ -65,7 +73,7 @@ pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
         ["build"] => {
             build(repository)?;
         }
-        ["up", options @ ..] => up(repository, &parse(options)?)?,
+        ["up", options @ ..] => up(repository, parse(options)?)?,
         ["down"] => down(&Layout::of_environment()?)?,
         ["status"] => return status(&Layout::of_environment()?),
         ["kubeconfig"] => println!("{}", running(&Layout::of_environment()?)?.0.display()),
@@ -75,18 +83,7 @@ pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
             lacking.iter().for_each(|one| println!("{one}"));
             return Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        ["inside", layout, nodes, programs, rest @ ..] => {
-            let (images, simulated) = rest.split_at(rest.iter().position(|word| *word == "--").unwrap_or(rest.len()));
-            let own =
-                |words: &[&str]| words.iter().filter(|word| **word != "--").map(|word| (*word).to_owned()).collect();
-            inside::run(&inside::Start {
-                layout: Layout::at(Path::new(layout))?,
-                nodes: nodes.parse()?,
-                programs: Programs::of_text(programs),
-                images: own(images),
-                simulated: own(simulated),
-            })?;
-        }
+        ["inside", start] => inside::run(&serde_json::from_str(start)?)?,
         _ => {
             eprintln!("{USAGE}");
             return Ok(ExitCode::from(2));
@@ -112,24 +109,35 @@ fn parse(words: &[&str]) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-fn build(repository: &Path) -> anyhow::Result<(Programs, Vec<PathBuf>)> {
+fn build(repository: &Path) -> anyhow::Result<Built> {
     debian::install()?;
     debian::require_root()?;
     let began = Instant::now();
     let programs = Programs::build(repository)?;
     let images = images::build(repository, &programs)?;
     eprintln!("programs and images are there after {:.1} s", began.elapsed().as_secs_f64());
-    Ok((programs, images))
+    Ok(Built { programs, images })
 }
 
-fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
+fn up(repository: &Path, options: Options) -> anyhow::Result<()> {
     let layout = Layout::of_environment()?;
-    let (programs, images) = build(repository)?;
+    let Built { programs, images } = build(repository)?;
+    let Options { nodes, simulated } = options;
     let began = Instant::now();
     let _lock = lock(&layout)?;
     teardown::remove(&layout)?;
     fs::create_dir_all(layout.root())?;
-    certificates::write(&layout, options.nodes)?;
+    certificates::write(&layout, nodes)?;
+    let start = inside::Start { layout: layout.clone(), nodes, programs, images, simulated };
+    start_inside(&start)?;
+    eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
+    println!("{}", layout.kubeconfig().display());
+    Ok(())
+}
+
+/// Starts the first process of the cluster's namespaces, and waits until it says that the cluster is ready.
+fn start_inside(start: &inside::Start) -> anyhow::Result<()> {
+    let layout = &start.layout;
     let log = layout.path("start.log");
     let out = File::create(&log)?;
     let mut command = Command::new("unshare");
@@ -137,12 +145,7 @@ fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
         .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--"])
         .arg(std::env::current_exe().context("this program")?)
         .args(["cluster", "inside"])
-        .arg(layout.root())
-        .arg(options.nodes.to_string())
-        .arg(programs.text()?)
-        .args(images)
-        .arg("--")
-        .args(&options.simulated)
+        .arg(serde_json::to_string(start)?)
         .env(MARK, layout.root())
         .env("TMPDIR", layout.path("tmp"))
         .env_remove("KUBECONFIG")
@@ -154,7 +157,7 @@ fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
     let mut child = command.spawn().context("unshare")?;
     let outcome = wait::until("the cluster's start", UP_LIMIT, || {
         let ended = child.try_wait()?.is_some();
-        match Record::read(&layout)?.map(|record| record.phase) {
+        match Record::read(layout)?.map(|record| record.phase) {
             Some(Phase::Ready) => Ok(Some(())),
             Some(Phase::Failed(why)) => bail!("{why}"),
             _ if ended => bail!("{}", fs::read_to_string(&log).unwrap_or_default().trim_end()),
@@ -162,10 +165,7 @@ fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
         }
     });
     eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
-    outcome.with_context(|| format!("the cluster did not start; logs are in {}", layout.path("log").display()))?;
-    eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
-    println!("{}", layout.kubeconfig().display());
-    Ok(())
+    outcome.with_context(|| format!("the cluster did not start; logs are in {}", layout.path("log").display()))
 }
 
 fn down(layout: &Layout) -> anyhow::Result<()> {

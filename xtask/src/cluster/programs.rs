@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 const WANTED: [&str; 9] = [
     "kube-apiserver",
@@ -20,7 +21,7 @@ const WANTED: [&str; 9] = [
 ];
 
 /// The folders that hold the programs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Programs {
     folders: Vec<PathBuf>,
 }
@@ -37,19 +38,6 @@ impl Programs {
         ensure!(output.status.success(), "conformance/kubernetes/build.sh could not build the programs");
         let folders = String::from_utf8(output.stdout)?.lines().map(PathBuf::from).collect();
         Ok(Self { folders })
-    }
-
-    /// Programs that were built, by the folders that [`Programs::text`] gave.
-    pub fn of_text(text: &str) -> Self {
-        Self { folders: std::env::split_paths(text).collect() }
-    }
-
-    /// The folders, as a PATH has them.
-    ///
-    /// # Errors
-    /// When one has a colon in its name.
-    pub fn text(&self) -> anyhow::Result<String> {
-        Ok(std::env::join_paths(&self.folders)?.to_string_lossy().into_owned())
     }
 
     /// Where a program lies.
