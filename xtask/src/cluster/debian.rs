@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, bail, ensure};
 
 /// A program and the package that has it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 14] = [
     ("/usr/bin/containerd", "containerd"),
     ("/usr/sbin/runc", "runc"),
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
@@ -19,6 +19,7 @@ const NEEDED: [(&str, &str); 13] = [
     ("/usr/bin/busybox", "busybox-static"),
     ("/usr/bin/bash-static", "bash-static"),
     ("/usr/bin/nsenter", "util-linux"),
+    ("/usr/bin/pip3", "python3-pip"),
 ];
 
 /// Where a Debian is fetched from, and which.

@@ -18,13 +18,13 @@ use ferroflow_images::{
 
 use super::{
     cache::{self, Work, key},
-    debian,
+    debian, index,
     programs::Programs,
     roots,
 };
 
 /// Raised when what is written from the same input changes.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 /// Where Apache and nginx have their pages.
 const HTTPD_PAGES: &str = "usr/local/apache2/htdocs";
 const NGINX_PAGES: &str = "usr/share/nginx/html";
@@ -51,6 +51,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         &agnhost.display().to_string(),
         &digest_of(Path::new("/usr/bin/busybox"))?,
         &digest_of(&train)?,
+        &index::pip_configuration(),
     ]);
     let archive = folder.join(format!("images-{key}.tar"));
     if archive.exists() {
@@ -67,6 +68,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         httpd: layer("httpd", &page_layer(HTTPD_PAGES)?)?,
         nginx: layer("nginx", &page_layer(NGINX_PAGES)?)?,
         mnist: layer("mnist", &mnist_layer(repository, &train)?)?,
+        pip: layer("pip", &pip_layer()?)?,
     };
     write_whole(&archive, &[for_tests(&layers), for_people(&layers)].concat())?;
     Ok(archive)
@@ -81,6 +83,7 @@ struct Layers {
     httpd: LayerFile,
     nginx: LayerFile,
     mnist: LayerFile,
+    pip: LayerFile,
 }
 
 /// Stand-ins for the images that the official suite of Kubernetes 1.34 names.
@@ -100,9 +103,9 @@ fn for_tests(layers: &Layers) -> Vec<Image> {
 
 /// Images of the names that people write, for the clients' suites and the examples.
 fn for_people(layers: &Layers) -> Vec<Image> {
-    let Layers { debian, busybox, mnist, .. } = layers;
+    let Layers { debian, busybox, mnist, pip, .. } = layers;
     vec![
-        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian], &[], &["python3"]),
+        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian, pip], &[], &["python3"]),
         image(&["busybox:latest", "busybox:1.36", "busybox:1.37"], &[busybox], &[], &["sh"]),
         Image {
             start: Start {
@@ -161,6 +164,13 @@ fn agnhost_layer(agnhost: &Path) -> anyhow::Result<Layer> {
     let mut layer = Layer::default();
     layer.add("agnhost", roots::host_file(agnhost)?)?;
     layer.add("agnhost-2", Entry::symlink("agnhost"))?;
+    Ok(layer)
+}
+
+/// What tells pip in a pod where packages are.
+fn pip_layer() -> anyhow::Result<Layer> {
+    let mut layer = Layer::default();
+    layer.add("etc/pip.conf", roots::text(&index::pip_configuration()))?;
     Ok(layer)
 }
 

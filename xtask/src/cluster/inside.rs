@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    containerd, control_plane, dns, kubelet,
+    containerd, control_plane, dns, extra, kubelet,
     layout::{API_PORT, ETCD_PORT, Layout, Node},
     namespace,
     processes::{Ending, Processes},
@@ -32,6 +32,8 @@ pub struct Start {
     pub programs: Programs,
     /// Archives of images.
     pub images: Vec<PathBuf>,
+    /// The folder of the package index.
+    pub index: PathBuf,
     /// `NAME=COUNT` of resources that nodes say they have.
     pub simulated: Vec<String>,
 }
@@ -78,6 +80,7 @@ fn bring_up(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
         let mut command = containerd::prepare(layout, node)?;
         processes.start(&format!("{}-containerd", node.name()), Ending::Never, &mut command)?;
     }
+    extra::start(start, processes)?;
     processes.listening("etcd", loopback(ETCD_PORT))?;
     told("etcd listens");
     processes.start("apiserver", Ending::Never, &mut control_plane::api_server(layout, programs)?)?;
@@ -96,6 +99,8 @@ fn bring_up(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
         processes.start(&format!("{name}-kubelet"), Ending::Never, &mut *kubelet::prepare(layout, programs, node)?)?;
         processes.start(&format!("{name}-proxy"), Ending::Never, &mut *kubelet::proxy(layout, programs, node)?)?;
     }
+    extra::ready(processes)?;
+    told("what stands beside Kubernetes answers");
     ready(start, processes, &kubectl, &told)?;
     processes.done("the import of images", &imports.iter().map(String::as_str).collect::<Vec<_>>())?;
     told("images are imported");
@@ -155,6 +160,7 @@ fn objects(start: &Start) -> String {
         })
         .collect();
     items.extend(dns::objects());
+    items.extend(extra::objects());
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 

@@ -7,7 +7,9 @@ mod containerd;
 mod control_plane;
 mod debian;
 mod dns;
+mod extra;
 mod images;
+mod index;
 mod inside;
 mod kubelet;
 mod layout;
@@ -39,11 +41,11 @@ use self::{
 
 /// How the command is used.
 pub const USAGE: &str = "usage: cargo xtask cluster <command>
-  build                      installs what is needed from Debian, builds programs and images
+  build                      installs what is needed from Debian, builds programs and images, fetches packages
   up [--nodes 1|2] [--simulate NAME=COUNT]…
                              builds what is missing, then starts a cluster anew
   down                       ends the cluster and removes all of it
-  status                     tells how far it is
+  status                     tells how far it is, and how pods reach what stands beside it
   kubeconfig                 prints the path of its kubeconfig, which is of use inside of its network
   exec -- COMMAND…           runs a command in its network, with KUBECONFIG set
   lacking                    tells what this machine lacks for a cluster, and fails when it lacks something";
@@ -62,6 +64,7 @@ struct Options {
 struct Built {
     programs: Programs,
     images: Vec<PathBuf>,
+    index: PathBuf,
 }
 
 /// Runs one command.
@@ -115,22 +118,24 @@ fn build(repository: &Path) -> anyhow::Result<Built> {
     let began = Instant::now();
     let programs = Programs::build(repository)?;
     let images = images::build(repository, &programs)?;
-    eprintln!("programs and images are there after {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Built { programs, images })
+    let index = index::build(repository)?;
+    eprintln!("programs, images and packages are there after {:.1} s", began.elapsed().as_secs_f64());
+    Ok(Built { programs, images, index })
 }
 
 fn up(repository: &Path, options: Options) -> anyhow::Result<()> {
     let layout = Layout::of_environment()?;
-    let Built { programs, images } = build(repository)?;
+    let Built { programs, images, index } = build(repository)?;
     let Options { nodes, simulated } = options;
     let began = Instant::now();
     let _lock = lock(&layout)?;
     teardown::remove(&layout)?;
     fs::create_dir_all(layout.root())?;
     certificates::write(&layout, nodes)?;
-    let start = inside::Start { layout: layout.clone(), nodes, programs, images, simulated };
+    let start = inside::Start { layout: layout.clone(), nodes, programs, images, index, simulated };
     start_inside(&start)?;
     eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
+    eprint!("{}", extra::told());
     println!("{}", layout.kubeconfig().display());
     Ok(())
 }
@@ -201,6 +206,7 @@ fn status(layout: &Layout) -> anyhow::Result<ExitCode> {
         Phase::Starting => println!("starting, {} nodes", record.nodes),
         Phase::Ready => {
             println!("ready, nodes: {}, kubeconfig: {}", record.nodes, layout.kubeconfig().display());
+            print!("{}", extra::told());
             return Ok(ExitCode::SUCCESS);
         }
         Phase::Failed(why) => println!("failed: {why}"),

@@ -16,6 +16,18 @@ pub struct Port {
     pub target: u16,
 }
 
+impl Port {
+    /// A port of TCP.
+    pub const fn tcp(name: &'static str, port: u16, target: u16) -> Self {
+        Self { name, protocol: "TCP", port, target }
+    }
+}
+
+/// The name that pods reach a service by, in whatever namespace they are.
+pub fn host(name: &str) -> String {
+    format!("{name}.{NAMESPACE}.svc.cluster.local")
+}
+
 /// A service and the slice that leads to the node. It has the address that is given, or any.
 pub fn objects(name: &str, address: Option<&str>, ports: &[Port]) -> [Value; 2] {
     let port = |port: &Port, number: u16| json!({"name": port.name, "protocol": port.protocol, "port": number});
@@ -51,9 +63,10 @@ mod tests {
 
     #[test]
     fn a_service_leads_to_the_port_of_its_program() {
-        let [service, slice] = objects("s3", None, &[Port { name: "http", protocol: "TCP", port: 80, target: 7070 }]);
+        let [service, slice] = objects("s3", None, &[Port::tcp("http", 80, 7070)]);
         assert_eq!(service["spec"], json!({"ports": [{"name": "http", "protocol": "TCP", "port": 80}]}));
         assert_eq!(slice["ports"], json!([{"name": "http", "protocol": "TCP", "port": 7070}]));
         assert_eq!(slice["metadata"]["labels"], json!({"kubernetes.io/service-name": "s3"}));
+        assert_eq!(host("s3"), "s3.kube-system.svc.cluster.local");
     }
 }
