@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds programs of the Kubernetes that go.mod pins, and the etcd and CoreDNS that go with it, once, and prints the
-# directory of each module that holds them, a line each.
+# Builds programs of the Kubernetes that go.mod pins, and the etcd, CoreDNS and versitygw that go with it, once, and
+# prints the directory of each module that holds them, a line each.
 #
 #   build.sh [PROGRAM…]      those that the suites need where none is named
 #
@@ -10,13 +10,13 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 suites="kube-apiserver kubectl agnhost ginkgo e2e.test"
-cluster="kube-controller-manager kube-scheduler kubelet kube-proxy etcd coredns"
+cluster="kube-controller-manager kube-scheduler kubelet kube-proxy etcd coredns versitygw"
 
 fail() { echo "build.sh: $1" >&2; exit 1; }
 
 module_of() { # PROGRAM
     case $1 in
-    etcd | coredns) echo "$1" ;;
+    etcd | coredns | versitygw) echo "$1" ;;
     *) case " $suites $cluster " in *" $1 "*) echo kubernetes ;; *) fail "no program $1; there are: $suites $cluster" ;; esac ;;
     esac
 }
@@ -37,6 +37,7 @@ build() { # PROGRAM OUTPUT
     ginkgo) go build $flags -ldflags "-s -w" -o "$2" github.com/onsi/ginkgo/v2/ginkgo ;;
     e2e.test) go test -c $flags -ldflags "$stamp" -o "$2" k8s.io/kubernetes/test/e2e ;;
     etcd) go build $flags -ldflags "-s -w" -o "$2" go.etcd.io/etcd/server/v3 ;;
+    versitygw) go build $flags -ldflags "-s -w" -o "$2" github.com/versity/versitygw/cmd/versitygw ;;
     coredns) go build $flags -ldflags "-s -w" -o "$2" . ;;
     *) go build $flags -ldflags "$stamp" -o "$2" "k8s.io/kubernetes/cmd/$1" ;;
     esac
@@ -73,12 +74,12 @@ flags="-trimpath -buildvcs=false"
 export CGO_ENABLED=0
 
 [ $# -gt 0 ] || set -- $suites
-kubernetes= etcd= coredns=
+kubernetes= etcd= coredns= versitygw=
 for program; do
     module=$(module_of "$program")
     eval "$module=\"\$$module $program\""
 done
-for module in kubernetes etcd coredns; do
+for module in kubernetes etcd coredns versitygw; do
     eval "programs=\$$module"
     [ -n "$programs" ] || continue
     build_missing "$module" $programs

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    containerd, control_plane, dns, extra, kubelet,
+    containerd, control_plane, dns,
+    extra::{self, Extra},
+    kubelet,
     layout::{API_PORT, ETCD_PORT, Layout, Node},
     namespace,
     processes::{Ending, Processes},
@@ -36,6 +38,7 @@ pub struct Start {
     pub index: PathBuf,
     /// `NAME=COUNT` of resources that nodes say they have.
     pub simulated: Vec<String>,
+    pub extras: Vec<Extra>,
 }
 
 /// Runs the cluster until it is killed.
@@ -46,7 +49,8 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
     // /proc is the host's until it is mounted anew, so this is the number that the host knows.
     let first_process = fs::read_link("/proc/self").context("/proc/self")?;
     let first_process = first_process.to_string_lossy().parse().context("/proc/self")?;
-    let mut record = Record { nodes: start.nodes, first_process, phase: Phase::Starting };
+    let extras = start.extras.clone();
+    let mut record = Record { nodes: start.nodes, first_process, phase: Phase::Starting, extras };
     record.write(&start.layout)?;
     let mut processes = Processes::new(start.layout.path("log"));
     let mut outcome = bring_up(start, &mut processes);
@@ -99,7 +103,7 @@ fn bring_up(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
         processes.start(&format!("{name}-kubelet"), Ending::Never, &mut *kubelet::prepare(layout, programs, node)?)?;
         processes.start(&format!("{name}-proxy"), Ending::Never, &mut *kubelet::proxy(layout, programs, node)?)?;
     }
-    extra::ready(processes)?;
+    extra::ready(start, processes)?;
     told("what stands beside Kubernetes answers");
     ready(start, processes, &kubectl, &told)?;
     processes.done("the import of images", &imports.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -160,7 +164,7 @@ fn objects(start: &Start) -> String {
         })
         .collect();
     items.extend(dns::objects());
-    items.extend(extra::objects());
+    items.extend(extra::objects(&start.extras));
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 

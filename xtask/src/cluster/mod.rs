@@ -14,10 +14,12 @@ mod inside;
 mod kubelet;
 mod layout;
 mod namespace;
+mod postgres;
 mod processes;
 mod programs;
 mod record;
 mod roots;
+mod s3;
 mod service;
 mod teardown;
 mod wait;
@@ -34,6 +36,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 use self::{
+    extra::Extra,
     layout::{Layout, MARK},
     programs::Programs,
     record::{Phase, Record},
@@ -41,14 +44,15 @@ use self::{
 
 /// How the command is used.
 pub const USAGE: &str = "usage: cargo xtask cluster <command>
-  build                      installs what is needed from Debian, builds programs and images, fetches packages
-  up [--nodes 1|2] [--simulate NAME=COUNT]…
-                             builds what is missing, then starts a cluster anew
+  build [--with …]…          installs what is needed from Debian, builds programs and images, fetches packages
+  up [--nodes 1|2] [--simulate NAME=COUNT]… [--with s3|postgres]…
+                             builds what is missing, then starts a cluster anew; with an S3 server or PostgreSQL in it
+                             where asked for
   down                       ends the cluster and removes all of it
   status                     tells how far it is, and how pods reach what stands beside it
   kubeconfig                 prints the path of its kubeconfig, which is of use inside of its network
   exec -- COMMAND…           runs a command in its network, with KUBECONFIG set
-  lacking                    tells what this machine lacks for a cluster, and fails when it lacks something";
+  lacking [--with …]…        tells what this machine lacks for a cluster, and fails when it lacks something";
 
 /// How long a cluster may take to be ready; its parts have bounds of their own.
 const UP_LIMIT: Duration = Duration::from_secs(300);
@@ -58,6 +62,7 @@ const UP_LIMIT: Duration = Duration::from_secs(300);
 struct Options {
     nodes: u8,
     simulated: Vec<String>,
+    extras: Vec<Extra>,
 }
 
 /// What is there before a cluster starts.
@@ -73,16 +78,16 @@ struct Built {
 /// What went wrong, in words for whoever called it.
 pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
     match words {
-        ["build"] => {
-            build(repository)?;
+        ["build", options @ ..] => {
+            build(repository, &parse_extras(options)?)?;
         }
         ["up", options @ ..] => up(repository, parse(options)?)?,
         ["down"] => down(&Layout::of_environment()?)?,
         ["status"] => return status(&Layout::of_environment()?),
         ["kubeconfig"] => println!("{}", running(&Layout::of_environment()?)?.0.display()),
         ["exec", "--", command @ ..] if !command.is_empty() => execute(&Layout::of_environment()?, command)?,
-        ["lacking"] => {
-            let lacking = debian::lacking();
+        ["lacking", options @ ..] => {
+            let lacking = lacking(&Layout::of_environment()?, &parse_extras(options)?);
             lacking.iter().for_each(|one| println!("{one}"));
             return Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -96,7 +101,7 @@ pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
 }
 
 fn parse(words: &[&str]) -> anyhow::Result<Options> {
-    let mut options = Options { nodes: 1, simulated: Vec::new() };
+    let mut options = Options { nodes: 1, simulated: Vec::new(), extras: Vec::new() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let value = words.next().copied().with_context(|| format!("{word} needs a value"))?;
@@ -106,17 +111,42 @@ fn parse(words: &[&str]) -> anyhow::Result<Options> {
                     value.parse().ok().filter(|nodes| (1..=2).contains(nodes)).context("--nodes is 1 or 2")?
             }
             "--simulate" if value.contains('=') => options.simulated.push(value.to_owned()),
+            "--with" => {
+                let extra = Extra::named(value)?;
+                if !options.extras.contains(&extra) {
+                    options.extras.push(extra);
+                }
+            }
             _ => bail!("{word} {value}: unknown\n{USAGE}"),
         }
     }
     Ok(options)
 }
 
-fn build(repository: &Path) -> anyhow::Result<Built> {
-    debian::install()?;
+/// The options of commands that start nothing.
+fn parse_extras(words: &[&str]) -> anyhow::Result<Vec<Extra>> {
+    if let Some(word) = words.iter().step_by(2).find(|word| **word != "--with") {
+        bail!("{word}: unknown here\n{USAGE}");
+    }
+    Ok(parse(words)?.extras)
+}
+
+/// What this machine lacks for a cluster with `extras`.
+fn lacking(layout: &Layout, extras: &[Extra]) -> Vec<String> {
+    let mut lacking = debian::lacking(extras);
+    if extras.contains(&Extra::S3)
+        && let Err(error) = s3::require_attributes(layout)
+    {
+        lacking.push(format!("{error:#}"));
+    }
+    lacking
+}
+
+fn build(repository: &Path, extras: &[Extra]) -> anyhow::Result<Built> {
+    debian::install(extras)?;
     debian::require_root()?;
     let began = Instant::now();
-    let programs = Programs::build(repository)?;
+    let programs = Programs::build(repository, extras)?;
     let images = images::build(repository, &programs)?;
     let index = index::build(repository)?;
     eprintln!("programs, images and packages are there after {:.1} s", began.elapsed().as_secs_f64());
@@ -125,17 +155,20 @@ fn build(repository: &Path) -> anyhow::Result<Built> {
 
 fn up(repository: &Path, options: Options) -> anyhow::Result<()> {
     let layout = Layout::of_environment()?;
-    let Built { programs, images, index } = build(repository)?;
-    let Options { nodes, simulated } = options;
+    if options.extras.contains(&Extra::S3) {
+        s3::require_attributes(&layout).context("missing")?;
+    }
+    let Built { programs, images, index } = build(repository, &options.extras)?;
+    let Options { nodes, simulated, extras } = options;
     let began = Instant::now();
     let _lock = lock(&layout)?;
     teardown::remove(&layout)?;
     fs::create_dir_all(layout.root())?;
     certificates::write(&layout, nodes)?;
-    let start = inside::Start { layout: layout.clone(), nodes, programs, images, index, simulated };
+    let start = inside::Start { layout: layout.clone(), nodes, programs, images, index, simulated, extras };
     start_inside(&start)?;
     eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
-    eprint!("{}", extra::told());
+    eprint!("{}", extra::told(&start.extras));
     println!("{}", layout.kubeconfig().display());
     Ok(())
 }
@@ -206,7 +239,7 @@ fn status(layout: &Layout) -> anyhow::Result<ExitCode> {
         Phase::Starting => println!("starting, {} nodes", record.nodes),
         Phase::Ready => {
             println!("ready, nodes: {}, kubeconfig: {}", record.nodes, layout.kubeconfig().display());
-            print!("{}", extra::told());
+            print!("{}", extra::told(&record.extras));
             return Ok(ExitCode::SUCCESS);
         }
         Phase::Failed(why) => println!("failed: {why}"),
@@ -236,9 +269,31 @@ mod tests {
     #[test]
     fn options_are_read_and_others_refused() {
         let options = parse(&["--nodes", "2", "--simulate", "nvidia.com/gpu=4"]).unwrap();
-        assert_eq!(options, Options { nodes: 2, simulated: vec!["nvidia.com/gpu=4".into()] });
+        assert_eq!(options, Options { nodes: 2, simulated: vec!["nvidia.com/gpu=4".into()], extras: vec![] });
         for wrong in [&["--nodes", "3"][..], &["--nodes"], &["--simulate", "x"], &["--what", "1"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn servers_are_asked_for_one_by_one() {
+        for (words, extras) in [
+            (&[][..], &[][..]),
+            (&["--with", "s3"], &[Extra::S3]),
+            (&["--with", "postgres", "--with", "s3"], &[Extra::Postgres, Extra::S3]),
+            (&["--with", "s3", "--with", "s3"], &[Extra::S3]),
+        ] {
+            assert_eq!(parse(words).unwrap().extras, extras, "{words:?}");
+            assert_eq!(parse_extras(words).unwrap(), extras, "{words:?}");
+        }
+        let error = parse(&["--with", "minio"]).unwrap_err().to_string();
+        assert_eq!(error, "--with minio: there are s3 and postgres");
+    }
+
+    #[test]
+    fn commands_that_start_nothing_take_no_nodes() {
+        for wrong in [&["--nodes", "2"][..], &["--with"], &["--with", "s3", "x"]] {
+            assert!(parse_extras(wrong).is_err(), "{wrong:?}");
         }
     }
 }

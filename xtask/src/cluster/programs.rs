@@ -1,4 +1,4 @@
-//! The programs of Kubernetes, etcd and CoreDNS, built once from pinned modules.
+//! The programs of Kubernetes, etcd, CoreDNS and versitygw, built once from pinned modules.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
+
+use super::extra::Extra;
 
 const WANTED: [&str; 9] = [
     "kube-apiserver",
@@ -31,8 +33,11 @@ impl Programs {
     ///
     /// # Errors
     /// When the build fails; its own words are on stderr.
-    pub fn build(repository: &Path) -> anyhow::Result<Self> {
+    pub fn build(repository: &Path, extras: &[Extra]) -> anyhow::Result<Self> {
         let mut command = Command::new(repository.join("conformance/kubernetes/build.sh"));
+        if extras.contains(&Extra::S3) {
+            command.arg("versitygw");
+        }
         let output =
             command.args(WANTED).stderr(Stdio::inherit()).output().context("conformance/kubernetes/build.sh")?;
         ensure!(output.status.success(), "conformance/kubernetes/build.sh could not build the programs");
