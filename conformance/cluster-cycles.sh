@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Starts and removes a real cluster again and again; every other start is killed at a random moment. Nothing may stay, and
-# the next one must come up.
+# Starts and removes a real cluster again and again, with S3 and PostgreSQL in it; every other start is killed at a random
+# moment. Nothing may stay, and the next one must come up.
 #
 #   cluster-cycles.sh [COUNT [NODES]]      20 times one node where nothing is said
 set -euo pipefail
 cd "$(dirname "$0")/.."
 count="${1:-20}"
 nodes="${2:-1}"
+beside=(--with s3 --with postgres)
 cargo build --quiet --package xtask
 program="$(realpath "${CARGO_TARGET_DIR:-target}/debug/xtask")"
 xtask() { "$program" cluster "$@"; }
@@ -29,11 +30,13 @@ traces() { # everything of a cluster that the machine shows
     find /sys/fs/cgroup -type d -name 'ferroflow-????????' || true
     ls -d "$state" 2>/dev/null || true
     ls -d /run/netns/cni-* /run/containerd /var/lib/cni /var/lib/kubelet /var/log/pods /var/log/containers 2>/dev/null || true
+    pgrep -af 'pypiserver|bin/postgres|/versitygw --port' | grep -v pgrep || true
+    ls -d /dev/shm/PostgreSQL.* 2>/dev/null || true
     ip -o link | cut -d: -f2 | grep -E '^ (node-|pods|veth)' || true
     cat /proc/sys/vm/overcommit_memory /proc/sys/kernel/panic /proc/sys/kernel/panic_on_oops
 }
 
-xtask build
+xtask build "${beside[@]}"
 xtask down
 kubectl="$(conformance/kubernetes/build.sh kubectl)/kubectl"
 traces >"$work/before"
@@ -42,7 +45,7 @@ for cycle in $(seq "$count"); do
     if [ $((cycle % 2)) = 0 ]; then
         # Between nothing and a little more than a whole start.
         moment="$((RANDOM % 15)).$((RANDOM % 10))"
-        timeout -s KILL "$moment" "$program" cluster up --nodes "$nodes" >"$work/log" 2>&1 || true
+        timeout -s KILL "$moment" "$program" cluster up --nodes "$nodes" "${beside[@]}" >"$work/log" 2>&1 || true
         first="$(sed -n 's/.*"firstProcess":\([0-9]*\).*/\1/p' "$state/record.json" 2>/dev/null || true)"
         # Half of them lose the first process of the namespaces as well.
         [ $((RANDOM % 2)) = 0 ] || [ -z "$first" ] || kill -KILL "$first" 2>/dev/null || true
@@ -51,7 +54,7 @@ for cycle in $(seq "$count"); do
     else
         what="up and down"
         good=false
-        if xtask up --nodes "$nodes" >"$work/log" 2>&1 &&
+        if xtask up --nodes "$nodes" "${beside[@]}" >"$work/log" 2>&1 &&
             xtask exec -- "$kubectl" run cycle --image=busybox \
                 --image-pull-policy=Never --restart=Never --command -- sleep 600 >>"$work/log" 2>&1 &&
             xtask exec -- "$kubectl" wait --for=condition=Ready pod/cycle \

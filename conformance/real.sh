@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
-#   real.sh                          the clients' suites and the examples
-#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, mnist, replicas, image, kube-rs
+#   real.sh                          the clients' suites, the services beside Kubernetes, and the examples
+#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, services, mnist, replicas, image, kube-rs
 #
-# `kube-rs` is run only where it is named. `image` runs the release binary in the image that is made of it. Each part
-# prints `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when
-# this machine lacks something for a real cluster, with what that is.
+# `kube-rs` is run only where it is named. `services` asks, from within pods, for what stands beside Kubernetes: the package
+# index, and S3 and PostgreSQL, which the cluster is given where this part is run. `image` runs the release binary in the
+# image that is made of it. Each part prints `N passed, N failed, N skipped` or counts as one; the last line sums them up.
+# It fails when one failed, or when this machine lacks something for a real cluster, with what that is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
 with_uv
 
-suites="raw faults kubectl python model"
+suites="raw faults kubectl python model services"
 examples="mnist replicas image"
 nodes=1
 if [ "${1:-}" = --nodes ]; then
@@ -27,9 +28,12 @@ for part; do
     esac
 done
 
+beside=()
+[[ " $* " != *" services "* ]] || beside=(--with s3 --with postgres)
+
 cargo build --quiet --package xtask
 xtask() { "${CARGO_TARGET_DIR:-target}/debug/xtask" cluster "$@"; }
-lacking="$(xtask lacking)" || {
+lacking="$(xtask lacking "${beside[@]}")" || {
     echo "error: a real cluster cannot be started here; missing: ${lacking//$'\n'/, }" >&2
     exit 1
 }
@@ -53,7 +57,7 @@ for part; do
 done
 PATH="$PATH:$(conformance/kubernetes/build.sh kubectl)"
 export PATH
-xtask up --nodes "$nodes" --simulate nvidia.com/gpu=4
+xtask up --nodes "$nodes" --simulate nvidia.com/gpu=4 "${beside[@]}"
 
 passed=0 failed=0 skipped=0
 count() { # LAST-LINE STATUS
@@ -70,7 +74,7 @@ for part; do
     printf '\n== %s on the real cluster\n' "$part"
     case $part in
     mnist | replicas) command=("examples/$part/run.sh") ;;
-    image) command=(conformance/image.sh) ;;
+    image | services) command=("conformance/$part.sh") ;;
     kube-rs) command=(conformance/kube_rs.sh) ;;
     *) command=(conformance/clients.sh "$part") ;;
     esac

@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 suites="kube-apiserver kubectl agnhost ginkgo e2e.test"
 cluster="kube-controller-manager kube-scheduler kubelet kube-proxy"
 # Programs that have a module of their own, of the same name.
-modules="etcd coredns sample-apiserver nnp"
+modules="etcd coredns versitygw sample-apiserver nnp"
 
 fail() { echo "build.sh: $1" >&2; exit 1; }
 
@@ -40,6 +40,7 @@ build() { # PROGRAM OUTPUT
     ginkgo) go build $flags -ldflags "-s -w" -o "$2" github.com/onsi/ginkgo/v2/ginkgo ;;
     e2e.test) go test -c $flags -ldflags "$stamp" -o "$2" k8s.io/kubernetes/test/e2e ;;
     etcd) go build $flags -ldflags "-s -w" -o "$2" go.etcd.io/etcd/server/v3 ;;
+    versitygw) go build $flags -ldflags "-s -w" -o "$2" github.com/versity/versitygw/cmd/versitygw ;;
     sample-apiserver) go build $flags -ldflags "-s -w" -o "$2" k8s.io/sample-apiserver ;;
     coredns | nnp) go build $flags -ldflags "-s -w" -o "$2" . ;;
     *) go build $flags -ldflags "$stamp" -o "$2" "k8s.io/kubernetes/cmd/$1" ;;

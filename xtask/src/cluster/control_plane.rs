@@ -7,18 +7,21 @@ use super::{
     programs::Programs,
 };
 
-/// etcd, alone. What it holds ends with the cluster, so it does not wait for the disk.
+/// etcd, alone. What it holds ends with the cluster, so it waits for the disk only where it is asked to.
 ///
 /// # Errors
 /// When the program is not built.
-pub fn etcd(layout: &Layout, programs: &Programs) -> anyhow::Result<Command> {
+pub fn etcd(layout: &Layout, programs: &Programs, durable: bool) -> anyhow::Result<Command> {
     let mut command = Command::new(programs.path("etcd")?);
     let client = format!("http://127.0.0.1:{ETCD_PORT}");
     command
         .arg(format!("--data-dir={}", layout.text("etcd")))
         .arg(format!("--listen-client-urls={client}"))
         .arg(format!("--advertise-client-urls={client}"))
-        .args(["--listen-peer-urls=http://127.0.0.1:2380", "--unsafe-no-fsync"]);
+        .arg("--listen-peer-urls=http://127.0.0.1:2380");
+    if !durable {
+        command.arg("--unsafe-no-fsync");
+    }
     Ok(command)
 }
 

@@ -3,11 +3,12 @@
 use std::{fs, net::UdpSocket, process::Command, time::Duration};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    layout::{DNS_SERVICE, Layout, Node},
+    layout::{DNS_SERVICE, Layout},
     programs::Programs,
+    service::{self, Port},
 };
 
 /// Writes CoreDNS's configuration and returns how it is started.
@@ -31,36 +32,11 @@ pub fn prepare(layout: &Layout, programs: &Programs) -> anyhow::Result<Command> 
 
 /// The service and the slice that lead to it.
 pub fn objects() -> [Value; 2] {
-    let ports = |target: bool| {
-        let one = |name: &str, protocol: &str| {
-            let mut port = json!({"name": name, "protocol": protocol, "port": 53});
-            if target {
-                port["targetPort"] = json!(53);
-            }
-            port
-        };
-        json!([one("dns", "UDP"), one("dns-tcp", "TCP")])
-    };
-    [
-        json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
-            "spec": {"clusterIP": DNS_SERVICE, "ports": ports(true)},
-        }),
-        json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": "kube-dns-node",
-                "namespace": "kube-system",
-                "labels": {"kubernetes.io/service-name": "kube-dns"},
-            },
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [Node { number: 1 }.address()], "conditions": {"ready": true}}],
-            "ports": ports(false),
-        }),
-    ]
+    let ports = [
+        Port { name: "dns", protocol: "UDP", port: 53, target: 53 },
+        Port { name: "dns-tcp", protocol: "TCP", port: 53, target: 53 },
+    ];
+    service::objects("kube-dns", Some(DNS_SERVICE), &ports)
 }
 
 /// Whether the address of the API server's service is answered, by the service that pods ask.

@@ -9,17 +9,22 @@ use std::{
 use anyhow::{Context, ensure};
 use ferroflow_images::{
     core::{
-        digest::{Digest, Hasher},
+        digest::Hasher,
         layer::{Entry, Layer},
         manifest::{Descriptor, Start},
     },
     store::{Image, LayerFile, write_archive, write_layer},
 };
 
-use super::{debian, programs::Programs, roots};
+use super::{
+    cache::{self, Work, key},
+    debian, index,
+    programs::Programs,
+    roots,
+};
 
 /// Raised when what is written from the same input changes.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 /// Where Apache and nginx have their pages.
 const HTTPD_PAGES: &str = "usr/local/apache2/htdocs";
 const NGINX_PAGES: &str = "usr/share/nginx/html";
@@ -31,7 +36,7 @@ const NAUTILUS_PAGES: &str = "srv";
 /// # Errors
 /// When a tree cannot be made or an archive cannot be written.
 pub fn build(repository: &Path, programs: &Programs) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = cache()?;
+    let folder = cache::folder("images")?;
     fs::create_dir_all(&folder)?;
     let mut archives = vec![tests_and_examples(repository, programs, &folder)?];
     archives.extend(ferroflow(repository, &folder)?);
@@ -52,6 +57,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         &nnp.display().to_string(),
         &digest_of(Path::new("/usr/bin/busybox"))?,
         &digest_of(&train)?,
+        &index::pip_configuration(),
     ]);
     let archive = folder.join(format!("images-{key}.tar"));
     if archive.exists() {
@@ -72,6 +78,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         sample: layer("sample", &single("kube-sample-apiserver", roots::host_file(&sample)?)?)?,
         etcd: layer("etcd", &single("usr/local/bin/etcd", roots::host_file(&etcd)?)?)?,
         mnist: layer("mnist", &mnist_layer(repository, &train)?)?,
+        pip: layer("pip", &pip_layer()?)?,
     };
     write_whole(&archive, &[for_tests(&layers), for_people(&layers)].concat())?;
     Ok(archive)
@@ -90,6 +97,7 @@ struct Layers {
     sample: LayerFile,
     etcd: LayerFile,
     mnist: LayerFile,
+    pip: LayerFile,
 }
 
 /// Stand-ins for the images that the official suite of Kubernetes 1.34 names.
@@ -113,9 +121,9 @@ fn for_tests(layers: &Layers) -> Vec<Image> {
 
 /// Images of the names that people write, for the clients' suites and the examples.
 fn for_people(layers: &Layers) -> Vec<Image> {
-    let Layers { debian, busybox, mnist, .. } = layers;
+    let Layers { debian, busybox, mnist, pip, .. } = layers;
     vec![
-        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian], &[], &["python3"]),
+        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian, pip], &[], &["python3"]),
         image(&["busybox:latest", "busybox:1.36", "busybox:1.37"], &[busybox], &[], &["sh"]),
         Image {
             start: Start {
@@ -177,6 +185,13 @@ fn agnhost_layer(agnhost: &Path) -> anyhow::Result<Layer> {
     Ok(layer)
 }
 
+/// What tells pip in a pod where packages are.
+fn pip_layer() -> anyhow::Result<Layer> {
+    let mut layer = Layer::default();
+    layer.add("etc/pip.conf", roots::text(&index::pip_configuration()))?;
+    Ok(layer)
+}
+
 fn page_layer(folder: &str) -> anyhow::Result<Layer> {
     let mut layer = Layer::default();
     layer.add(&format!("{folder}/index.html"), roots::text("<html><body><h1>It works!</h1></body></html>\n"))?;
@@ -216,7 +231,7 @@ fn cached(folder: &Path, name: &str, make: impl FnOnce(&Path) -> anyhow::Result<
     if !path.exists() {
         eprintln!("building {name}");
         let work = Work::new(folder, name)?;
-        let part = write_layer(&make(&work.0)?, &work.path("layer"))?;
+        let part = write_layer(&make(work.folder())?, &work.path("layer"))?;
         fs::rename(part.path, &path)?;
     }
     let mut hasher = Hasher::default();
@@ -236,49 +251,11 @@ fn debian_key() -> anyhow::Result<String> {
     Ok(key(&["1", &debian::release()?.codename, &roots::DEBIAN_PACKAGES.join(" ")]))
 }
 
-/// Names what is made of these parts.
-fn key(parts: &[&str]) -> String {
-    Digest::of(parts.join("\n").as_bytes()).hex()[..16].to_owned()
-}
-
 fn digest_of(path: &Path) -> anyhow::Result<String> {
     let mut hasher = Hasher::default();
     let mut file = fs::File::open(path).with_context(|| path.display().to_string())?;
     std::io::copy(&mut file, &mut Feed(&mut hasher))?;
     Ok(hasher.finish().to_string())
-}
-
-fn cache() -> anyhow::Result<PathBuf> {
-    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) => PathBuf::from(cache),
-        (None, home) => PathBuf::from(home.context("HOME is not set")?).join(".cache"),
-    };
-    Ok(cache.join("ferroflow/images"))
-}
-
-/// A folder for the time of a build.
-struct Work(PathBuf);
-
-impl Work {
-    fn new(folder: &Path, name: &str) -> anyhow::Result<Self> {
-        let path = folder.join(format!("work-{name}-{}", std::process::id()));
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // What stays behind is in the way of nothing.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 struct Feed<'a>(&'a mut Hasher);

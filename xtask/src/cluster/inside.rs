@@ -3,37 +3,44 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
-    path::Path,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::net::UnixStream,
+    path::PathBuf,
     process::Command,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    containerd, control_plane, dns, kubelet,
+    containerd, control_plane, dns,
+    extra::{self, Extra},
+    kubelet,
     layout::{API_PORT, ETCD_PORT, Layout, Node},
     namespace,
     processes::{Ending, Processes},
     programs::Programs,
     record::{Phase, Record},
-    wait::until,
 };
 
-/// How long each part may take to answer; on an idle machine all together take a tenth of it.
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// What `up` hands in, as arguments of the first process.
+/// What `up` hands in, as the argument of the first process.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Start {
     pub layout: Layout,
     pub nodes: u8,
     pub programs: Programs,
     /// Archives of images.
-    pub images: Vec<String>,
+    pub images: Vec<PathBuf>,
+    /// The folder of the package index.
+    pub index: PathBuf,
     /// `NAME=COUNT` of resources that nodes say they have.
     pub simulated: Vec<String>,
+    pub extras: Vec<Extra>,
+    /// Waits for the disk, as one in production does.
+    pub durable: bool,
 }
 
 /// Runs the cluster until it is killed.
@@ -44,7 +51,8 @@ pub fn run(start: &Start) -> anyhow::Result<()> {
     // /proc is the host's until it is mounted anew, so this is the number that the host knows.
     let first_process = fs::read_link("/proc/self").context("/proc/self")?;
     let first_process = first_process.to_string_lossy().parse().context("/proc/self")?;
-    let mut record = Record { nodes: start.nodes, first_process, phase: Phase::Starting };
+    let extras = start.extras.clone();
+    let mut record = Record { nodes: start.nodes, first_process, phase: Phase::Starting, extras };
     record.write(&start.layout)?;
     let mut processes = Processes::new(start.layout.path("log"));
     let mut outcome = bring_up(start, &mut processes);
@@ -69,49 +77,47 @@ fn bring_up(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
     let told = |what: &str| eprintln!("{:6.2} s  {what}", began.elapsed().as_secs_f64());
     let Start { layout, nodes, programs, .. } = start;
     namespace::mount_all(layout)?;
-    namespace::mount_images(layout, *nodes)?;
+    if !start.durable {
+        namespace::mount_images(layout, *nodes)?;
+    }
     namespace::connect(*nodes)?;
     fs::create_dir_all(layout.path("log"))?;
     fs::create_dir_all(layout.path("tmp"))?;
-    processes.start("etcd", Ending::Never, &mut control_plane::etcd(layout, programs)?)?;
+    processes.start("etcd", Ending::Never, &mut control_plane::etcd(layout, programs, start.durable)?)?;
     for node in Node::all(*nodes) {
         let mut command = containerd::prepare(layout, node)?;
         processes.start(&format!("{}-containerd", node.name()), Ending::Never, &mut command)?;
     }
-    listening(processes, "etcd", ETCD_PORT)?;
+    extra::start(start, processes)?;
+    processes.listening("etcd", loopback(ETCD_PORT))?;
     told("etcd listens");
     processes.start("apiserver", Ending::Never, &mut control_plane::api_server(layout, programs)?)?;
     let imports = import(start, processes)?;
     told("containerd listens");
-    listening(processes, "kube-apiserver", API_PORT)?;
+    processes.listening("kube-apiserver", loopback(API_PORT))?;
     let kubectl = Kubectl { program: programs.path("kubectl")?.display().to_string(), layout };
-    until("kube-apiserver's readiness", LIMIT, || {
-        processes.check()?;
-        Ok(kubectl.run(&["get", "--raw=/readyz"], None).ok())
-    })?;
+    processes.until("kube-apiserver's readiness", || Ok(kubectl.run(&["get", "--raw=/readyz"], None).ok()))?;
     told("kube-apiserver is ready");
     processes.start("controller-manager", Ending::Never, &mut control_plane::controllers(layout, programs)?)?;
     processes.start("scheduler", Ending::Never, &mut control_plane::scheduler(layout, programs)?)?;
     processes.start("coredns", Ending::Never, &mut dns::prepare(layout, programs)?)?;
-    kubectl.run(&["create", "-f", "-"], Some(&objects(*nodes)))?;
+    kubectl.run(&["create", "-f", "-"], Some(&objects(start)))?;
     for node in Node::all(*nodes) {
         let name = node.name();
         processes.start(&format!("{name}-kubelet"), Ending::Never, &mut *kubelet::prepare(layout, programs, node)?)?;
         processes.start(&format!("{name}-proxy"), Ending::Never, &mut *kubelet::proxy(layout, programs, node)?)?;
     }
+    extra::ready(start, processes)?;
+    told("what stands beside Kubernetes answers");
     ready(start, processes, &kubectl, &told)?;
-    until("the import of images", LIMIT, || {
-        processes.check()?;
-        Ok(imports.iter().all(|import| processes.is_done(import)).then_some(()))
-    })?;
+    processes.done("the import of images", &imports.iter().map(String::as_str).collect::<Vec<_>>())?;
     told("images are imported");
     Ok(())
 }
 
 /// Waits for what the first pod needs.
 fn ready(start: &Start, processes: &mut Processes, kubectl: &Kubectl, told: &dyn Fn(&str)) -> anyhow::Result<()> {
-    until("readiness of nodes", LIMIT, || {
-        processes.check()?;
+    processes.until("readiness of nodes", || {
         Ok(kubectl.run(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=2s"], None).ok())
     })?;
     told("nodes are ready");
@@ -123,10 +129,7 @@ fn ready(start: &Start, processes: &mut Processes, kubectl: &Kubectl, told: &dyn
         }
     }
     kubectl.run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"], None)?;
-    until("cluster DNS", LIMIT, || {
-        processes.check()?;
-        Ok(dns::answers()?.then_some(()))
-    })?;
+    processes.until("cluster DNS", || Ok(dns::answers()?.then_some(())))?;
     told("cluster DNS answers");
     Ok(())
 }
@@ -136,32 +139,24 @@ fn import(start: &Start, processes: &mut Processes) -> anyhow::Result<Vec<String
     let mut names = Vec::new();
     for node in Node::all(start.nodes) {
         let socket = node.containerd_socket();
-        until("containerd", LIMIT, || {
-            processes.check()?;
-            Ok(std::os::unix::net::UnixStream::connect(&socket).ok())
-        })?;
+        processes.until("containerd", || Ok(UnixStream::connect(&socket).ok()))?;
         for archive in &start.images {
-            let file = Path::new(archive).file_stem().unwrap_or_default().to_string_lossy();
+            let file = archive.file_stem().unwrap_or_default().to_string_lossy();
             let name = format!("{}-import-{file}", node.name());
-            processes.start(&name, Ending::WhenDone, &mut containerd::import(node, Path::new(archive)))?;
+            processes.start(&name, Ending::WhenDone, &mut containerd::import(node, archive))?;
             names.push(name);
         }
     }
     Ok(names)
 }
 
-fn listening(processes: &mut Processes, what: &str, port: u16) -> anyhow::Result<()> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    until(what, LIMIT, || {
-        processes.check()?;
-        Ok(TcpStream::connect(address).ok())
-    })?;
-    Ok(())
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// What stands before nodes register. A node is made beforehand, so that its range of pods is the one of its network.
-fn objects(nodes: u8) -> String {
-    let mut items: Vec<_> = Node::all(nodes)
+fn objects(start: &Start) -> String {
+    let mut items: Vec<_> = Node::all(start.nodes)
         .map(|node| {
             let pods = node.pods();
             json!({
@@ -173,6 +168,7 @@ fn objects(nodes: u8) -> String {
         })
         .collect();
     items.extend(dns::objects());
+    items.extend(extra::objects(&start.extras));
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 

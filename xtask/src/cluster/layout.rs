@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 /// The variable that every process of a cluster has in its environment; its value is the cluster's folder.
 pub const MARK: &str = "FERROFLOW_CLUSTER";
@@ -18,7 +19,7 @@ pub const SERVICES: &str = "10.96.0.0/16";
 pub const PODS: &str = "10.244.0.0/16";
 
 /// The folder of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Layout {
     root: PathBuf,
 }

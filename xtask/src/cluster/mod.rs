@@ -1,20 +1,26 @@
 //! `cargo xtask cluster`: a real Kubernetes on this machine, built from source modules, and its end without a trace.
 
+mod cache;
 mod certificates;
 mod cgroups;
 mod containerd;
 mod control_plane;
 mod debian;
 mod dns;
+mod extra;
 mod images;
+mod index;
 mod inside;
 mod kubelet;
 mod layout;
 mod namespace;
+mod postgres;
 mod processes;
 mod programs;
 mod record;
 mod roots;
+mod s3;
+mod service;
 mod teardown;
 mod wait;
 
@@ -30,6 +36,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 use self::{
+    extra::Extra,
     layout::{Layout, MARK},
     programs::Programs,
     record::{Phase, Record},
@@ -37,14 +44,15 @@ use self::{
 
 /// How the command is used.
 pub const USAGE: &str = "usage: cargo xtask cluster <command>
-  build                      installs what is needed from Debian, builds programs and images
-  up [--nodes 1|2] [--simulate NAME=COUNT]…
-                             builds what is missing, then starts a cluster anew
+  build [--with …]…          installs what is needed from Debian, builds programs and images, fetches packages
+  up [--nodes 1|2] [--simulate NAME=COUNT]… [--with s3|postgres]… [--durable]
+                             builds what is missing, then starts a cluster anew; with an S3 server or PostgreSQL in it
+                             where asked for; durable as one in production, where it is to be measured
   down                       ends the cluster and removes all of it
-  status                     tells how far it is
+  status                     tells how far it is, and how pods reach what stands beside it
   kubeconfig                 prints the path of its kubeconfig, which is of use inside of its network
   exec -- COMMAND…           runs a command in its network, with KUBECONFIG set
-  lacking                    tells what this machine lacks for a cluster, and fails when it lacks something";
+  lacking [--with …]…        tells what this machine lacks for a cluster, and fails when it lacks something";
 
 /// How long a cluster may take to be ready; its parts have bounds of their own.
 const UP_LIMIT: Duration = Duration::from_secs(300);
@@ -54,6 +62,15 @@ const UP_LIMIT: Duration = Duration::from_secs(300);
 struct Options {
     nodes: u8,
     simulated: Vec<String>,
+    extras: Vec<Extra>,
+    durable: bool,
+}
+
+/// What is there before a cluster starts.
+struct Built {
+    programs: Programs,
+    images: Vec<PathBuf>,
+    index: PathBuf,
 }
 
 /// Runs one command.
@@ -62,31 +79,20 @@ struct Options {
 /// What went wrong, in words for whoever called it.
 pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
     match words {
-        ["build"] => {
-            build(repository)?;
+        ["build", options @ ..] => {
+            build(repository, &parse_extras(options)?)?;
         }
-        ["up", options @ ..] => up(repository, &parse(options)?)?,
+        ["up", options @ ..] => up(repository, parse(options)?)?,
         ["down"] => down(&Layout::of_environment()?)?,
         ["status"] => return status(&Layout::of_environment()?),
         ["kubeconfig"] => println!("{}", running(&Layout::of_environment()?)?.0.display()),
         ["exec", "--", command @ ..] if !command.is_empty() => execute(&Layout::of_environment()?, command)?,
-        ["lacking"] => {
-            let lacking = debian::lacking();
+        ["lacking", options @ ..] => {
+            let lacking = lacking(&Layout::of_environment()?, &parse_extras(options)?);
             lacking.iter().for_each(|one| println!("{one}"));
             return Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        ["inside", layout, nodes, programs, rest @ ..] => {
-            let (images, simulated) = rest.split_at(rest.iter().position(|word| *word == "--").unwrap_or(rest.len()));
-            let own =
-                |words: &[&str]| words.iter().filter(|word| **word != "--").map(|word| (*word).to_owned()).collect();
-            inside::run(&inside::Start {
-                layout: Layout::at(Path::new(layout))?,
-                nodes: nodes.parse()?,
-                programs: Programs::of_text(programs),
-                images: own(images),
-                simulated: own(simulated),
-            })?;
-        }
+        ["inside", start] => inside::run(&serde_json::from_str(start)?)?,
         _ => {
             eprintln!("{USAGE}");
             return Ok(ExitCode::from(2));
@@ -96,9 +102,13 @@ pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
 }
 
 fn parse(words: &[&str]) -> anyhow::Result<Options> {
-    let mut options = Options { nodes: 1, simulated: Vec::new() };
+    let mut options = Options { nodes: 1, simulated: Vec::new(), extras: Vec::new(), durable: false };
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if *word == "--durable" {
+            options.durable = true;
+            continue;
+        }
         let value = words.next().copied().with_context(|| format!("{word} needs a value"))?;
         match *word {
             "--nodes" => {
@@ -106,30 +116,71 @@ fn parse(words: &[&str]) -> anyhow::Result<Options> {
                     value.parse().ok().filter(|nodes| (1..=2).contains(nodes)).context("--nodes is 1 or 2")?
             }
             "--simulate" if value.contains('=') => options.simulated.push(value.to_owned()),
+            "--with" => {
+                let extra = Extra::named(value)?;
+                if !options.extras.contains(&extra) {
+                    options.extras.push(extra);
+                }
+            }
             _ => bail!("{word} {value}: unknown\n{USAGE}"),
         }
     }
     Ok(options)
 }
 
-fn build(repository: &Path) -> anyhow::Result<(Programs, Vec<PathBuf>)> {
-    debian::install()?;
-    debian::require_root()?;
-    let began = Instant::now();
-    let programs = Programs::build(repository)?;
-    let images = images::build(repository, &programs)?;
-    eprintln!("programs and images are there after {:.1} s", began.elapsed().as_secs_f64());
-    Ok((programs, images))
+/// The options of commands that start nothing.
+fn parse_extras(words: &[&str]) -> anyhow::Result<Vec<Extra>> {
+    if let Some(word) = words.iter().step_by(2).find(|word| **word != "--with") {
+        bail!("{word}: unknown here\n{USAGE}");
+    }
+    Ok(parse(words)?.extras)
 }
 
-fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
+/// What this machine lacks for a cluster with `extras`.
+fn lacking(layout: &Layout, extras: &[Extra]) -> Vec<String> {
+    let mut lacking = debian::lacking(extras);
+    if extras.contains(&Extra::S3)
+        && let Err(error) = s3::require_attributes(layout)
+    {
+        lacking.push(format!("{error:#}"));
+    }
+    lacking
+}
+
+fn build(repository: &Path, extras: &[Extra]) -> anyhow::Result<Built> {
+    debian::install(extras)?;
+    debian::require_root()?;
+    let began = Instant::now();
+    let programs = Programs::build(repository, extras)?;
+    let images = images::build(repository, &programs)?;
+    let index = index::build(repository)?;
+    eprintln!("programs, images and packages are there after {:.1} s", began.elapsed().as_secs_f64());
+    Ok(Built { programs, images, index })
+}
+
+fn up(repository: &Path, options: Options) -> anyhow::Result<()> {
     let layout = Layout::of_environment()?;
-    let (programs, images) = build(repository)?;
+    if options.extras.contains(&Extra::S3) {
+        s3::require_attributes(&layout).context("missing")?;
+    }
+    let Built { programs, images, index } = build(repository, &options.extras)?;
+    let Options { nodes, simulated, extras, durable } = options;
     let began = Instant::now();
     let _lock = lock(&layout)?;
     teardown::remove(&layout)?;
     fs::create_dir_all(layout.root())?;
-    certificates::write(&layout, options.nodes)?;
+    certificates::write(&layout, nodes)?;
+    let start = inside::Start { layout: layout.clone(), nodes, programs, images, index, simulated, extras, durable };
+    start_inside(&start)?;
+    eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
+    eprint!("{}", extra::told(&start.extras));
+    println!("{}", layout.kubeconfig().display());
+    Ok(())
+}
+
+/// Starts the first process of the cluster's namespaces, and waits until it says that the cluster is ready.
+fn start_inside(start: &inside::Start) -> anyhow::Result<()> {
+    let layout = &start.layout;
     let log = layout.path("start.log");
     let out = File::create(&log)?;
     let mut command = Command::new("unshare");
@@ -137,12 +188,7 @@ fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
         .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--"])
         .arg(std::env::current_exe().context("this program")?)
         .args(["cluster", "inside"])
-        .arg(layout.root())
-        .arg(options.nodes.to_string())
-        .arg(programs.text()?)
-        .args(images)
-        .arg("--")
-        .args(&options.simulated)
+        .arg(serde_json::to_string(start)?)
         .env(MARK, layout.root())
         .env("TMPDIR", layout.path("tmp"))
         .env_remove("KUBECONFIG")
@@ -154,7 +200,7 @@ fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
     let mut child = command.spawn().context("unshare")?;
     let outcome = wait::until("the cluster's start", UP_LIMIT, || {
         let ended = child.try_wait()?.is_some();
-        match Record::read(&layout)?.map(|record| record.phase) {
+        match Record::read(layout)?.map(|record| record.phase) {
             Some(Phase::Ready) => Ok(Some(())),
             Some(Phase::Failed(why)) => bail!("{why}"),
             _ if ended => bail!("{}", fs::read_to_string(&log).unwrap_or_default().trim_end()),
@@ -162,10 +208,7 @@ fn up(repository: &Path, options: &Options) -> anyhow::Result<()> {
         }
     });
     eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
-    outcome.with_context(|| format!("the cluster did not start; logs are in {}", layout.path("log").display()))?;
-    eprintln!("the cluster is ready after {:.1} s", began.elapsed().as_secs_f64());
-    println!("{}", layout.kubeconfig().display());
-    Ok(())
+    outcome.with_context(|| format!("the cluster did not start; logs are in {}", layout.path("log").display()))
 }
 
 fn down(layout: &Layout) -> anyhow::Result<()> {
@@ -201,6 +244,7 @@ fn status(layout: &Layout) -> anyhow::Result<ExitCode> {
         Phase::Starting => println!("starting, {} nodes", record.nodes),
         Phase::Ready => {
             println!("ready, nodes: {}, kubeconfig: {}", record.nodes, layout.kubeconfig().display());
+            print!("{}", extra::told(&record.extras));
             return Ok(ExitCode::SUCCESS);
         }
         Phase::Failed(why) => println!("failed: {why}"),
@@ -230,9 +274,35 @@ mod tests {
     #[test]
     fn options_are_read_and_others_refused() {
         let options = parse(&["--nodes", "2", "--simulate", "nvidia.com/gpu=4"]).unwrap();
-        assert_eq!(options, Options { nodes: 2, simulated: vec!["nvidia.com/gpu=4".into()] });
+        assert_eq!(
+            options,
+            Options { nodes: 2, simulated: vec!["nvidia.com/gpu=4".into()], extras: vec![], durable: false }
+        );
+        assert!(parse(&["--durable", "--nodes", "1"]).unwrap().durable);
         for wrong in [&["--nodes", "3"][..], &["--nodes"], &["--simulate", "x"], &["--what", "1"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn servers_are_asked_for_one_by_one() {
+        for (words, extras) in [
+            (&[][..], &[][..]),
+            (&["--with", "s3"], &[Extra::S3]),
+            (&["--with", "postgres", "--with", "s3"], &[Extra::Postgres, Extra::S3]),
+            (&["--with", "s3", "--with", "s3"], &[Extra::S3]),
+        ] {
+            assert_eq!(parse(words).unwrap().extras, extras, "{words:?}");
+            assert_eq!(parse_extras(words).unwrap(), extras, "{words:?}");
+        }
+        let error = parse(&["--with", "minio"]).unwrap_err().to_string();
+        assert_eq!(error, "--with minio: there are s3 and postgres");
+    }
+
+    #[test]
+    fn commands_that_start_nothing_take_no_nodes() {
+        for wrong in [&["--nodes", "2"][..], &["--with"], &["--with", "s3", "x"]] {
+            assert!(parse_extras(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -47,6 +47,9 @@ pub fn mount_all(layout: &Layout) -> anyhow::Result<()> {
     }
     mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=755")).context("mount /run")?;
     fs::create_dir_all("/run/netns")?;
+    // PostgreSQL keeps memory that its processes share there, and leaves it behind when it is killed.
+    mount("tmpfs", "/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))
+        .context("mount /dev/shm")?;
     Ok(())
 }
 

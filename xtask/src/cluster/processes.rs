@@ -3,13 +3,19 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
+use super::wait::until;
+
+/// How long each part may take to answer; on an idle machine all together take a tenth of it.
+const LIMIT: Duration = Duration::from_secs(120);
 /// How many lines of a log are told when its program ends.
 const TOLD_LINES: usize = 12;
 
@@ -79,9 +85,35 @@ impl Processes {
         }
     }
 
-    /// Whether a program that was started is done.
-    pub fn is_done(&self, name: &str) -> bool {
-        self.done.iter().any(|done| done == name)
+    /// Asks `look` until it answers, as long as every program runs that should.
+    ///
+    /// # Errors
+    /// As [`Processes::check`] and [`until`].
+    pub fn until<T>(&mut self, what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+        until(what, LIMIT, || {
+            self.check()?;
+            look()
+        })
+    }
+
+    /// Waits until something listens.
+    ///
+    /// # Errors
+    /// As [`Processes::until`].
+    pub fn listening(&mut self, what: &str, address: SocketAddr) -> anyhow::Result<()> {
+        self.until(what, || Ok(TcpStream::connect(address).ok()))?;
+        Ok(())
+    }
+
+    /// Waits until programs are done.
+    ///
+    /// # Errors
+    /// As [`Processes::until`].
+    pub fn done(&mut self, what: &str, names: &[&str]) -> anyhow::Result<()> {
+        until(what, LIMIT, || {
+            self.check()?;
+            Ok(names.iter().all(|name| self.done.iter().any(|done| done == name)).then_some(()))
+        })
     }
 
     fn ended(&mut self, pid: i32, status: WaitStatus) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The programs of Kubernetes, etcd and CoreDNS, built once from pinned modules.
+//! The programs of Kubernetes, etcd, CoreDNS and versitygw, built once from pinned modules.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,6 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::extra::Extra;
 
 const WANTED: [&str; 11] = [
     "kube-apiserver",
@@ -22,7 +25,7 @@ const WANTED: [&str; 11] = [
 ];
 
 /// The folders that hold the programs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Programs {
     folders: Vec<PathBuf>,
 }
@@ -32,26 +35,16 @@ impl Programs {
     ///
     /// # Errors
     /// When the build fails; its own words are on stderr.
-    pub fn build(repository: &Path) -> anyhow::Result<Self> {
+    pub fn build(repository: &Path, extras: &[Extra]) -> anyhow::Result<Self> {
         let mut command = Command::new(repository.join("conformance/kubernetes/build.sh"));
+        if extras.contains(&Extra::S3) {
+            command.arg("versitygw");
+        }
         let output =
             command.args(WANTED).stderr(Stdio::inherit()).output().context("conformance/kubernetes/build.sh")?;
         ensure!(output.status.success(), "conformance/kubernetes/build.sh could not build the programs");
         let folders = String::from_utf8(output.stdout)?.lines().map(PathBuf::from).collect();
         Ok(Self { folders })
-    }
-
-    /// Programs that were built, by the folders that [`Programs::text`] gave.
-    pub fn of_text(text: &str) -> Self {
-        Self { folders: std::env::split_paths(text).collect() }
-    }
-
-    /// The folders, as a PATH has them.
-    ///
-    /// # Errors
-    /// When one has a colon in its name.
-    pub fn text(&self) -> anyhow::Result<String> {
-        Ok(std::env::join_paths(&self.folders)?.to_string_lossy().into_owned())
     }
 
     /// Where a program lies.

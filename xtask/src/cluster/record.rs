@@ -5,7 +5,7 @@ use std::{fs, io};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
+use super::{extra::Extra, layout::Layout};
 
 /// How far a cluster is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Record {
     /// The first process of the cluster's process namespace, as the host counts; with it, all others end.
     pub first_process: i32,
     pub phase: Phase,
+    /// What it was asked to have beside Kubernetes; records of before do not say.
+    #[serde(default)]
+    pub extras: Vec<Extra>,
 }
 
 impl Record {
@@ -48,5 +51,16 @@ impl Record {
         let part = layout.path("record.json.part");
         fs::write(&part, serde_json::to_vec(self)?).context("record.json")?;
         fs::rename(part, layout.path("record.json")).context("record.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_before_there_were_servers_beside_is_read() {
+        let record: Record = serde_json::from_str(r#"{"nodes":2,"firstProcess":7,"phase":"ready"}"#).unwrap();
+        assert_eq!(record, Record { nodes: 2, first_process: 7, phase: Phase::Ready, extras: vec![] });
     }
 }

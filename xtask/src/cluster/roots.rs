@@ -16,8 +16,17 @@ use ferroflow_images::{
 use super::debian;
 
 /// What tests call inside of containers, and what the examples import. OpenBLAS makes numpy as fast as its wheels.
-pub const DEBIAN_PACKAGES: [&str; 8] =
-    ["curl", "dnsutils", "netcat-openbsd", "iproute2", "procps", "python3", "python3-numpy", "libopenblas0-pthread"];
+pub const DEBIAN_PACKAGES: [&str; 9] = [
+    "curl",
+    "dnsutils",
+    "netcat-openbsd",
+    "iproute2",
+    "procps",
+    "python3",
+    "python3-pip",
+    "python3-numpy",
+    "libopenblas0-pthread",
+];
 
 /// What no container needs of a Debian.
 const LEFT_OUT: [&str; 8] =
