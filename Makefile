@@ -1,4 +1,4 @@
-.PHONY: build demo test lint fmt bench fuzz oracle conformance reference cluster real
+.PHONY: build demo test lint fmt bench fuzz oracle conformance reference cluster real both
 
 build:       ; cargo build --release --package ferroflow
 demo:        ; scripts/demo.sh
@@ -12,3 +12,4 @@ conformance: ; conformance/official.sh all
 reference:   ; conformance/kubernetes/reference.sh
 cluster:     ; cargo xtask cluster up
 real:        ; conformance/real.sh
+both:        ; conformance/both.sh

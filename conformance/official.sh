@@ -1,13 +1,16 @@
 #!/bin/sh
-# Runs conformance specs of the official Kubernetes suite against the embedded cluster.
+# Runs conformance specs of the official Kubernetes suite against the embedded cluster, or a real one.
 #
-#   official.sh all                 every spec of official/specs.txt; writes official/results.md
+#   official.sh all                 every spec of official/specs.txt; writes its column of official/results.md
 #   official.sh shard               the specs of official/shard.txt
 #   official.sh FILE                the specs of a file, one name a line
+#   official.sh real [FILE]         the specs of official/conformance.txt, or of a file, on a real cluster with two nodes;
+#                                   writes its column of official/results.md
 #
-# Two passes: in parallel what is not [Serial], then [Serial] alone. It ends with `N passed, N failed, N skipped` and
-# fails when a spec fails that official/results.md calls passing. FERROFLOW_CONFORMANCE_KUBECONFIG points the run at
-# another cluster, FERROFLOW_CONFORMANCE_PROCESSES sets how many specs run at a time.
+# Two passes: in parallel what is not [Serial], then [Serial] alone; FERROFLOW_CONFORMANCE_PASSES chooses among them. It
+# ends with `N passed, N failed, N skipped` and fails when a spec fails that official/results.md calls passing.
+# FERROFLOW_CONFORMANCE_KUBECONFIG points the run at another cluster, FERROFLOW_CONFORMANCE_PROCESSES sets how many
+# specs run at a time.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,12 +19,31 @@ out=${FERROFLOW_CONFORMANCE_OUT:-$root/target/conformance}
 
 fail() { echo "official.sh: $1" >&2; exit 1; }
 
+kind=embedded write=
 case ${1:-} in
-all) list=$here/official/specs.txt ;;
+all) list=$here/official/specs.txt write=--write ;;
 shard) list=$here/official/shard.txt ;;
-"") fail "say all, shard, or a file with names of specs" ;;
-*) list=$1; [ -r "$list" ] || fail "cannot read $list" ;;
+real) list=${2:-$here/official/conformance.txt} kind=real write=--write ;;
+"") fail "say all, shard, real, or a file with names of specs" ;;
+*) list=$1 ;;
 esac
+[ -r "$list" ] || fail "cannot read $list"
+passes=${FERROFLOW_CONFORMANCE_PASSES:-parallel serial}
+
+if [ "$kind" = real ] && [ -z "${FERROFLOW_CONFORMANCE_KUBECONFIG:-}" ]; then
+    (cd "$root" && cargo build --quiet --package xtask)
+    xtask=${CARGO_TARGET_DIR:-$root/target}/debug/xtask
+    "$here/kubernetes/build.sh" ginkgo e2e.test >/dev/null
+    trap '"$xtask" cluster down' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    # Some specs want two nodes.
+    FERROFLOW_CONFORMANCE_KUBECONFIG=$("$xtask" cluster up --nodes 2)
+    export FERROFLOW_CONFORMANCE_KUBECONFIG
+    "$xtask" cluster exec -- "$0" "$@"
+    exit
+fi
 
 programs=$("$here/kubernetes/build.sh" ginkgo e2e.test agnhost kubectl)
 work=$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-official-XXXXXX")
@@ -95,9 +117,13 @@ run_pass() { # NAME PROCESSES
     [ -s "$out/$1.xml" ] || { tail -40 "$out/$1.log" >&2; fail "the $1 pass gave no report"; }
 }
 
-run_pass parallel "$processes"
-run_pass serial 1
-case $1 in
-all) python3 "$here/official/results.py" report "$list" "$here/official" --write "$out"/*.xml ;;
-*) python3 "$here/official/results.py" report "$list" "$here/official" "$out"/*.xml ;;
-esac
+: >"$work/ran"
+for pass in $passes; do
+    case $pass in
+    parallel) run_pass parallel "$processes" ;;
+    serial) run_pass serial 1 ;;
+    *) fail "no pass $pass; there are: parallel serial" ;;
+    esac
+    python3 "$here/official/results.py" names "$pass" "$list" >>"$work/ran"
+done
+python3 "$here/official/results.py" report "$kind" "$work/ran" "$here/official" $write "$out"/*.xml

@@ -21,7 +21,7 @@ passed=0 failed=0
 fact() { # NAME POD: the pod ends well
     local name="$1" pod="$2"
     if kubectl wait --for=jsonpath='{.status.containerStatuses[0].state.terminated.exitCode}' "pod/$pod" \
-        --timeout=90s >"$log" 2>&1 && kubectl logs "pod/$pod" >"$log" 2>&1 &&
+        --timeout=180s >"$log" 2>&1 && kubectl logs "pod/$pod" >"$log" 2>&1 &&
         [ "$(kubectl get pod "$pod" -o jsonpath='{.status.containerStatuses[0].state.terminated.exitCode}')" = 0 ]; then
         passed=$((passed + 1))
         printf 'ok      %s (%s)\n' "$name" "$(tail -1 "$log")"
