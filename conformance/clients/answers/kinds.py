@@ -9,7 +9,7 @@ def kept(run):
     """The objects that stay: path and object. Writers change them in dry runs alone."""
     for thing in things(run):
         if thing.kept != "never":
-            yield run.url(thing.version, thing.plural, scope=thing.scope), run.object(thing, "minimal", thing.name)
+            yield run.url(thing.version, thing.plural, scope=thing.scope), run.object(thing, thing.stays, thing.name)
     # Classes that pods name.
     yield "/apis/node.k8s.io/v1/runtimeclasses", {"metadata": {"name": f"{run.mark}-pods"}, **RICH_CLASS}
     yield "/apis/scheduling.k8s.io/v1/priorityclasses", {"metadata": {"name": f"{run.mark}-pods"}, "value": 1234, "preemptionPolicy": "Never"}
@@ -46,7 +46,7 @@ def changed(run, thing):
     """An object that is there, put and patched and applied by others."""
     label = f"{thing.version} {thing.plural}: kept:"
     path = run.url(thing.version, thing.plural, run.name(thing.name, thing.scope), scope=thing.scope)
-    body = run.object(thing, "minimal", thing.name)
+    body = run.object(thing, thing.stays, thing.name)
     whole = merged(body, thing.change)
     part = {"moves": "still", "rests": "requested" if thing.kind == "CertificateSigningRequest" else "whole"}[thing.kept]
     dry = f"{path}?dryRun=All&fieldManager="

@@ -82,16 +82,8 @@ def in_order(entries):
 
 
 def still(body):
-    """The object without its status, and without what a controller notes in annotations."""
-    body = {key: value for key, value in ours(body).items() if key != "status"}
-    meta = dict(body["metadata"])
-    kept = {key: value for key, value in meta.get("annotations", {}).items() if key not in NOTED}
-    meta.pop("annotations", None)
-    body["metadata"] = {**meta, **({"annotations": kept} if kept else {})}
-    return body
-
-
-NOTED = {"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"}
+    """The object without its status."""
+    return {key: value for key, value in ours(body).items() if key != "status"}
 
 
 def metadata(body):

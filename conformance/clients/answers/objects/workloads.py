@@ -24,8 +24,10 @@ def deployments():
         "recreate": spec(strategy={"type": "Recreate"}),
         "two containers": spec(template={**TEMPLATE, "spec": {"containers": [CONTAINER, {"name": "d", "image": "j:1"}]}}),
     }
-    change = {"metadata": {"annotations": {"n": "o"}}, "spec": {"minReadySeconds": 7, "template": {"spec": {"containers": [{"name": "c", "image": "k"}]}}}}
-    return Thing("apps/v1", "deployments", "Deployment", variants, change, kept="moves")
+    # A controller would give it this annotation, and so change its generation when it is put without.
+    variants["of a revision"] = {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}, **spec()}
+    change = {"metadata": {"labels": {"n": "o"}}, "spec": {"minReadySeconds": 7, "template": {"spec": {"containers": [{"name": "c", "image": "k"}]}}}}
+    return Thing("apps/v1", "deployments", "Deployment", variants, change, kept="moves", stays="of a revision")
 
 
 def replica_sets():
