@@ -2,7 +2,7 @@
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
 #   real.sh                          the clients' suites and the examples
-#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, mnist, replicas, image, kube-rs
+#   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, mnist, replicas, image, kube-rs
 #
 # `kube-rs` is run only where it is named. `image` runs the release binary in the image that is made of it. Each part
 # prints `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 with_uv
 
-suites="raw faults kubectl python model"
+suites="raw faults answers kubectl python model"
 examples="mnist replicas image"
 nodes=1
 if [ "${1:-}" = --nodes ]; then

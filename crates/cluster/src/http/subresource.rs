@@ -14,7 +14,7 @@ use super::{
     negotiate::Form,
     proxy,
     server::{self, Call},
-    view,
+    view::{self, View},
     write::{Lost, Request, decode, meta, part, patch, update},
 };
 use crate::{
@@ -61,13 +61,22 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
 }
 
 fn get(call: &Call<'_>) -> Outcome<Response<Body>> {
-    let view = call.view()?;
+    let view = view_of(call)?;
     let entry = call.request().existing()?;
     Ok(server::respond(&view, view.object(&entry)?, StatusCode::OK, &[]))
 }
 
-async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+/// How a part is shown; an approval has no other form than its own.
+fn view_of(call: &Call<'_>) -> Outcome<View> {
     let view = call.view()?;
+    if call.path.subresource == "approval" && view.representation.form != Form::Plain {
+        return Err(Failure::not_acceptable(&decode::MEDIA_TYPES));
+    }
+    Ok(view)
+}
+
+async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let view = view_of(call)?;
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
     let body = body::read(body).await?;
     let mut warnings = Vec::new();
@@ -77,7 +86,7 @@ async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
 }
 
 async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let view = call.view()?;
+    let view = view_of(call)?;
     let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &call.served.rules)?;
     let body = body::read(body).await?;
     let mut warnings = Vec::new();
@@ -117,10 +126,7 @@ fn apply_scale(call: &Call<'_>, object: &mut Value, scale: &Value) -> Outcome<()
 async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let view = call.view()?;
     let request = call.request();
-    let shown = |value: &Value| {
-        let body = body::full(view::write(value, view.representation.encoding)?);
-        Ok(server::respond(&view, body, StatusCode::OK, &[]))
-    };
+    let shown = |value: &Value| Ok(server::respond(&view, view.scale(value)?, StatusCode::OK, &[]));
     if matches!(call.parts.method, Method::GET | Method::HEAD) {
         let object = request.parse(&*request.existing()?)?;
         return shown(&to_scale(call, &object)?);
@@ -240,6 +246,8 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let now = call.api.clock.now();
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
     check_token(seconds)?;
+    sent["spec"]["expirationSeconds"] = seconds.into();
+    let mut sent = part::TOKEN_REQUEST.account(sent, call.request().manager(), &call.path.subresource, now);
     let audiences: Vec<String> = sent["spec"]["audiences"]
         .as_array()
         .into_iter()
@@ -259,10 +267,8 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         expires: Some(expires),
     };
     let signed = call.api.authenticator.key.sign(&claims, now).map_err(Failure::internal)?;
-    sent["kind"] = "TokenRequest".into();
-    sent["apiVersion"] = "authentication.k8s.io/v1".into();
     sent["spec"]["audiences"] = json!(audiences);
-    sent["spec"]["expirationSeconds"] = seconds.into();
+    meta::set(&mut sent, "uid", meta::new_uid());
     meta::set(&mut sent, "name", call.path.name.clone());
     meta::set(&mut sent, "namespace", call.path.namespace.clone());
     meta::set(&mut sent, "creationTimestamp", meta::time(now));
@@ -350,8 +356,19 @@ pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         "SubjectAccessReview" | "LocalSubjectAccessReview" => access(&call, &review, &subject(&review))?,
         _ => return Err(Failure::method_not_allowed(&call.served.resource, "create")),
     };
+    let mut review = match call.served.resource.kind.as_str() {
+        // Upstream answers these with an object of its own.
+        "SelfSubjectReview" => {
+            meta::set(&mut review, "creationTimestamp", meta::time(call.api.clock.now()));
+            review
+        }
+        "SelfSubjectRulesReview" => {
+            let (kind, version) = (&call.served.resource.kind, call.served.resource.api_version());
+            json!({"kind": kind, "apiVersion": version, "metadata": {}, "spec": {}})
+        }
+        _ => call.request().account(None, review),
+    };
     review["status"] = status;
-    meta::set(&mut review, "creationTimestamp", meta::time(call.api.clock.now()));
     let body = body::full(view::write(&review, view.representation.encoding)?);
     Ok(server::respond(&view, body, StatusCode::CREATED, &warnings))
 }

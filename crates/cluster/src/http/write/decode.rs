@@ -176,10 +176,7 @@ pub fn refine(
     let faults = if validation == FieldValidation::Ignore { Vec::new() } else { strict_faults(served, object, raw) };
     if !faults.is_empty() && validation == FieldValidation::Strict {
         let error = fields::strict_decoding_error(&faults);
-        let text = match served.rules {
-            Rules::Builtin => fields::decode_error(&row.kind, &row.version, &row.kind, &error, &[]),
-            Rules::Custom(_) => error,
-        };
+        let text = fields::decode_error(&row.kind, &row.version, &row.kind, &error, &[]);
         return Err(Failure::bad_request(text));
     }
     warnings.extend(faults);

@@ -1,11 +1,12 @@
 //! Kinds that bodies are of though no resource is: what a subresource or a deletion takes.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::decode::{self, Format};
 use crate::core::{
-    fields,
+    apply, fields,
     schema::{NodeId, Table},
     status::{Failure, Outcome},
 };
@@ -68,6 +69,14 @@ impl PartKind {
         let mut object = decode::fields_of(body, format).map_err(Failure::unexplained)?;
         self.decode(&mut object).map_err(Failure::unexplained)?;
         Ok(object)
+    }
+
+    /// Accounts for the fields of a decoded object, which is made and not kept.
+    pub fn account(self, object: Value, manager: &str, subresource: &str, now: Timestamp) -> Value {
+        let Some(node) = self.node() else { return object };
+        let api_version = self.api_version();
+        let manager = apply::Manager { name: manager, api_version: &api_version, subresource, now };
+        apply::update(Table::builtin(), node, None, object, &manager, &apply::ResetFields::default())
     }
 
     /// Makes of an object what decoding it as the kind does.

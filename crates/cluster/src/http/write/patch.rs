@@ -188,19 +188,7 @@ fn applied_object(request: &Request<'_>, body: &Bytes) -> Outcome<Value> {
     if object["metadata"]["managedFields"].as_array().is_some_and(|all| !all.is_empty()) {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    Ok(drop_nulls(object))
-}
-
-/// A null in an applied object is a field that is not given.
-fn drop_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(name, value)| (name, drop_nulls(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(drop_nulls).collect()),
-        other => other,
-    }
+    Ok(object)
 }
 
 async fn apply_new(request: &mut Request<'_>, patch: &Value, warnings: &mut Vec<String>) -> Outcome<Written> {
