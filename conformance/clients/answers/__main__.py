@@ -10,7 +10,7 @@ import time
 
 from kit import Client, repeat
 
-from . import compare, custom, discovery, kinds, managers, parts, tables
+from . import compare, custom, discovery, kinds, managers, parts, tables, warnings
 from .asking import Run, merged
 from .marks import Marks
 
@@ -71,7 +71,7 @@ def collect(client):
     marks = Marks(run.mark)
     try:
         found = {}
-        for part in (kinds, tables, managers, custom, parts, discovery):
+        for part in (kinds, tables, warnings, managers, custom, parts, discovery):
             for one in part.requests(run):
                 label = one.label.replace(run.mark, "RUN")
                 assert label not in found, f"two requests are called {label!r}"

@@ -4,6 +4,7 @@ import json
 
 from .asking import APPLY, MERGE, STEPS, STRATEGIC, YAML, Ask
 from .objects.batch import ONCE
+from .objects.pods import CONTAINER, LABELS
 
 
 def requests(run):
@@ -11,6 +12,7 @@ def requests(run):
     yield from of_a_job(run)
     yield from of_a_service(run)
     yield from of_a_pod(run)
+    yield from of_a_scale(run)
 
 
 def chain(label, path, steps):
@@ -106,4 +108,25 @@ def of_a_pod(run):
         ("resized", "PATCH", f"{one}/resize?fieldManager=five", {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}}, STRATEGIC, "whole"),
         ("labels alone", "PATCH", f"{one}?fieldManager=five", {"metadata": {"labels": {"a": "b"}}}, MERGE),
         ("deleted at once", "DELETE", f"{one}?gracePeriodSeconds=0", None, "application/json", "deleted"),
+    ])
+
+
+def of_a_scale(run):
+    """A scale writes one field of what it is the scale of. No node takes the pods."""
+    path, one = run.url("apps/v1", "replicasets"), "/managed"
+    own = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "managed"}}
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "managed"}, "spec": {"replicas": 2}}
+    template = {"metadata": {"labels": LABELS}, "spec": {"schedulerName": "nobody", "containers": [CONTAINER]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": LABELS}, "template": template}
+    yield from chain("a scale", path, [
+        ("applied", "PATCH", f"{one}?fieldManager=one", {**own, "spec": spec}, APPLY),
+        ("merged", "PATCH", f"{one}/scale?fieldManager=two", {"spec": {"replicas": 1}}, MERGE, "scaled"),
+        ("read", "GET", one, None, "application/json", "still"),
+        ("put", "PUT", f"{one}/scale?fieldManager=three", scale, "application/json", "scaled"),
+        ("read after that", "GET", one, None, "application/json", "still"),
+        ("put by the same", "PUT", f"{one}/scale?fieldManager=three", {**scale, "spec": {"replicas": 0}}, "application/json", "scaled"),
+        ("read after that too", "GET", one, None, "application/json", "still"),
+        ("applied in conflict", "PATCH", f"{one}?fieldManager=one", {**own, "spec": spec | {"replicas": 3}}, APPLY),
+        ("applied to it", "PATCH", f"{one}/scale?fieldManager=four&force=true", {**scale, "spec": {"replicas": 1}}, APPLY, "scaled"),
+        ("read at last", "GET", one, None, "application/json", "still"),
     ])

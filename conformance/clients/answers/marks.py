@@ -18,6 +18,9 @@ TEXTS = [
     (re.compile(r"(?<=generated-)[a-z0-9]{5}\b"), "RANDOM"),
     (re.compile(r"\d+[ydhms](\d+[dhms])?(?= ago)"), "AGE"),
     (re.compile(r"(?<=:)3[0-2]\d{3}(?=/)"), "PORT"),
+    # The whole object as it would be, in the order of Go's fields.
+    (re.compile(r'patch: Invalid value: "\{.*\}": '), "patch: Invalid value: OBJECT: "),
+    (re.compile(r'patch: Invalid value: "map\[.*\]": '), "patch: Invalid value: MAP: "),
 ]
 # Columns whose cells are ages.
 AGES = {"Age", "Last Schedule", "Last Seen", "First Seen", "Created At"}
@@ -129,6 +132,11 @@ def aged(name, cell):
     return AGE.sub("AGE", cell) if name in AGES and isinstance(cell, str) else cell
 
 
+def scaled(body):
+    """What a scale asks for; how many there are is a controller's to say."""
+    return {key: value for key, value in body.items() if key != "status"}
+
+
 def requested(body):
     """A signing request, without the user that asked."""
     body = ours(body)
@@ -186,6 +194,6 @@ def shape(body):
 
 PARTS = {
     "whole": ours, "still": still, "metadata": metadata, "managers": managers, "table": table, "described": described,
-    "cells": cells, "requested": requested, "deleted": deleted, "list": listed, "page": page,
+    "cells": cells, "requested": requested, "deleted": deleted, "scaled": scaled, "list": listed, "page": page,
     "token": token, "unhashed": unhashed, "kind": kind, "shape": shape, "served": discovery.served,
 }

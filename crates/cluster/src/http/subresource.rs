@@ -1,8 +1,8 @@
 //! Subresources, and the resources that are only questions (reviews).
 
 mod eviction;
+mod scale;
 
-use bytes::Bytes;
 use ferroflow_platform::identity::Identity;
 use http::{Method, Response, StatusCode, header};
 use jiff::SignedDuration;
@@ -22,14 +22,10 @@ use crate::{
     core::{
         admission::Lookup,
         field::{ErrorList, FieldError},
-        kinds::{
-            pod,
-            scaling::{self, ScaleRefused},
-        },
+        kinds::pod,
         rbac,
         status::{Failure, Outcome},
     },
-    registry::Rules,
 };
 
 /// Answers a request for a subresource.
@@ -43,7 +39,7 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         return Err(Failure::no_such_path());
     }
     match (name, call.parts.method.clone()) {
-        ("scale", _) => scale(&call, body).await,
+        ("scale", _) => scale::answer(&call, body).await,
         ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::GET | Method::HEAD) => {
             get(&call)
         }
@@ -98,98 +94,6 @@ async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
 async fn read_part(call: &Call<'_>, body: Body, kind: part::PartKind) -> Outcome<Value> {
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
     kind.read(&body::read(body).await?, format)
-}
-
-fn to_scale(call: &Call<'_>, object: &Value) -> Outcome<Value> {
-    match &call.served.rules {
-        Rules::Builtin => Ok(scaling::to_scale(object)),
-        Rules::Custom(custom) => {
-            let paths = custom.compiled.scale.as_ref().ok_or_else(Failure::no_such_path)?;
-            paths.to_scale(object).map_err(Failure::internal)
-        }
-    }
-}
-
-fn apply_scale(call: &Call<'_>, object: &mut Value, scale: &Value) -> Outcome<()> {
-    match &call.served.rules {
-        Rules::Builtin => scaling::apply_scale(object, scale).map_err(|refused| match refused {
-            ScaleRefused::Invalid(errors) => Failure::invalid("autoscaling", "Scale", &call.path.name, &errors),
-            ScaleRefused::Conflict(why) => Failure::conflict(&call.served.resource, &call.path.name, &why),
-        }),
-        Rules::Custom(custom) => {
-            let paths = custom.compiled.scale.as_ref().ok_or_else(Failure::no_such_path)?;
-            paths.apply_scale(object, scale).map_err(Failure::bad_request)
-        }
-    }
-}
-
-async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let view = call.view()?;
-    let request = call.request();
-    let shown = |value: &Value| Ok(server::respond(&view, view.scale(value)?, StatusCode::OK, &[]));
-    if matches!(call.parts.method, Method::GET | Method::HEAD) {
-        let object = request.parse(&*request.existing()?)?;
-        return shown(&to_scale(call, &object)?);
-    }
-    let sent = match call.parts.method {
-        Method::PUT => {
-            let mut scale = read_part(call, body, part::SCALE).await?;
-            update::check_namespace(&request, &scale)?;
-            update::check_name(&request, &scale)?;
-            meta::set(&mut scale, "namespace", call.path.namespace.clone());
-            Sent::Whole(scale)
-        }
-        Method::PATCH => {
-            let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &Rules::Builtin)?;
-            Sent::Patch(kind, body::read(body).await?)
-        }
-        _ => return Err(Failure::method_not_allowed_here()),
-    };
-    loop {
-        let entry = request.existing()?;
-        let old = request.parse(&entry)?;
-        let current = to_scale(call, &old)?;
-        let scale = sent.onto(&current)?;
-        update::check_namespace(&request, &scale)?;
-        let version = meta::text(&scale, "resourceVersion");
-        if !version.is_empty() && version != meta::text(&old, "resourceVersion") {
-            return Err(Failure::modified(&call.served.resource, &call.path.name));
-        }
-        let mut new = old.clone();
-        apply_scale(call, &mut new, &scale)?;
-        match update::change(&request, &entry, &old, new, &mut Vec::new()).await {
-            Ok(written) => return shown(&to_scale(call, &request.parse(&written.entry)?)?),
-            Err(Lost::Stale) => {}
-            Err(Lost::Failed(failure)) => return Err(failure),
-        }
-    }
-}
-
-enum Sent {
-    Whole(Value),
-    /// Read when there is something to patch: an object that is not there is told first.
-    Patch(patch::PatchType, Bytes),
-}
-
-impl Sent {
-    fn onto(&self, scale: &Value) -> Outcome<Value> {
-        let (kind, body) = match self {
-            Self::Whole(whole) => return Ok(whole.clone()),
-            Self::Patch(kind, body) => (*kind, body),
-        };
-        let mut new = if kind == patch::PatchType::Apply {
-            let mut new = scale.clone();
-            json_patch::merge(&mut new, &decode::yaml(body).map_err(Failure::bad_request)?);
-            new
-        } else {
-            kind.patch_scale(scale, body)?
-        };
-        let before = new.to_string();
-        part::SCALE
-            .decode(&mut new)
-            .map_err(|fault| Failure::invalid("", "", "", &vec![FieldError::invalid("patch", before, fault)]))?;
-        Ok(new)
-    }
 }
 
 /// Binds a pod to a node.
@@ -247,7 +151,9 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
     check_token(seconds)?;
     sent["spec"]["expirationSeconds"] = seconds.into();
-    let mut sent = part::TOKEN_REQUEST.account(sent, call.request().manager(), &call.path.subresource, now);
+    let request = call.request();
+    let writer = part::Writer { name: request.manager(), subresource: &call.path.subresource, now };
+    let mut sent = part::TOKEN_REQUEST.account(None, sent, &writer);
     let audiences: Vec<String> = sent["spec"]["audiences"]
         .as_array()
         .into_iter()

@@ -35,7 +35,7 @@ pub use conflict::{ApplyError, Cause};
 pub use element::{Element, same};
 pub use fieldset::{Set, path_text};
 pub use reset::ResetFields;
-pub use scale::{ScalePath, keep_scale_times, to_parent, to_scale};
+pub use scale::{ScalePath, to_parent, to_scale};
 pub use updater::Force;
 pub use zero::zero;
 

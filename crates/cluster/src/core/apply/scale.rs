@@ -20,24 +20,6 @@ pub struct ScalePath<'a> {
     pub path: &'a [&'a str],
 }
 
-/// Gives entries of writes to the scale the time that they had before, which for a new one is none: as upstream, which
-/// has lost it when it comes back from the `Scale`.
-pub fn keep_scale_times(object: &mut Value, live: Option<&Value>) {
-    let of_live = live.and_then(|live| live.pointer("/metadata/managedFields")).and_then(Value::as_array);
-    let entries = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
-    for entry in entries.into_iter().flatten().filter(|entry| entry["subresource"] == "scale") {
-        let names = ["manager", "operation", "subresource", "apiVersion"];
-        let same = |other: &&Value| names.iter().all(|name| other[*name] == entry[*name]);
-        let before = of_live.into_iter().flatten().find(same).and_then(|other| other.get("time")).cloned();
-        if let Value::Object(fields) = entry {
-            match before {
-                Some(time) => fields.insert("time".to_owned(), time),
-                None => fields.remove("time"),
-            };
-        }
-    }
-}
-
 fn steps<'a>(path: &[&'a str]) -> Vec<Element<'a>> {
     path.iter().map(|name| Element::Field(name)).collect()
 }

@@ -285,6 +285,7 @@ pub static TABLE: &[Strategy] = &[
     },
     Strategy {
         kind: "StatefulSet",
+        meta: MetaRules { name: NameRule::Label, ..NAMESPACED },
         default: apps::stateful_set::default_stateful_set,
         prepare: apps::stateful_set::prepare_stateful_set,
         prepare_update: apps::stateful_set::prepare_stateful_set_update,

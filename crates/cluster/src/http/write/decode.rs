@@ -155,6 +155,14 @@ pub fn object(
     warnings: &mut Vec<String>,
 ) -> Outcome<Value> {
     let mut object = value(body, format, &served.resource.kind)?;
+    // Custom resources are read into maps, of which the last value counts.
+    if format == Format::Json
+        && matches!(served.rules, Rules::Builtin)
+        && !fields::duplicates(body).is_empty()
+        && let Some(read) = fields::read_repeated(body)
+    {
+        object = read;
+    }
     check_kind(served, &mut object, body)?;
     let raw = (format == Format::Json).then_some(&**body);
     refine(served, &mut object, raw, validation, warnings)?;

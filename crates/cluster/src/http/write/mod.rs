@@ -124,7 +124,7 @@ impl Request<'_> {
             now: self.now,
         };
         let reset = self.served.reset_fields(&self.subresource);
-        let mut new = match kinds::accounted(&self.served.resource, &new) {
+        match kinds::accounted(&self.served.resource, &new) {
             None => apply::update(table, node, live, new, &manager, &reset),
             Some(form) => {
                 let managed = apply::update(table, node, live, form, &manager, &reset);
@@ -135,11 +135,7 @@ impl Request<'_> {
                 }
                 new
             }
-        };
-        if self.subresource == "scale" {
-            apply::keep_scale_times(&mut new, live);
         }
-        new
     }
 
     /// Makes `object` the new state, or only shows what it would be.

@@ -259,8 +259,7 @@ fn at_patch(request: &Request<'_>, failure: &Failure, patched: String, kind: Pat
     let row = &request.served.resource;
     let told = |at: usize| failure.message.get(at..).unwrap_or_default();
     if let Some(at) = failure.message.find("strict decoding error") {
-        let error = FieldError::invalid("patch", patched, told(at));
-        return Failure::invalid(&row.group, &row.kind, &request.name, &vec![error]);
+        return Failure::invalid("", "", "", &vec![FieldError::invalid("patch", patched, told(at))]);
     }
     // The words of the decoder stand behind those that name the kind.
     let lead = format!("cannot be handled as a {}: ", row.kind);
@@ -359,9 +358,18 @@ fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome
         subresource: &request.subresource,
         now: request.now,
     };
-    let force = if request.options.force == Some(true) { Force::Yes } else { Force::No };
     let reset = request.served.reset_fields(&request.subresource);
-    apply::apply(table, node, live, patch, &manager, force, &reset).map_err(|error| match error {
+    apply::apply(table, node, live, patch, &manager, force(request), &reset).map_err(apply_failure)
+}
+
+/// Whether a request takes fields from their owners.
+pub fn force(request: &Request<'_>) -> Force {
+    if request.options.force == Some(true) { Force::Yes } else { Force::No }
+}
+
+/// The answer to a configuration that cannot be applied.
+pub fn apply_failure(error: ApplyError) -> Box<Failure> {
+    match error {
         ApplyError::Conflict { message, causes } => {
             let causes = causes
                 .iter()
@@ -370,7 +378,7 @@ fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome
         }
         ApplyError::BadRequest(text) => Failure::bad_request(text),
         ApplyError::Internal(text) => Failure::unexplained(text),
-    })
+    }
 }
 
 /// A patch may guard itself by naming what it was made from.
