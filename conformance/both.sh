@@ -11,6 +11,6 @@ FERROFLOW_KUBE_RS=$("$here/kube_rs_program.sh")
 export FERROFLOW_KUBE_RS
 FERROFLOW_REPORT=$reports/embedded "$here/clients.sh" || status=1
 FERROFLOW_REPORT=$reports/embedded "$here/embedded.sh" exec -- "$here/kube_rs.sh" || status=1
-FERROFLOW_REPORT=$reports/real "$here/real.sh" raw faults kubectl python model kube-rs || status=1
+FERROFLOW_REPORT=$reports/real "$here/real.sh" raw faults answers kubectl python model kube-rs || status=1
 python3 "$here/table.py" write "$reports"
 exit $status

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Runs the black-box suites against the cluster of KUBECONFIG; without KUBECONFIG against an embedded one of its own.
 #
-#   clients.sh [SUITE…]      raw, faults, kubectl, python, model; all of them where none is named
+#   clients.sh [SUITE…]      raw, faults, answers, kubectl, python, model; all of them where none is named
 #
 # Every suite ends with `N passed, N failed, N skipped`; the last line sums them up. It fails when a case fails.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-all="raw faults kubectl python model"
+all="raw faults answers kubectl python model"
 [ $# -gt 0 ] || set -- $all
 for suite; do
     case " $all " in *" $suite "*) ;; *) echo "clients.sh: no suite $suite; there are: $all" >&2; exit 1 ;; esac

@@ -2,7 +2,7 @@
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
 #   real.sh                          the clients' suites, the services beside Kubernetes, and the examples
-#   real.sh [--nodes N] PART…        raw, faults, kubectl, python, model, services, mnist, replicas, image, kube-rs
+#   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, mnist, replicas, image, kube-rs
 #
 # `kube-rs` is run only where it is named. `services` asks, from within pods, for what stands beside Kubernetes: the package
 # index, and S3 and PostgreSQL, which the cluster is given where this part is run. `image` runs the release binary in the
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 with_uv
 
-suites="raw faults kubectl python model services"
+suites="raw faults answers kubectl python model services"
 examples="mnist replicas image"
 nodes=1
 if [ "${1:-}" = --nodes ]; then

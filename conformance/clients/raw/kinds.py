@@ -259,3 +259,18 @@ def an_autoscaler_is_served_in_both_versions(k):
     same([one for one in changed["spec"]["metrics"] if one["type"] == "Pods"], [hits])
     check({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}} in changed["spec"]["metrics"], changed["spec"])
     same((changed["spec"]["behavior"], changed["metadata"].get("annotations")), (made["spec"]["behavior"], None))
+
+
+@case(needs="controllers")
+def a_class_of_attributes_stays_while_a_claim_has_it(k):
+    name = k.unique("attributes")
+    path = "/apis/storage.k8s.io/v1/volumeattributesclasses"
+    made = k.post(path, {"metadata": {"name": name}, "driverName": "d.example.org", "parameters": {"a": "b"}}).ok(201)
+    k.finally_delete(f"{path}/{name}")
+    same(made["metadata"]["finalizers"], ["kubernetes.io/vac-protection"])
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "none.example.org", "volumeAttributesClassName": name, "resources": {"requests": {"storage": "1Gi"}}}
+    k.post(k.core("persistentvolumeclaims"), {"metadata": {"name": "c"}, "spec": spec}).ok(201)
+    k.delete(f"{path}/{name}").ok(200)
+    check(k.get(f"{path}/{name}").ok()["metadata"]["deletionTimestamp"], "it is not marked")
+    k.delete(k.core("persistentvolumeclaims", "c")).ok(200)
+    k.wait_gone(path, name)

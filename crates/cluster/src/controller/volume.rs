@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use super::execute::{is_code, write_status};
 use crate::core::job::Event;
+use crate::core::volume::attributes::VolumeAttributesClass;
 use crate::core::volume::claim::{Observed, VolumeWrite, uses};
-use crate::core::volume::{claim, class_of_claim, volume};
+use crate::core::volume::{attributes, claim, class_of_claim, volume};
 
 /// Where the directories of volumes are, and how they are removed.
 pub trait Directories: Send + Sync + 'static {
@@ -38,18 +39,20 @@ struct Shared {
     claims: Cache<PersistentVolumeClaim>,
     volumes: Cache<PersistentVolume>,
     classes: Cache<StorageClass>,
+    attributes: Cache<VolumeAttributesClass>,
     pods: Cache<Pod>,
     recorder: Recorder,
     directories: Arc<dyn Directories>,
 }
 
-/// Starts both controllers.
+/// Starts the controllers.
 pub fn register(caches: &Caches, clock: &SharedClock, directories: Arc<dyn Directories>) {
     let recorder = Recorder::start(caches.client(), clock.clone(), &caches.group(), "persistentvolume-controller");
     let shared = Shared {
         claims: caches.of(),
         volumes: caches.of(),
         classes: caches.of(),
+        attributes: caches.of(),
         pods: caches.of(),
         recorder,
         directories,
@@ -76,7 +79,16 @@ pub fn register(caches: &Caches, clock: &SharedClock, directories: Arc<dyn Direc
             let named = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
             named.filter(|name| !name.is_empty()).map(|name| Key::new("", name)).into_iter().collect()
         })
-        .run(&caches.group(), Volumes { shared });
+        .run(&caches.group(), Volumes { shared: shared.clone() });
+    Controller::new("volumeattributesclass", clock.clone())
+        .watch(&shared.attributes)
+        .watch_mapped(&shared.claims, |claim: &PersistentVolumeClaim| {
+            attributes::of_claim(claim).map(|name| Key::new("", name)).collect()
+        })
+        .watch_mapped(&shared.volumes, |volume: &PersistentVolume| {
+            attributes::of_volume(volume).map(|name| Key::new("", name)).into_iter().collect()
+        })
+        .run(&caches.group(), Attributes { shared });
 }
 
 fn key_of(claim: &PersistentVolumeClaim) -> Key {
@@ -113,7 +125,7 @@ struct Claims {
 
 impl Reconciler for Claims {
     async fn reconcile(&self, key: Key, _now: Timestamp) -> Result<Next, Error> {
-        let Shared { claims, volumes, classes, pods, recorder, directories } = &self.shared;
+        let Shared { claims, volumes, classes, pods, recorder, directories, .. } = &self.shared;
         let Some(claim) = claims.get(&key) else { return Ok(Next::Done) };
         let all = volumes.list();
         let all: Vec<&PersistentVolume> = all.iter().map(|volume| &**volume).collect();
@@ -141,6 +153,26 @@ impl Reconciler for Claims {
         }
         write_status(claims, &key, claim.status.as_ref(), plan.status.as_ref()).await?;
         plan.events.iter().for_each(|event| recorder.event(&*claim, kind(event), &event.reason, event.note.clone()));
+        Ok(Next::Done)
+    }
+}
+
+struct Attributes {
+    shared: Shared,
+}
+
+impl Reconciler for Attributes {
+    async fn reconcile(&self, key: Key, _now: Timestamp) -> Result<Next, Error> {
+        let Shared { attributes, claims, volumes, .. } = &self.shared;
+        let Some(class) = attributes.get(&key) else { return Ok(Next::Done) };
+        let (claims, volumes) = (claims.list(), volumes.list());
+        let freed = attributes::freed(&class, claims.iter().map(|one| &**one), volumes.iter().map(|one| &**one));
+        if let Some(freed) = freed {
+            match attributes.replace(&freed).await {
+                Err(error) if is_code(&error, 404) => {}
+                other => drop(other?),
+            }
+        }
         Ok(Next::Done)
     }
 }

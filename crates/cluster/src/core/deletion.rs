@@ -100,8 +100,8 @@ impl DeleteOptions {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Nothing holds the object: it goes now.
-    Remove,
+    /// Nothing holds the object: it goes now, and this is its last state.
+    Remove(Value),
     /// The object stays, in this state, until what holds it is done.
     Mark(Value),
     /// It is being deleted already and nothing changes.
@@ -127,7 +127,11 @@ pub fn plan(resource: &Resource, object: &Value, options: &DeleteOptions, now: T
         return Plan::Mark(marked);
     }
     if !held {
-        return Plan::Remove;
+        // A pod is given no time, and says so.
+        if is_graceful(resource) {
+            mark(&mut marked, now, 0);
+        }
+        return Plan::Remove(marked);
     }
     let was_marked = object["metadata"]["deletionTimestamp"].is_string();
     let had_grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().is_some_and(|grace| grace > 0);
@@ -152,9 +156,13 @@ enum Grace {
     Period(i64),
 }
 
+fn is_graceful(resource: &Resource) -> bool {
+    resource.kind == "Pod" && resource.group.is_empty()
+}
+
 /// Only pods are deleted gracefully: one that a node runs gets the period that was asked for, or its own.
 fn grace(resource: &Resource, object: &Value, options: &DeleteOptions) -> Grace {
-    if resource.kind != "Pod" || !resource.group.is_empty() {
+    if !is_graceful(resource) {
         return Grace::None;
     }
     let is_over = matches!(object["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
@@ -188,7 +196,7 @@ fn mark(object: &mut Value, now: Timestamp, seconds: i64) {
 fn shorten(mut object: Value, at: &str, seconds: i64, options: &DeleteOptions, now: Timestamp) -> Plan {
     let current = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     if current == 0 {
-        return Plan::Remove;
+        return Plan::Remove(object);
     }
     if options.grace_period_seconds.is_none() || seconds >= current {
         return Plan::Pending;

@@ -1,8 +1,8 @@
 //! Subresources, and the resources that are only questions (reviews).
 
 mod eviction;
+mod scale;
 
-use bytes::Bytes;
 use ferroflow_platform::identity::Identity;
 use http::{Method, Response, StatusCode, header};
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use super::{
     negotiate::Form,
     proxy,
     server::{self, Call},
-    view,
+    view::{self, View},
     write::{Lost, Request, decode, meta, part, patch, update},
 };
 use crate::{
@@ -22,14 +22,10 @@ use crate::{
     core::{
         admission::Lookup,
         field::{ErrorList, FieldError},
-        kinds::{
-            pod,
-            scaling::{self, ScaleRefused},
-        },
+        kinds::pod,
         rbac,
         status::{Failure, Outcome},
     },
-    registry::Rules,
 };
 
 /// Answers a request for a subresource.
@@ -43,7 +39,7 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         return Err(Failure::no_such_path());
     }
     match (name, call.parts.method.clone()) {
-        ("scale", _) => scale(&call, body).await,
+        ("scale", _) => scale::answer(&call, body).await,
         ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::GET | Method::HEAD) => {
             get(&call)
         }
@@ -61,13 +57,22 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
 }
 
 fn get(call: &Call<'_>) -> Outcome<Response<Body>> {
-    let view = call.view()?;
+    let view = view_of(call)?;
     let entry = call.request().existing()?;
     Ok(server::respond(&view, view.object(&entry)?, StatusCode::OK, &[]))
 }
 
-async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+/// How a part is shown; an approval has no other form than its own.
+fn view_of(call: &Call<'_>) -> Outcome<View> {
     let view = call.view()?;
+    if call.path.subresource == "approval" && view.representation.form != Form::Plain {
+        return Err(Failure::not_acceptable(&decode::MEDIA_TYPES));
+    }
+    Ok(view)
+}
+
+async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let view = view_of(call)?;
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
     let body = body::read(body).await?;
     let mut warnings = Vec::new();
@@ -77,7 +82,7 @@ async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
 }
 
 async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let view = call.view()?;
+    let view = view_of(call)?;
     let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &call.served.rules)?;
     let body = body::read(body).await?;
     let mut warnings = Vec::new();
@@ -89,101 +94,6 @@ async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
 async fn read_part(call: &Call<'_>, body: Body, kind: part::PartKind) -> Outcome<Value> {
     let format = decode::format(call.header(header::CONTENT_TYPE))?;
     kind.read(&body::read(body).await?, format)
-}
-
-fn to_scale(call: &Call<'_>, object: &Value) -> Outcome<Value> {
-    match &call.served.rules {
-        Rules::Builtin => Ok(scaling::to_scale(object)),
-        Rules::Custom(custom) => {
-            let paths = custom.compiled.scale.as_ref().ok_or_else(Failure::no_such_path)?;
-            paths.to_scale(object).map_err(Failure::internal)
-        }
-    }
-}
-
-fn apply_scale(call: &Call<'_>, object: &mut Value, scale: &Value) -> Outcome<()> {
-    match &call.served.rules {
-        Rules::Builtin => scaling::apply_scale(object, scale).map_err(|refused| match refused {
-            ScaleRefused::Invalid(errors) => Failure::invalid("autoscaling", "Scale", &call.path.name, &errors),
-            ScaleRefused::Conflict(why) => Failure::conflict(&call.served.resource, &call.path.name, &why),
-        }),
-        Rules::Custom(custom) => {
-            let paths = custom.compiled.scale.as_ref().ok_or_else(Failure::no_such_path)?;
-            paths.apply_scale(object, scale).map_err(Failure::bad_request)
-        }
-    }
-}
-
-async fn scale(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let view = call.view()?;
-    let request = call.request();
-    let shown = |value: &Value| {
-        let body = body::full(view::write(value, view.representation.encoding)?);
-        Ok(server::respond(&view, body, StatusCode::OK, &[]))
-    };
-    if matches!(call.parts.method, Method::GET | Method::HEAD) {
-        let object = request.parse(&*request.existing()?)?;
-        return shown(&to_scale(call, &object)?);
-    }
-    let sent = match call.parts.method {
-        Method::PUT => {
-            let mut scale = read_part(call, body, part::SCALE).await?;
-            update::check_namespace(&request, &scale)?;
-            update::check_name(&request, &scale)?;
-            meta::set(&mut scale, "namespace", call.path.namespace.clone());
-            Sent::Whole(scale)
-        }
-        Method::PATCH => {
-            let kind = patch::PatchType::of(call.header(header::CONTENT_TYPE), &Rules::Builtin)?;
-            Sent::Patch(kind, body::read(body).await?)
-        }
-        _ => return Err(Failure::method_not_allowed_here()),
-    };
-    loop {
-        let entry = request.existing()?;
-        let old = request.parse(&entry)?;
-        let current = to_scale(call, &old)?;
-        let scale = sent.onto(&current)?;
-        update::check_namespace(&request, &scale)?;
-        let version = meta::text(&scale, "resourceVersion");
-        if !version.is_empty() && version != meta::text(&old, "resourceVersion") {
-            return Err(Failure::modified(&call.served.resource, &call.path.name));
-        }
-        let mut new = old.clone();
-        apply_scale(call, &mut new, &scale)?;
-        match update::change(&request, &entry, &old, new, &mut Vec::new()).await {
-            Ok(written) => return shown(&to_scale(call, &request.parse(&written.entry)?)?),
-            Err(Lost::Stale) => {}
-            Err(Lost::Failed(failure)) => return Err(failure),
-        }
-    }
-}
-
-enum Sent {
-    Whole(Value),
-    /// Read when there is something to patch: an object that is not there is told first.
-    Patch(patch::PatchType, Bytes),
-}
-
-impl Sent {
-    fn onto(&self, scale: &Value) -> Outcome<Value> {
-        let (kind, body) = match self {
-            Self::Whole(whole) => return Ok(whole.clone()),
-            Self::Patch(kind, body) => (*kind, body),
-        };
-        let mut new = if kind == patch::PatchType::Apply {
-            let mut new = scale.clone();
-            json_patch::merge(&mut new, &decode::yaml(body).map_err(Failure::bad_request)?);
-            new
-        } else {
-            kind.patch_scale(scale, body)?
-        };
-        let before = new.to_string();
-        part::SCALE
-            .decode(&mut new)
-            .map_err(|fault| Failure::invalid("", "", "", &vec![FieldError::invalid("patch", before, fault)]))?;
-        Ok(new)
-    }
 }
 
 /// Binds a pod to a node.
@@ -240,6 +150,10 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let now = call.api.clock.now();
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
     check_token(seconds)?;
+    sent["spec"]["expirationSeconds"] = seconds.into();
+    let request = call.request();
+    let writer = part::Writer { name: request.manager(), subresource: &call.path.subresource, now };
+    let mut sent = part::TOKEN_REQUEST.account(None, sent, &writer);
     let audiences: Vec<String> = sent["spec"]["audiences"]
         .as_array()
         .into_iter()
@@ -259,10 +173,8 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         expires: Some(expires),
     };
     let signed = call.api.authenticator.key.sign(&claims, now).map_err(Failure::internal)?;
-    sent["kind"] = "TokenRequest".into();
-    sent["apiVersion"] = "authentication.k8s.io/v1".into();
     sent["spec"]["audiences"] = json!(audiences);
-    sent["spec"]["expirationSeconds"] = seconds.into();
+    meta::set(&mut sent, "uid", meta::new_uid());
     meta::set(&mut sent, "name", call.path.name.clone());
     meta::set(&mut sent, "namespace", call.path.namespace.clone());
     meta::set(&mut sent, "creationTimestamp", meta::time(now));
@@ -350,8 +262,19 @@ pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         "SubjectAccessReview" | "LocalSubjectAccessReview" => access(&call, &review, &subject(&review))?,
         _ => return Err(Failure::method_not_allowed(&call.served.resource, "create")),
     };
+    let mut review = match call.served.resource.kind.as_str() {
+        // Upstream answers these with an object of its own.
+        "SelfSubjectReview" => {
+            meta::set(&mut review, "creationTimestamp", meta::time(call.api.clock.now()));
+            review
+        }
+        "SelfSubjectRulesReview" => {
+            let (kind, version) = (&call.served.resource.kind, call.served.resource.api_version());
+            json!({"kind": kind, "apiVersion": version, "metadata": {}, "spec": {}})
+        }
+        _ => call.request().account(None, review),
+    };
     review["status"] = status;
-    meta::set(&mut review, "creationTimestamp", meta::time(call.api.clock.now()));
     let body = body::full(view::write(&review, view.representation.encoding)?);
     Ok(server::respond(&view, body, StatusCode::CREATED, &warnings))
 }

@@ -1,6 +1,6 @@
 //! Objects as a client wants to see them: plain, as rows of a Table, or their metadata only.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -87,6 +87,10 @@ impl View {
     /// 500 when stored bytes are no JSON, which only a damaged disk makes.
     pub fn parse(&self, entry: &Entry) -> Outcome<Value> {
         let object = serde_json::from_slice(&entry.json).map_err(Failure::internal)?;
+        let is_reduced = self.representation.form != Form::Plain && self.include != IncludeObject::Object;
+        if is_reduced && versions::is_printed_as_stored(&self.served.resource) {
+            return Ok(object);
+        }
         Ok(self.convert(object))
     }
 
@@ -149,7 +153,7 @@ impl View {
                 "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
                 Value::from(row.list_kind.as_str()),
                 Value::from(row.api_version()),
-                meta.json()
+                self.list_meta(meta)
             );
             let items = if row.custom { Items::Whole } else { Items::WithoutType };
             let body = ListBody::new(head.into(), entries, Bytes::from_static(b"]}\n"), items);
@@ -164,7 +168,7 @@ impl View {
         }
         let shown = match self.representation.form {
             Form::Plain => json!({
-                "kind": row.list_kind, "apiVersion": row.api_version(), "metadata": meta.json(), "items": objects
+                "kind": row.list_kind, "apiVersion": row.api_version(), "metadata": self.list_meta(meta), "items": objects
             }),
             Form::Table => {
                 let all: Vec<&Value> = objects.iter().collect();
@@ -180,6 +184,15 @@ impl View {
             }),
         };
         write(&shown, self.representation.encoding).map(body::full)
+    }
+
+    /// The metadata of a list of the objects themselves; one of custom resources names a page that does not follow.
+    fn list_meta(&self, meta: &ListMeta) -> Value {
+        let mut shown = meta.json();
+        if self.served.resource.custom && meta.continue_token.is_none() {
+            shown["continue"] = "".into();
+        }
+        shown
     }
 
     /// A line of a watch for a change, in the type that a watcher who selects nothing is told.
@@ -234,7 +247,17 @@ impl View {
         let headers = if columns == Some(false) { Headers::Hidden } else { Headers::Shown };
         let version = &self.representation.meta_version;
         let options = table::Options { include: self.include, headers, version, now: self.now, columns: crd };
-        let mut table = table::render(&self.served.resource, objects, &options);
+        let row = &self.served.resource;
+        // A client that asks for the objects whole gets them in its version.
+        let of_version = self.include == IncludeObject::Object;
+        let shown: Vec<Cow<'_, Value>> = objects.iter().map(|object| versions::unversioned(row, object)).collect();
+        let shown: Vec<&Value> = shown.iter().map(|object| &**object).collect();
+        let mut table = table::render(row, &shown, &options);
+        if of_version {
+            for (rendered, object) in table["rows"].as_array_mut().into_iter().flatten().zip(objects) {
+                rendered["object"] = (*object).clone();
+            }
+        }
         if let Some(revision) = revision {
             table["metadata"] = json!({ "resourceVersion": revision });
         }
@@ -245,8 +268,28 @@ impl View {
         json!({
             "kind": kind,
             "apiVersion": format!("meta.k8s.io/{}", self.representation.meta_version),
-            "metadata": object["metadata"],
+            "metadata": versions::unversioned(&self.served.resource, object)["metadata"],
         })
+    }
+
+    /// A scale of one of the view's objects as a body.
+    ///
+    /// # Errors
+    /// 500 when it cannot be written.
+    pub fn scale(&self, scale: &Value) -> Outcome<Body> {
+        let shown = match self.representation.form {
+            Form::Plain => return self.value(scale),
+            Form::Metadata => self.metadata(scale, "PartialObjectMetadata"),
+            Form::Table => {
+                let version = &self.representation.meta_version;
+                let headers = Headers::Shown;
+                let options = table::Options { include: self.include, headers, version, now: self.now, columns: None };
+                let mut table = table::scale(scale, self.served.resource.custom, &options);
+                table["metadata"] = json!({ "resourceVersion": scale["metadata"]["resourceVersion"] });
+                table
+            }
+        };
+        write(&shown, self.representation.encoding).map(body::full)
     }
 
     /// The `Content-Type` of the body.

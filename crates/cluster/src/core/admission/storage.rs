@@ -63,7 +63,7 @@ fn newest_default(classes: Vec<Arc<Value>>, marks: &[&str]) -> Option<Arc<Value>
     })
 }
 
-/// StorageObjectInUseProtection: new volumes and claims stay until nobody uses them.
+/// StorageObjectInUseProtection: new volumes, claims and classes of attributes stay until nobody uses them.
 pub(super) fn protect_in_use(
     request: &Request,
     _lookup: &dyn Lookup,
@@ -73,6 +73,7 @@ pub(super) fn protect_in_use(
     let finalizer = match () {
         () if request.creates("", "persistentvolumes") => "kubernetes.io/pv-protection",
         () if request.creates("", "persistentvolumeclaims") => "kubernetes.io/pvc-protection",
+        () if request.creates("storage.k8s.io", "volumeattributesclasses") => "kubernetes.io/vac-protection",
         () => return Ok(()),
     };
     if let Some(finalizers) = child(object, "metadata").and_then(|metadata| list(metadata, "finalizers"))

@@ -49,6 +49,7 @@ const COMMON: &[(&str, &str)] = &[
     ("storage.k8s.io", "VolumeAttachment"),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
     ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
 ];
 
 /// Where a kind differs from the common rule.
@@ -64,6 +65,7 @@ const ROWS: &[Row] = &[
     ("storage.k8s.io", "VolumeAttachment", "status", SPEC_AND_METADATA),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "status", SPEC_AND_METADATA),
     ("apiextensions.k8s.io", "CustomResourceDefinition", "status", SPEC_AND_METADATA),
+    ("apiregistration.k8s.io", "APIService", "status", SPEC_AND_METADATA),
 ];
 
 const EPHEMERAL_CONTAINERS: &[&[&str]] = &[&["spec", "ephemeralContainers"]];

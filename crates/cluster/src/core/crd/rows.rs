@@ -6,7 +6,8 @@ use super::definition::versions;
 use super::status::condition_is_true;
 use crate::core::resource::{Resource, Scope, Subresource};
 
-const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+// In upstream's order, which discovery shows.
+const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const TERMINATING_VERBS: [&str; 6] = ["delete", "deletecollection", "get", "list", "watch", "patch"];
 
 /// The rows of an established definition; none before its names are accepted.
@@ -29,7 +30,6 @@ fn row(crd: &Value, version: &str, value: &Value) -> Resource {
     let mut verbs: Vec<String> = VERBS.iter().map(|verb| (*verb).to_owned()).collect();
     if condition_is_true(crd, "Terminating") {
         verbs = TERMINATING_VERBS.iter().map(|verb| (*verb).to_owned()).collect();
-        verbs.sort_unstable();
     }
     let group = text(spec, "group");
     let plural = text(names, "plural");

@@ -92,10 +92,12 @@ pub fn resources(rows: &[ResourceRef], group: &str, version: &str) -> Option<Val
     }
     let mut entries = BTreeMap::new();
     for row in found {
-        entries.insert(row.plural.clone(), legacy_resource(row));
-        for subresource in &row.subresources {
+        entries.insert((row.plural.clone(), 0), legacy_resource(row));
+        for (index, subresource) in row.subresources.iter().enumerate() {
             let name = format!("{}/{}", row.plural, subresource.name);
-            entries.insert(name.clone(), legacy_subresource(row, subresource, &name));
+            // Built-in ones come by name, those of a custom resource as its definition has them.
+            let place = if row.custom { (row.plural.clone(), index + 1) } else { (name.clone(), 0) };
+            entries.insert(place, legacy_subresource(row, subresource, &name));
         }
     }
     document["resources"] = entries.into_values().collect();
@@ -257,7 +259,9 @@ fn aggregated_resource(row: &Resource) -> Value {
     entry.insert("responseKind".to_owned(), response_kind(row, None));
     add_names(&mut entry, row);
     let mut subresources: Vec<&Subresource> = row.subresources.iter().collect();
-    subresources.sort_by(|left, right| left.name.cmp(&right.name));
+    if !row.custom {
+        subresources.sort_by(|left, right| left.name.cmp(&right.name));
+    }
     let subresources: Vec<Value> = subresources
         .into_iter()
         .map(|subresource| {

@@ -91,8 +91,8 @@ fn a_document_of_resources_names_its_group_version() {
 #[test]
 fn resources_are_sorted_with_their_subresources() {
     let document = resources(&rows(), "z.example.com", "v1").unwrap();
-    assert_eq!(names(&document["resources"], "/name"), ["things", "things/scale", "things/status"]);
-    let scale = &document["resources"][1];
+    assert_eq!(names(&document["resources"], "/name"), ["things", "things/status", "things/scale"]);
+    let scale = &document["resources"][2];
     assert_eq!(
         (&scale["group"], &scale["version"], &scale["kind"]),
         (&json!("autoscaling"), &json!("v1"), &json!("Scale"))

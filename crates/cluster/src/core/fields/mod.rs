@@ -7,13 +7,17 @@
 
 pub mod bytes;
 mod decode;
+mod repeated;
 mod scalar;
+mod stored;
 mod strict;
 #[cfg(test)]
 mod tests;
 mod unknown;
 
 pub use decode::{check_types, decode, normalize};
+pub use repeated::read_repeated;
+pub use stored::store;
 pub use strict::{duplicates, strict_errors};
 pub use unknown::{prune_unknown, unknown_fields};
 

@@ -236,7 +236,7 @@ pub fn warn_cidr(text: &str, place: &Place, warnings: &mut Vec<String>) {
         warnings.push(format!(
             "{place}: CIDR value \"{text}\" is ambiguous in this context (should be \"{network}\" or \"{}/{}\"?)",
             canonical(cidr.address),
-            cidr.prefix
+            if cidr.address.is_ipv4() { 32 } else { 128 }
         ));
     }
     let strict = text.split_once('/').is_some_and(|(address, prefix)| {

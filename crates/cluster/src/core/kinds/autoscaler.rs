@@ -235,8 +235,17 @@ pub fn from_v1(object: &Value) -> Value {
             .iter()
             .map(|metric| metric_from_v1(metric, |known| known.current))
             .collect();
+        let used = get(status, "currentCPUUtilizationPercentage").clone();
         remove(status, "currentCPUUtilizationPercentage");
-        put(status, "currentMetrics", if current.is_empty() { Value::Null } else { current.into() });
+        let current = match (current.is_empty(), used) {
+            (true, Value::Null) => Value::Null,
+            (true, used) => {
+                let current = json!({"averageUtilization": used});
+                json!([{"type": "Resource", "resource": {"name": "cpu", "current": current}}])
+            }
+            (false, _) => current.into(),
+        };
+        put(status, "currentMetrics", current);
         let conditions = annotated_items(object, CONDITIONS);
         if !conditions.is_empty() {
             put(status, "conditions", conditions);

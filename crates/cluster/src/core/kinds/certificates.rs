@@ -136,6 +136,16 @@ pub fn validate_approval(new: &Value, old: &Value, errors: &mut ErrorList) {
     changes(new, old, Write::Approval, errors);
 }
 
+/// The labels of all PEM blocks of a text.
+pub fn pem_labels(mut text: &str) -> Vec<String> {
+    let mut labels = Vec::new();
+    while let Some((label, _, after)) = pem_block(text) {
+        labels.push(label.to_owned());
+        text = after;
+    }
+    labels
+}
+
 /// The first PEM block of a text: its label and its bytes.
 fn pem_block(text: &str) -> Option<(&str, Vec<u8>, &str)> {
     let start = text.find("-----BEGIN ")?;

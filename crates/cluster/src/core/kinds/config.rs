@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::certificates::pem_labels;
 use super::meta::{self, immutable};
 use super::names;
 use super::place::Place;
@@ -86,6 +87,54 @@ pub fn prepare_secret_update(new: &mut Value, old: &Value, _: &Context) {
     if text(new, "type").is_empty() {
         keep(new, old, "type");
     }
+}
+
+/// Tells of a certificate and a key that are none, in the words of Go's `crypto/tls`. What is in them is not read.
+pub fn warn_secret(object: &Value, _: Option<&Value>, warnings: &mut Vec<String>) {
+    if text(object, "type") != "kubernetes.io/tls" {
+        return;
+    }
+    let labels = |key: &str| {
+        let bytes = STANDARD.decode(text(get(object, "data"), key)).unwrap_or_default();
+        pem_labels(&String::from_utf8_lossy(&bytes))
+    };
+    warnings.extend(certificate_fault(&labels("tls.crt")).or_else(|| key_fault(&labels("tls.key"))));
+}
+
+fn certificate_fault(labels: &[String]) -> Option<String> {
+    if labels.iter().any(|label| label == "CERTIFICATE") {
+        return None;
+    }
+    Some(match labels {
+        [] => "tls: failed to find any PEM data in certificate input".to_owned(),
+        [one] if one.ends_with("PRIVATE KEY") => {
+            "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may \
+             have been switched"
+                .to_owned()
+        }
+        others => format!(
+            "tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the \
+             following types: [{}]",
+            others.join(" ")
+        ),
+    })
+}
+
+fn key_fault(labels: &[String]) -> Option<String> {
+    if labels.iter().any(|label| label == "PRIVATE KEY" || label.ends_with(" PRIVATE KEY")) {
+        return None;
+    }
+    Some(match labels {
+        [] => "tls: failed to find any PEM data in key input".to_owned(),
+        [one] if one == "CERTIFICATE" => {
+            "tls: found a certificate rather than a key in the PEM for the private key".to_owned()
+        }
+        others => format!(
+            "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of \
+             the following types: [{}]",
+            others.join(" ")
+        ),
+    })
 }
 
 /// Checks a Secret and the keys that its type asks for.

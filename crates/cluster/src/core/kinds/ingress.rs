@@ -250,6 +250,6 @@ pub fn validate_ingress_class(object: &Value, errors: &mut ErrorList) {
 /// The controller of an IngressClass stays.
 pub fn validate_ingress_class_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let place = Place::root("spec");
-    let of = |object: &'_ Value| get(get(object, "spec"), "controller").clone();
+    let of = |object: &'_ Value| Value::from(text(get(object, "spec"), "controller"));
     immutable(&of(new), &of(old), &place.child("controller"), errors);
 }

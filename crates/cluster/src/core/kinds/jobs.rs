@@ -46,8 +46,8 @@ pub fn default_job(object: &mut Value) {
     default_job_spec(spec);
 }
 
-/// A Job without labels has those of its pods, the generated ones included.
-fn label_as_pods(object: &mut Value) {
+/// A Job without labels has those of its pods, the generated ones included. A client owns those that it gave the pods.
+pub fn label_as_pods(object: &mut Value) {
     let labels = at(object, &["spec", "template", "metadata", "labels"]).clone();
     if labels.is_object()
         && meta::labels_of(object).is_empty()
@@ -62,6 +62,12 @@ pub fn prepare_job_update(new: &mut Value, old: &Value, _: &Context) {
     keep(new, old, "status");
     label_as_pods(new);
     apps::drop_template_fields(new, old, &TEMPLATE_SPEC);
+}
+
+/// Keeps the specification.
+pub fn prepare_job_status(new: &mut Value, old: &Value, ctx: &Context) {
+    strategy::keep_spec(new, old, ctx);
+    label_as_pods(new);
 }
 
 /// What a job gets alone and inside a CronJob.

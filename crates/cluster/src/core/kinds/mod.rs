@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod admission_policies;
+pub mod api_service;
 pub mod apps;
 pub mod autoscaler;
 pub mod budget;
@@ -85,6 +86,19 @@ pub fn defaults(resource: &Resource, object: &mut Value) {
     if let Some(row) = row(resource) {
         (row.default)(object);
     }
+}
+
+/// What of an object is accounted for beyond what it says: labels that a job has from its pods.
+///
+/// None where that is the object as it is. Upstream they are one map, so that a new job keeps no labels of its own here
+/// until all of its pods' are known.
+pub fn accounted(resource: &Resource, object: &Value) -> Option<Value> {
+    if (resource.group.as_str(), resource.kind.as_str()) != ("batch", "Job") || !meta::labels_of(object).is_empty() {
+        return None;
+    }
+    let mut labelled = object.clone();
+    jobs::label_as_pods(&mut labelled);
+    Some(labelled)
 }
 
 /// Makes a new object ready: status cleared, generation set, fields of features that are off dropped.

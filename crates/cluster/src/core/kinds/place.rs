@@ -47,7 +47,8 @@ impl<'a> Place<'a> {
         Self { parent: Some(self), step: Step::Key(key) }
     }
 
-    fn is_object(&self) -> bool {
+    /// Whether this is [`OBJECT`](Self::OBJECT).
+    pub const fn is_object(&self) -> bool {
         matches!(self.step, Step::Object) && self.parent.is_none()
     }
 }

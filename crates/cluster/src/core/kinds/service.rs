@@ -111,6 +111,12 @@ pub fn prepare_create(service: &mut Value, _: &Context) {
 pub fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
     keep(new, old, "status");
     drop_dependent(new, old);
+    // Upstream stores it and does not show it.
+    if kind(new) == EXTERNAL_NAME
+        && let Some(spec) = get_mut(new, "spec")
+    {
+        remove(spec, "internalTrafficPolicy");
+    }
 }
 
 fn drop_dependent(new: &mut Value, old: &Value) {

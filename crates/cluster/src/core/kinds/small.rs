@@ -133,7 +133,7 @@ pub fn warn_runtime_class(object: &Value, _: Option<&Value>, warnings: &mut Vec<
     let place = place.child("nodeSelector");
     for key in entries(get(object, "scheduling"), "nodeSelector").keys() {
         if let Some(message) = deprecated_node_label(key) {
-            warnings.push(format!("{}: {message}", place.key(key)));
+            warnings.push(format!("{place}: {message}"));
         }
     }
 }

@@ -402,7 +402,7 @@ pub fn warn_capacity(object: &Value, _: Option<&Value>, warnings: &mut Vec<Strin
     let list = place.child("matchLabels");
     for key in entries(topology, "matchLabels").keys() {
         if let Some(message) = deprecated_node_label(key) {
-            warnings.push(format!("{}: {message}", list.key(key)));
+            warnings.push(format!("{}: {message}", list.child(key)));
         }
     }
     let list = place.child("matchExpressions");

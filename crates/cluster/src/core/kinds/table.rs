@@ -15,8 +15,9 @@ use super::strategy::{
 };
 use super::value::{get, put};
 use super::{
-    admission_policies, apps, budget, certificates, config, endpoint_slice, endpoints, ingress, jobs, namespace,
-    network, node, persistent_volume, pod, quota, rbac, scaling, service, small, storage, storage_claims, webhooks,
+    admission_policies, api_service, apps, budget, certificates, config, endpoint_slice, endpoints, ingress, jobs,
+    namespace, network, node, persistent_volume, pod, quota, rbac, scaling, service, small, storage, storage_claims,
+    webhooks,
 };
 use crate::core::field::ErrorList;
 
@@ -83,6 +84,7 @@ pub static TABLE: &[Strategy] = &[
         validate: config::validate_secret,
         validate_update: config::validate_secret_update,
         update_steps: &[MetaUpdate, Change, Meta, Object],
+        warn: config::warn_secret,
         ..PLAIN
     },
     Strategy {
@@ -283,6 +285,7 @@ pub static TABLE: &[Strategy] = &[
     },
     Strategy {
         kind: "StatefulSet",
+        meta: MetaRules { name: NameRule::Label, ..NAMESPACED },
         default: apps::stateful_set::default_stateful_set,
         prepare: apps::stateful_set::prepare_stateful_set,
         prepare_update: apps::stateful_set::prepare_stateful_set_update,
@@ -336,7 +339,11 @@ pub static TABLE: &[Strategy] = &[
         validate_on_update: jobs::validate_job_on_update,
         update_steps: &[Meta, ObjectOnUpdate, MetaUpdate, Change],
         warn: jobs::warn_job,
-        status: Some(Status { validate: jobs::status::validate_job_status, ..STATUS }),
+        status: Some(Status {
+            prepare: jobs::prepare_job_status,
+            validate: jobs::status::validate_job_status,
+            ..STATUS
+        }),
         ..WORKLOAD
     },
     Strategy {
@@ -654,6 +661,23 @@ pub static TABLE: &[Strategy] = &[
         validate: admission_policies::validate_binding,
         update_steps: &[Meta, Object],
         ..COUNTED
+    },
+    Strategy {
+        group: "apiregistration.k8s.io",
+        kind: "APIService",
+        meta: MetaRules { name: NameRule::PathSegment, finalizers: Finalizers::Qualified, ..CLUSTER },
+        unconditional_update: false,
+        default: api_service::default_api_service,
+        prepare: api_service::prepare_api_service,
+        validate: api_service::validate_api_service,
+        update_steps: &[MetaUpdate, Meta, Object],
+        status: Some(Status {
+            prepare: api_service::prepare_api_service_status,
+            validate: api_service::validate_api_service_status,
+            empty: None,
+            ..STATUS
+        }),
+        ..WITH_STATUS
     },
 ];
 

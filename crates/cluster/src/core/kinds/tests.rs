@@ -2,6 +2,8 @@
 //! what is wrong with them), `data/accepted.jsonl` (new objects and what was stored), `data/updated.jsonl` (changes).
 //! Changes are lists of a JSON pointer and a value; without a value the field is gone.
 
+mod found;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -214,12 +214,6 @@ pub fn default_pod_volume(volume: &mut Value) {
             default_to(spec, "resources", json!({}));
         }
     }
-    if let Some(image) = get_mut(volume, "image")
-        && text(image, "pullPolicy").is_empty()
-    {
-        let policy = super::pod::defaults::pull_policy(text(image, "reference"));
-        super::value::put(image, "pullPolicy", policy);
-    }
     default_sources(volume);
 }
 

@@ -27,14 +27,29 @@ pub(super) const PRINTERS: &[Printer] = &[
             Column { format: "", description: NAME_DESCRIPTION, ..NAME },
             integer("Desired", "Pods that there should be"),
             integer("Available", "Pods that there are"),
-            AGE,
+            Column { kind: "string", ..AGE },
         ],
-        |scale| {
-            let (desired, available) = (scale.integer("/spec/replicas"), scale.integer("/status/replicas"));
-            vec![scale.name(), Value::from(desired), Value::from(available), scale.age()]
-        },
+        scale,
     ),
 ];
+
+/// How the scale of a custom resource is printed, whose columns come from elsewhere upstream.
+pub(super) const CUSTOM_SCALE: Printer = Printer::new(
+    "autoscaling",
+    "Scale",
+    &[
+        NAME,
+        integer("Desired", "Pods that there should be"),
+        integer("Available", "Pods that there are"),
+        Column { kind: "date", ..AGE },
+    ],
+    scale,
+);
+
+fn scale(scale: &View<'_>) -> Vec<Value> {
+    let (desired, available) = (scale.integer("/spec/replicas"), scale.integer("/status/replicas"));
+    vec![scale.name(), Value::from(desired), Value::from(available), scale.age()]
+}
 
 /// How many metrics a cell lists.
 const LISTED_MAX: usize = 2;
@@ -99,13 +114,18 @@ fn metric_text(metric: &View<'_>, status: &View<'_>) -> String {
 }
 
 fn target(metric: &View<'_>, source: &str, field: &str) -> String {
-    metric.quantity(&format!("{source}/target"), field)
+    quantity(metric, &format!("{source}/target"), field)
+}
+
+/// A quantity, as Go prints a pointer to one.
+fn quantity(view: &View<'_>, path: &str, field: &str) -> String {
+    if view.has(&format!("{path}/{field}")) { view.quantity(path, field) } else { "<nil>".to_owned() }
 }
 
 /// A current value; `<unknown>` without a status of the metric.
 fn current(status: &View<'_>, source: &str, field: &str) -> String {
     match status.has(source) {
-        true => status.quantity(&format!("{source}/current"), field),
+        true => quantity(status, &format!("{source}/current"), field),
         false => "<unknown>".to_owned(),
     }
 }

@@ -110,8 +110,17 @@ pub fn table(
 
 /// As [`table`], with every option.
 pub fn render(resource: &Resource, objects: &[&Value], options: &Options<'_>) -> Value {
-    let style = Style::of(resource, options.columns);
-    let rows: Vec<Value> = objects.iter().map(|object| row(&style, object, options)).collect();
+    of_style(&Style::of(resource, options.columns), objects, options)
+}
+
+/// The Table of the scale of an object; custom resources have columns of their own for it.
+pub fn scale(scale: &Value, of_custom: bool, options: &Options<'_>) -> Value {
+    let printer = if of_custom { Some(&autoscaling::CUSTOM_SCALE) } else { printer("autoscaling", "Scale") };
+    of_style(&printer.map_or(Style::Plain, Style::BuiltIn), &[scale], options)
+}
+
+fn of_style(style: &Style<'_>, objects: &[&Value], options: &Options<'_>) -> Value {
+    let rows: Vec<Value> = objects.iter().map(|object| row(style, object, options)).collect();
     let columns = match options.headers {
         Headers::Shown => style.columns(),
         Headers::Hidden => Value::Null,
@@ -165,14 +174,17 @@ const PRINTERS: &[&[Printer]] = &[
     apiregistration::PRINTERS,
 ];
 
+fn printer(group: &str, kind: &str) -> Option<&'static Printer> {
+    let mut printers = PRINTERS.iter().flat_map(|printers| printers.iter());
+    printers.find(|printer| printer.group == group && printer.kind == kind)
+}
+
 impl<'a> Style<'a> {
     fn of(resource: &Resource, columns: Option<&'a CrdColumns>) -> Self {
         if let Some(columns) = columns {
             return Self::Custom(columns);
         }
-        let mut printers = PRINTERS.iter().flat_map(|printers| printers.iter());
-        let printer = printers.find(|printer| printer.group == resource.group && printer.kind == resource.kind);
-        printer.map_or(Self::Plain, Self::BuiltIn)
+        printer(&resource.group, &resource.kind).map_or(Self::Plain, Self::BuiltIn)
     }
 
     fn columns(&self) -> Value {

@@ -1,10 +1,11 @@
 //! Persistent volumes and the claims on them: which volume a claim gets, when one is made for it, and
 //! what becomes of a volume whose claim is gone.
 //!
-//! Follows `pkg/controller/volume/persistentvolume` and the two protection controllers of Kubernetes 1.34.
+//! Follows `pkg/controller/volume/persistentvolume` and the three protection controllers of Kubernetes 1.34.
 //! Volumes are made for classes of one provisioner, [`PROVISIONER`]: directories on the node. Making and
 //! removing directories is not done here.
 
+pub mod attributes;
 pub mod claim;
 mod matching;
 #[expect(clippy::module_inception, reason = "the file of the kind that the folder is named for")]

@@ -155,6 +155,14 @@ pub fn object(
     warnings: &mut Vec<String>,
 ) -> Outcome<Value> {
     let mut object = value(body, format, &served.resource.kind)?;
+    // Custom resources are read into maps, of which the last value counts.
+    if format == Format::Json
+        && matches!(served.rules, Rules::Builtin)
+        && !fields::duplicates(body).is_empty()
+        && let Some(read) = fields::read_repeated(body)
+    {
+        object = read;
+    }
     check_kind(served, &mut object, body)?;
     let raw = (format == Format::Json).then_some(&**body);
     refine(served, &mut object, raw, validation, warnings)?;
@@ -176,10 +184,7 @@ pub fn refine(
     let faults = if validation == FieldValidation::Ignore { Vec::new() } else { strict_faults(served, object, raw) };
     if !faults.is_empty() && validation == FieldValidation::Strict {
         let error = fields::strict_decoding_error(&faults);
-        let text = match served.rules {
-            Rules::Builtin => fields::decode_error(&row.kind, &row.version, &row.kind, &error, &[]),
-            Rules::Custom(_) => error,
-        };
+        let text = fields::decode_error(&row.kind, &row.version, &row.kind, &error, &[]);
         return Err(Failure::bad_request(text));
     }
     warnings.extend(faults);

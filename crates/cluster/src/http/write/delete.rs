@@ -103,9 +103,9 @@ async fn once(
             let marked = request.commit(Expected::At(entry.revision), marked).await?;
             Ok(Deleted::Marked(marked))
         }
-        Plan::Remove => {
+        Plan::Remove(last) => {
             let uid = meta::text(&object, "uid").to_owned();
-            let last = request.remove(entry.revision, object).await?;
+            let last = request.remove(entry.revision, last).await?;
             let shows_object = matches!(
                 resource.storage.as_str(),
                 "pods"
@@ -115,7 +115,6 @@ async fn once(
                     | "serviceaccounts"
                     | "podtemplates"
                     | "resourcequotas"
-                    | "priorityclasses.scheduling.k8s.io"
                     | "storageclasses.storage.k8s.io"
                     | "csinodes.storage.k8s.io"
                     | "csidrivers.storage.k8s.io"

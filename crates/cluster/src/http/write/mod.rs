@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     core::{
-        apply,
+        apply, fields,
         kinds::{self, versions},
         status::{Failure, Outcome},
     },
@@ -124,7 +124,18 @@ impl Request<'_> {
             now: self.now,
         };
         let reset = self.served.reset_fields(&self.subresource);
-        apply::update(table, node, live, new, &manager, &reset)
+        match kinds::accounted(&self.served.resource, &new) {
+            None => apply::update(table, node, live, new, &manager, &reset),
+            Some(form) => {
+                let managed = apply::update(table, node, live, form, &manager, &reset);
+                let mut new = new;
+                match managed["metadata"].get("managedFields") {
+                    Some(fields) => meta::set(&mut new, "managedFields", fields.clone()),
+                    None => meta::remove(&mut new, "managedFields"),
+                }
+                new
+            }
+        }
     }
 
     /// Makes `object` the new state, or only shows what it would be.
@@ -132,7 +143,7 @@ impl Request<'_> {
     /// # Errors
     /// `None` inside when the object has changed since it was read: decide again.
     pub async fn commit(&self, expected: Expected, object: Value) -> Result<Arc<Entry>, Lost> {
-        let object = stored_form(&self.served, object);
+        let object = self.stored_form(object);
         if self.options.dry_run {
             let key = self.key_of(&object);
             let revision = match expected {
@@ -152,7 +163,7 @@ impl Request<'_> {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub async fn remove(&self, expected: u64, last: Value) -> Result<Arc<Entry>, Lost> {
-        let last = stored_form(&self.served, last);
+        let last = self.stored_form(last);
         let key = self.key_of(&last);
         if self.options.dry_run {
             return Ok(Arc::new(Entry::new(key, expected, bytes_of(last, Some(expected)))));
@@ -169,6 +180,53 @@ impl Request<'_> {
             WriteError::Stale => Lost::Stale,
             WriteError::Disk(error) => Lost::Failed(Failure::internal(error)),
         })
+    }
+
+    /// What reading back the object gives, in its own version.
+    pub fn settled(&self, mut object: Value) -> Value {
+        let served = &self.served;
+        // Definitions and registrations are stored as JSON upstream.
+        let is_json = served.is_definition() || served.resource.group == "apiregistration.k8s.io";
+        if matches!(served.rules, Rules::Builtin)
+            && !is_json
+            && let Some((table, node)) = served.schema()
+        {
+            fields::store(table, node, &mut object);
+        }
+        object
+    }
+
+    fn stored_form(&self, object: Value) -> Value {
+        let served = &self.served;
+        let object = self.settled(object);
+        if served.is_stored_version() {
+            return object;
+        }
+        match &served.rules {
+            Rules::Builtin => {
+                let mut stored = versions::to_stored(&served.resource, &object);
+                // A version that cannot say all of a specification says nothing of it through the status.
+                if self.subresource == "status"
+                    && let Ok(entry) = self.existing()
+                    && let Ok(old) = serde_json::from_slice::<Value>(&entry.json)
+                {
+                    stored["spec"] = old["spec"].clone();
+                }
+                stored
+            }
+            Rules::Custom(_) => self.in_stored_version(object),
+        }
+    }
+
+    /// A custom resource in the version that is stored, with what that version's schema adds.
+    fn in_stored_version(&self, object: Value) -> Value {
+        let mut object = with_version(object, &self.served.stored_version);
+        let (group, version) = part::group_and_version(&self.served.stored_version);
+        let stored = self.api.registry.get(group, version, &self.served.resource.plural);
+        if let Some(Rules::Custom(custom)) = stored.as_ref().map(|stored| &stored.rules) {
+            custom.compiled.default(&mut object);
+        }
+        object
     }
 
     fn key_of(&self, object: &Value) -> ObjectKey {
@@ -197,16 +255,6 @@ pub fn parse(served: &Served, entry: &Entry) -> Outcome<Value> {
         Rules::Builtin => versions::from_stored(&served.resource, &object),
         Rules::Custom(_) => with_version(object, &served.resource.api_version()),
     })
-}
-
-fn stored_form(served: &Served, object: Value) -> Value {
-    if served.is_stored_version() {
-        return object;
-    }
-    match &served.rules {
-        Rules::Builtin => versions::to_stored(&served.resource, &object),
-        Rules::Custom(_) => with_version(object, &served.stored_version),
-    }
 }
 
 fn with_version(mut object: Value, api_version: &str) -> Value {

@@ -1,14 +1,33 @@
 //! Kinds that bodies are of though no resource is: what a subresource or a deletion takes.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::decode::{self, Format};
+use super::{
+    decode::{self, Format},
+    patch,
+};
 use crate::core::{
+    apply::{self, Force, ResetFields},
     fields,
     schema::{NodeId, Table},
     status::{Failure, Outcome},
 };
+
+/// Who writes an object that is not kept, through what, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    pub name: &'a str,
+    pub subresource: &'a str,
+    pub now: Timestamp,
+}
+
+impl<'a> Writer<'a> {
+    fn manager(self, api_version: &'a str) -> apply::Manager<'a> {
+        apply::Manager { name: self.name, api_version, subresource: self.subresource, now: self.now }
+    }
+}
 
 /// A kind that bodies are of though no resource is: what a subresource or a deletion takes.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +87,26 @@ impl PartKind {
         let mut object = decode::fields_of(body, format).map_err(Failure::unexplained)?;
         self.decode(&mut object).map_err(Failure::unexplained)?;
         Ok(object)
+    }
+
+    /// Accounts for the fields of a decoded object, which is made and not kept; `live` is what it was before.
+    pub fn account(self, live: Option<&Value>, object: Value, writer: &Writer<'_>) -> Value {
+        let Some(node) = self.node() else { return object };
+        let api_version = self.api_version();
+        let manager = writer.manager(&api_version);
+        apply::update(Table::builtin(), node, live, object, &manager, &ResetFields::default())
+    }
+
+    /// Applies a configuration to an object that is not kept.
+    ///
+    /// # Errors
+    /// 409 for fields of others, 400 and 500 for what is no configuration of the kind.
+    pub fn apply(self, live: &Value, applied: &Value, writer: &Writer<'_>, force: Force) -> Outcome<Value> {
+        let node = self.node().ok_or_else(Failure::no_such_path)?;
+        let api_version = self.api_version();
+        let manager = writer.manager(&api_version);
+        let reset = ResetFields::default();
+        apply::apply(Table::builtin(), node, Some(live), applied, &manager, force, &reset).map_err(patch::apply_failure)
     }
 
     /// Makes of an object what decoding it as the kind does.

@@ -188,19 +188,7 @@ fn applied_object(request: &Request<'_>, body: &Bytes) -> Outcome<Value> {
     if object["metadata"]["managedFields"].as_array().is_some_and(|all| !all.is_empty()) {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    Ok(drop_nulls(object))
-}
-
-/// A null in an applied object is a field that is not given.
-fn drop_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(name, value)| (name, drop_nulls(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(drop_nulls).collect()),
-        other => other,
-    }
+    Ok(object)
 }
 
 async fn apply_new(request: &mut Request<'_>, patch: &Value, warnings: &mut Vec<String>) -> Outcome<Written> {
@@ -271,8 +259,7 @@ fn at_patch(request: &Request<'_>, failure: &Failure, patched: String, kind: Pat
     let row = &request.served.resource;
     let told = |at: usize| failure.message.get(at..).unwrap_or_default();
     if let Some(at) = failure.message.find("strict decoding error") {
-        let error = FieldError::invalid("patch", patched, told(at));
-        return Failure::invalid(&row.group, &row.kind, &request.name, &vec![error]);
+        return Failure::invalid("", "", "", &vec![FieldError::invalid("patch", patched, told(at))]);
     }
     // The words of the decoder stand behind those that name the kind.
     let lead = format!("cannot be handled as a {}: ", row.kind);
@@ -371,9 +358,18 @@ fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome
         subresource: &request.subresource,
         now: request.now,
     };
-    let force = if request.options.force == Some(true) { Force::Yes } else { Force::No };
     let reset = request.served.reset_fields(&request.subresource);
-    apply::apply(table, node, live, patch, &manager, force, &reset).map_err(|error| match error {
+    apply::apply(table, node, live, patch, &manager, force(request), &reset).map_err(apply_failure)
+}
+
+/// Whether a request takes fields from their owners.
+pub fn force(request: &Request<'_>) -> Force {
+    if request.options.force == Some(true) { Force::Yes } else { Force::No }
+}
+
+/// The answer to a configuration that cannot be applied.
+pub fn apply_failure(error: ApplyError) -> Box<Failure> {
+    match error {
         ApplyError::Conflict { message, causes } => {
             let causes = causes
                 .iter()
@@ -382,7 +378,7 @@ fn merged(request: &Request<'_>, live: Option<&Value>, patch: &Value) -> Outcome
         }
         ApplyError::BadRequest(text) => Failure::bad_request(text),
         ApplyError::Internal(text) => Failure::unexplained(text),
-    })
+    }
 }
 
 /// A patch may guard itself by naming what it was made from.

@@ -155,6 +155,7 @@ pub async fn change(
 /// [`Lost::Stale`] when `entry` is no longer the newest state.
 pub async fn settle(request: &Request<'_>, entry: &Entry, old: &Value, mut new: Value) -> Result<Written, Lost> {
     meta::set(&mut new, "resourceVersion", meta::text(old, "resourceVersion").to_owned());
+    let new = request.settled(new);
     if deletion::is_released(&request.served.resource, &new) {
         let entry = request.remove(entry.revision, new).await?;
         return Ok(Written { entry, is_new: false });

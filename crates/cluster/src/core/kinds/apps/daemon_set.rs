@@ -6,15 +6,16 @@ use super::super::place::Place;
 use super::super::pod::containers::nonnegative_field;
 use super::super::pod::spec::validate_template;
 use super::super::strategy::Context;
-use super::super::value::{at, default_text, default_to, ensure, get, map_of, put, same, same_field, text};
+use super::super::value::{at, default_text, default_to, ensure, get, map_of, put, remove, same, same_field, text};
 use super::{
     always_running, amount, at_most_all, count_or_percent, default_template, mismatch, prepare_create, prepare_update,
 };
 use crate::core::field::{ErrorList, FieldError};
 use serde_json::{Value, json};
 
-/// Defaults of a DaemonSet.
+/// Defaults of a DaemonSet. The count of its templates is a field that v1 shows as an annotation.
 pub fn default_daemon_set(object: &mut Value) {
+    set_template_generation(object, template_generation(object));
     let Some(spec) = ensure(object, "spec") else { return };
     if let Some(strategy) = ensure(spec, "updateStrategy") {
         default_text(strategy, "type", "RollingUpdate");
@@ -39,6 +40,21 @@ fn set_template_generation(object: &mut Value, generation: i64) {
     if let Some(annotations) = ensure(object, "metadata").and_then(|meta| ensure(meta, "annotations")) {
         put(annotations, TEMPLATE_GENERATION, generation.to_string());
     }
+}
+
+/// A DaemonSet without the annotation that v1 makes of its count of templates.
+pub fn without_template_generation(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(meta) = object.get_mut("metadata") {
+        let mut annotations = get(meta, "annotations").clone();
+        remove(&mut annotations, TEMPLATE_GENERATION);
+        if map_of(&annotations).is_empty() {
+            remove(meta, "annotations");
+        } else {
+            put(meta, "annotations", annotations);
+        }
+    }
+    object
 }
 
 /// A new DaemonSet counts its templates in an annotation.

@@ -23,6 +23,10 @@ pub fn pod(object: &mut Value) {
         }
         pod_level_resources(spec);
         default_to(spec, "enableServiceLinks", true);
+        // Conversion does so upstream.
+        if integer(spec, "terminationGracePeriodSeconds") < 0 {
+            put(spec, "terminationGracePeriodSeconds", 1);
+        }
         if flag(spec, "hostNetwork") {
             host_ports(spec);
         }

@@ -9,6 +9,7 @@ pub mod defaults;
 pub mod env;
 pub mod eviction;
 pub mod probes;
+pub mod profiles;
 pub mod scheduling;
 pub mod security;
 pub mod spec;
@@ -54,6 +55,7 @@ pub fn prepare_create(pod: &mut Value, ctx: &Context) {
     }
     put(pod, "status", status);
     merge_label_keys(pod);
+    profiles::take_app_armor(pod);
 }
 
 /// `matchLabelKeys` become requirements of the selector beside them, with the pod's own labels.

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::super::place::Place;
 use super::super::value::{entries, get, indexed, integer, items, map_of, number, present, text};
 use super::super::{address, resources};
-use super::spec::each_container;
+use super::profiles;
+use super::spec::{Whose, each_container};
 
 const NODE_LABELS: [(&str, &str); 8] = [
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
@@ -62,6 +63,8 @@ pub fn of_template(template: &Value, place: &Place, warnings: &mut Vec<String>) 
             warnings.push(format!("{}: {message}", annotations.key(key)));
         }
     }
+    let whose = if place.is_object() { Whose::Pod } else { Whose::Template };
+    profiles::warn(template, place, whose, warnings);
     volumes(spec, &spec_place, warnings);
     duplicates(spec, &spec_place, warnings);
     each_container(spec, &spec_place, |container, place| {
