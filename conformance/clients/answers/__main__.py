@@ -10,7 +10,7 @@ import time
 
 from kit import Client, repeat
 
-from . import compare, custom, discovery, kinds, managers, parts, tables, warnings
+from . import compare, custom, discovery, kinds, managers, parts, patches, tables, warnings
 from .asking import Run, merged
 from .marks import Marks
 
@@ -22,7 +22,7 @@ def kept(run):
     """Every object that stays as long as the run: path and object."""
     yield run.url("v1", "serviceaccounts"), {"metadata": {"name": "default"}}
     yield run.url("v1", "serviceaccounts", namespace=parts.limited(run)), {"metadata": {"name": "default"}}
-    for part in (kinds, parts, tables, custom):
+    for part in (kinds, parts, patches, tables, custom):
         yield from part.kept(run)
 
 
@@ -71,7 +71,7 @@ def collect(client):
     marks = Marks(run.mark)
     try:
         found = {}
-        for part in (kinds, tables, warnings, managers, custom, parts, discovery):
+        for part in (kinds, patches, tables, warnings, managers, custom, parts, discovery):
             for one in part.requests(run):
                 label = one.label.replace(run.mark, "RUN")
                 assert label not in found, f"two requests are called {label!r}"

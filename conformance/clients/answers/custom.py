@@ -78,6 +78,11 @@ def kept(run):
 
 def requests(run):
     yield Ask("custom: the definition", "GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{run.group}")
+    column = {"op": "add", "path": "/spec/versions/0/additionalPrinterColumns/-", "value": {"name": "N", "type": "integer", "jsonPath": ".spec.n"}}
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{run.group}?dryRun=All&fieldManager=two"
+    yield Ask("custom: the definition with another column", "PATCH", path, [column], STEPS)
+    yield Ask("custom: the definition with a label", "PATCH", path, {"metadata": {"labels": {"a": "b"}}}, MERGE, part="managers")
+    yield Ask("custom: the definition with other names", "PATCH", path, {"spec": {"names": {"shortNames": ["w"], "categories": None}}}, MERGE)
     yield from made(run)
     yield from read(run)
     yield from written(run)

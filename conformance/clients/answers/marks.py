@@ -132,6 +132,11 @@ def aged(name, cell):
     return AGE.sub("AGE", cell) if name in AGES and isinstance(cell, str) else cell
 
 
+def state(body):
+    """The status, and who owns what."""
+    return {"status": body.get("status"), **managers(body)}
+
+
 def scaled(body):
     """What a scale asks for; how many there are is a controller's to say."""
     return {key: value for key, value in body.items() if key != "status"}
@@ -194,6 +199,6 @@ def shape(body):
 
 PARTS = {
     "whole": ours, "still": still, "metadata": metadata, "managers": managers, "table": table, "described": described,
-    "cells": cells, "requested": requested, "deleted": deleted, "scaled": scaled, "list": listed, "page": page,
+    "cells": cells, "requested": requested, "deleted": deleted, "scaled": scaled, "state": state, "list": listed, "page": page,
     "token": token, "unhashed": unhashed, "kind": kind, "shape": shape, "served": discovery.served,
 }

@@ -3,6 +3,7 @@
 from .asking import APPLY, JSON, MERGE, PARTIAL, PARTIAL_LIST, STEPS, STRATEGIC, TABLE, Ask
 from .objects.certificates import CERTIFICATE
 from .objects.pods import CONTAINER, pod
+from .objects.small import EARLY, FINE
 
 SCALED = (("apps/v1", "deployments"), ("apps/v1", "replicasets"), ("apps/v1", "statefulsets"), ("v1", "replicationcontrollers"))
 
@@ -25,6 +26,7 @@ def requests(run):
     yield from approvals(run)
     yield from tokens(run)
     yield from reviews(run)
+    yield from events(run)
     yield from lists(run)
 
 
@@ -99,6 +101,21 @@ def reviews(run):
     yield Ask("parts: access within a namespace", "POST", run.url(version, "localsubjectaccessreviews"), {"metadata": {"namespace": run.mark}, "spec": {"resourceAttributes": attributes, **user}}, part="whole")
     yield Ask("parts: rules of my own", "POST", f"/apis/{version}/selfsubjectrulesreviews", {"spec": {"namespace": run.mark}}, part="shape")
     yield Ask("parts: who I am", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, part="shape")
+
+
+def events(run):
+    """An event of either group is one of the other as well."""
+    about = {"kind": "Pod", "namespace": run.mark, "name": "p", "uid": "u"}
+    core, new = run.url("v1", "events"), run.url("events.k8s.io/v1", "events")
+    old = {"metadata": {"name": "old"}, "involvedObject": about, "reason": "R", "message": "m", "type": "Normal", "source": {"component": "c", "host": "h"}, "firstTimestamp": EARLY, "lastTimestamp": EARLY, "count": 2}
+    fresh = {"metadata": {"name": "fresh"}, "regarding": about, "reason": "R", "action": "A", "note": "n", "type": "Warning", "eventTime": FINE, "reportingController": "example.org/c", "reportingInstance": "i", "series": {"count": 3, "lastObservedTime": FINE}}
+    yield Ask("parts: an event of the core group", "POST", core + "?fieldManager=one", old)
+    yield Ask("parts: an event of the new group", "POST", new + "?fieldManager=one", fresh)
+    for path, group in ((core, "core"), (new, "new")):
+        for name in ("old", "fresh"):
+            yield Ask(f"parts: the {name} event read in the {group} group", "GET", f"{path}/{name}")
+            yield Ask(f"parts: the {name} event of the {group} group as a row", "GET", f"{path}/{name}", accept=TABLE, part="table")
+            yield Ask(f"parts: the {name} event merged in the {group} group", "PATCH", f"{path}/{name}?dryRun=All&fieldManager=two", {"metadata": {"labels": {"a": "b"}}}, MERGE)
 
 
 def lists(run):

@@ -4,6 +4,8 @@ from .objects import batch, certificates, networking, scaling, services, small, 
 from .objects.pods import LABELS
 
 CLUSTER = {"nodes", "persistentvolumes", "namespaces", "certificatesigningrequests", "volumeattachments", "customresourcedefinitions"}
+# Kinds whose status nobody else writes, so that it can be compared whole.
+STILL = {"jobs", "certificatesigningrequests", "volumeattachments", "services", "ingresses", "persistentvolumeclaims"}
 EARLY, LATER = "2021-02-03T04:05:06Z", "2021-02-05T07:05:06Z"
 
 

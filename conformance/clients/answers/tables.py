@@ -31,10 +31,13 @@ def requests(run):
         path = run.url("v1", "pods", f"row-{name}", "status") + "?dryRun=All&includeObject=None"
         for state, status in states.items():
             yield Ask(f"tables: pod {name}: {state}", "PATCH", path, {"status": status}, MERGE, TABLE, "cells")
+            yield Ask(f"tables: pod {name}: {state}, whole", "PATCH", f"{path}&fieldManager=three", {"status": status}, MERGE, part="state")
     for plural, version, name, states in rows.states(run):
         path = run.url(version, plural, name, "status", scope=scope(plural)) + "?dryRun=All&includeObject=None"
         for state, status in states.items():
             yield Ask(f"tables: {plural}: {name.replace(run.mark, 'RUN')}: {state}", "PATCH", path, {"status": status}, MERGE, TABLE, "cells")
+            if plural in rows.STILL:
+                yield Ask(f"tables: {plural}: {name.replace(run.mark, 'RUN')}: {state}, whole", "PATCH", f"{path}&fieldManager=three", {"status": status}, MERGE, part="state")
     for label, version, plural, body in rows.made(run):
         path = run.url(version, plural, scope=scope(plural)) + "?dryRun=All&includeObject=None"
         yield Ask(f"tables: {plural}: {label}", "POST", path, body, accept=TABLE, part="cells")

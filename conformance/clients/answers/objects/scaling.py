@@ -1,5 +1,7 @@
 """Autoscalers of both versions, and disruption budgets."""
 
+import json
+
 from ..asking import Thing
 from .pods import LABELS
 
@@ -32,6 +34,10 @@ def things(_):
         "minimal": {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 3}},
         "rich": {"spec": {"scaleTargetRef": TARGET, "minReplicas": 2, "maxReplicas": 9, "targetCPUUtilizationPercentage": 50}, "metadata": {"annotations": {"x": "y"}}},
     }
+    name = "autoscaling.alpha.kubernetes.io/"
+    metrics = [{"type": "Pods", "pods": {"metricName": "p", "targetAverageValue": "1500m"}}, {"type": "Resource", "resource": {"name": "memory", "targetAverageUtilization": 70}}]
+    behavior = {"ScaleDown": {"StabilizationWindowSeconds": 7, "Policies": [{"Type": "Pods", "Value": 1, "PeriodSeconds": 15}]}}
+    old["annotated"] = {**old["rich"], "metadata": {"annotations": {"x": "y", f"{name}metrics": json.dumps(metrics), f"{name}behavior": json.dumps(behavior)}}}
     budgets = {
         "minimal": {"spec": {}},
         "rich": {"spec": {"minAvailable": "30%", "selector": {"matchLabels": LABELS, "matchExpressions": [{"key": "z", "operator": "Exists"}]}, "unhealthyPodEvictionPolicy": "AlwaysAllow"}},

@@ -2,6 +2,8 @@
 //!
 //! Follows `pkg/apis/autoscaling/v1/conversion.go`. Nothing is lost on the way there and back.
 
+mod text;
+
 use serde_json::{Map, Value, json};
 
 use super::value::{at, ensure, get, get_mut, items, present, put, remove, text};
@@ -183,7 +185,7 @@ pub fn to_v1(stored: &Value) -> Value {
     let current = items(status, "currentMetrics").iter().map(|metric| metric_to_v1(metric, |known| known.current));
     annotate(&mut object, CURRENT_METRICS, current.collect());
     annotate(&mut object, CONDITIONS, get(status, "conditions").clone());
-    annotate(&mut object, BEHAVIOR, with_first_letters(get(spec, "behavior"), char::to_ascii_uppercase));
+    annotate(&mut object, BEHAVIOR, internal_behavior(get(spec, "behavior")));
     if let Some(spec) = get_mut(&mut object, "spec") {
         remove(spec, "metrics");
         remove(spec, "behavior");
@@ -225,7 +227,7 @@ pub fn from_v1(object: &Value) -> Value {
     if let Some(spec) = get_mut(&mut stored, "spec") {
         remove(spec, "targetCPUUtilizationPercentage");
         put(spec, "metrics", metrics);
-        let behavior = with_first_letters(&annotated(object, BEHAVIOR), char::to_ascii_lowercase);
+        let behavior = without_nulls(with_first_letters(&annotated(object, BEHAVIOR), char::to_ascii_lowercase));
         if behavior.is_object() {
             put(spec, "behavior", behavior);
         }
@@ -268,6 +270,30 @@ fn drop_annotations(object: &mut Value) {
     }
 }
 
+/// A behaviour in the form that no version names, in which nothing is left out.
+fn internal_behavior(behavior: &Value) -> Value {
+    let mut internal = with_first_letters(behavior, char::to_ascii_uppercase);
+    if internal.is_object() {
+        for direction in ["ScaleUp", "ScaleDown"] {
+            super::value::default_to(&mut internal, direction, Value::Null);
+            if let Some(rules) = get_mut(&mut internal, direction) {
+                super::value::default_to(rules, "Tolerance", Value::Null);
+            }
+        }
+    }
+    internal
+}
+
+fn without_nulls(mut behavior: Value) -> Value {
+    if let Value::Object(directions) = &mut behavior {
+        directions.retain(|_, rules| !rules.is_null());
+        for rules in directions.values_mut().filter_map(Value::as_object_mut) {
+            rules.retain(|_, value| !value.is_null());
+        }
+    }
+    behavior
+}
+
 fn annotate(object: &mut Value, name: &str, value: Value) {
     let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
     if is_empty {
@@ -275,7 +301,7 @@ fn annotate(object: &mut Value, name: &str, value: Value) {
     }
     let annotations = ensure(object, "metadata").and_then(|metadata| ensure(metadata, "annotations"));
     if let Some(annotations) = annotations {
-        put(annotations, name, value.to_string());
+        put(annotations, name, text::go_text(&value));
     }
 }
 
@@ -351,7 +377,7 @@ mod tests {
         assert_eq!(shown["status"]["currentCPUUtilizationPercentage"], 7);
         assert_eq!(shown["status"]["currentReplicas"], 0);
         let behavior = shown["metadata"]["annotations"][BEHAVIOR].as_str().unwrap();
-        assert!(behavior.starts_with(r#"{"ScaleUp":{"Policies":[{"#), "{behavior}");
+        assert!(behavior.starts_with(r#"{"ScaleUp":{"StabilizationWindowSeconds":3,"Policies":[{"#), "{behavior}");
     }
 
     #[test]

@@ -170,7 +170,14 @@ pub fn event_to_core(event: &Value) -> Value {
 
 /// Turns a stored Event into one of `events.k8s.io/v1`.
 pub fn event_from_core(event: &Value) -> Value {
-    rename(event, "events.k8s.io/v1", |(to, from)| (from, to))
+    let mut event = rename(event, "events.k8s.io/v1", |(to, from)| (from, to));
+    // The core group writes these also where they are empty.
+    for field in ["reportingController", "reportingInstance"] {
+        if text(&event, field).is_empty() {
+            remove(&mut event, field);
+        }
+    }
+    event
 }
 
 fn rename(

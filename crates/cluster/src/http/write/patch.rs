@@ -219,6 +219,10 @@ async fn once(
     let before = new.to_string();
     decode::refine(&request.served, &mut new, None, validation, warnings)
         .map_err(|failure| Lost::Failed(at_patch(request, &failure, before, kind)))?;
+    // A patch that replaces the whole object may leave out where it stands.
+    if meta::text(&new, "namespace").is_empty() && request.served.resource.namespaced() {
+        meta::set(&mut new, "namespace", request.namespace.clone());
+    }
     check_identity(request, &new, old).map_err(Lost::Failed)?;
     update::change(request, entry, old, new, warnings).await
 }
