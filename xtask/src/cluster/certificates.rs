@@ -32,6 +32,16 @@ struct Client {
     organization: Option<&'static str>,
 }
 
+/// A certificate and its key, as PEM, that nobody vouches for.
+///
+/// # Errors
+/// When the name is none.
+pub fn self_signed(name: &str) -> anyhow::Result<(String, String)> {
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new([name.to_owned()])?.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
 /// Writes everything to `pki/`, and kubeconfigs to `pki/NAME.kubeconfig`; the administrator's is `kubeconfig` too.
 ///
 /// # Errors

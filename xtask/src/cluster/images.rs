@@ -18,13 +18,13 @@ use ferroflow_images::{
 
 use super::{
     cache::{self, Work, key},
-    debian, index,
+    certificates, debian, index,
     programs::Programs,
     roots,
 };
 
 /// Raised when what is written from the same input changes.
-const FORM: u32 = 4;
+const FORM: u32 = 5;
 /// Where Apache and nginx have their pages.
 const HTTPD_PAGES: &str = "usr/local/apache2/htdocs";
 const NGINX_PAGES: &str = "usr/share/nginx/html";
@@ -182,6 +182,10 @@ fn agnhost_layer(agnhost: &Path) -> anyhow::Result<Layer> {
     let mut layer = Layer::default();
     layer.add("agnhost", roots::host_file(agnhost)?)?;
     layer.add("agnhost-2", Entry::symlink("agnhost"))?;
+    // What it serves TLS with, where it is told of no other.
+    let (certificate, key) = certificates::self_signed("localhost")?;
+    layer.add("localhost.crt", roots::text(&certificate))?;
+    layer.add("localhost.key", roots::text(&key))?;
     Ok(layer)
 }
 
