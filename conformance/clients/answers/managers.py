@@ -106,7 +106,8 @@ def of_a_pod(run):
         ("its status applied", "PATCH", f"{one}/status?fieldManager=four", {**own, "status": {"conditions": [{"type": "Other", "status": "True"}]}}, APPLY),
         ("a debugger", "PATCH", f"{one}/ephemeralcontainers?fieldManager=four", {"spec": {"ephemeralContainers": debugger}}, STRATEGIC, "whole"),
         ("resized", "PATCH", f"{one}/resize?fieldManager=five", {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}}, STRATEGIC, "whole"),
-        ("labels alone", "PATCH", f"{one}?fieldManager=five", {"metadata": {"labels": {"a": "b"}}}, MERGE),
+        # No label that a set selects: it would adopt the pod, and delete it.
+        ("labels alone", "PATCH", f"{one}?fieldManager=five", {"metadata": {"labels": {"managed": "yes"}}}, MERGE),
         ("deleted at once", "DELETE", f"{one}?gracePeriodSeconds=0", None, "application/json", "deleted"),
     ])
 
