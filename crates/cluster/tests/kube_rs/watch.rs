@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, VersionMatch, WatchEvent, WatchParams},
     runtime::{
         WatchStreamExt, reflector,
         watcher::{self, Event},
@@ -29,7 +29,10 @@ async fn sees_what_was_there_and_what_comes(bed: &Bed, config: watcher::Config) 
     let maps: Api<ConfigMap> = bed.api();
     let mut map = config_map("before", "key", "1");
     map.labels_mut().insert("watched".to_owned(), "yes".to_owned());
-    maps.create(&PostParams::default(), &map).await.unwrap();
+    let made = maps.create(&PostParams::default(), &map).await.unwrap();
+    // A watcher that streams its list takes any version; a real server's cache has the object once this is answered.
+    let version = made.resource_version().unwrap();
+    maps.list(&ListParams::default().at(&version).matching(VersionMatch::NotOlderThan)).await.unwrap();
     let mut events = pin!(kube::runtime::watcher(maps.clone(), config.labels("watched=yes")));
     assert_eq!(next(&mut events).await, "init");
     let first = next(&mut events).await;
