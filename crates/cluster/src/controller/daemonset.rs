@@ -7,7 +7,7 @@ use std::time::Duration;
 use ferroflow_platform::clock::SharedClock;
 use ferroflow_platform::controller::{Cache, Caches, Controller, Error, Key, Next, Queue, Reconciler};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::execute::{Workshop, conclude, own_and_orphans, write_status};
@@ -59,11 +59,24 @@ pub fn register(caches: &Caches, clock: &SharedClock) {
         .workers(WORKERS)
         .watch(&sets)
         .watch_owned(&shop.pods, "DaemonSet")
-        .watch_owned(&shop.revisions, "DaemonSet")
         .watch_mapped(&shop.pods, orphan)
+        .reads(&shop.revisions)
         .reads(&nodes);
     wake_on_nodes(&nodes, &sets, controller.queue());
+    wake_on_lost_revisions(&shop.revisions, controller.queue());
     controller.run(&caches.group(), DaemonSets { shop, sets, nodes, rests: Mutex::default() });
+}
+
+/// Wakes a set whose revision has gone. One that comes or changes wakes nobody, as upstream: who keeps a second revision
+/// of the same template finds it there until something else happens to the set.
+fn wake_on_lost_revisions(revisions: &Cache<ControllerRevision>, queue: Queue) {
+    revisions.on_change(move |old, new| {
+        let (Some(old), None) = (old, new) else { return };
+        let owner = controller_of(&old.metadata).filter(|owner| owner.kind == "DaemonSet");
+        if let Some(owner) = owner {
+            queue.add(Key::new(old.metadata.namespace.clone().unwrap_or_default(), owner.name.clone()));
+        }
+    });
 }
 
 /// Wakes all sets when what decides about a node changes; its heartbeats do not.

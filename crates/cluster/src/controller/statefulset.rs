@@ -42,7 +42,8 @@ pub fn register(caches: &Caches, clock: &SharedClock) {
         .workers(WORKERS)
         .watch(&sets)
         .watch_owned(&shop.pods, "StatefulSet")
-        .watch_owned(&shop.revisions, "StatefulSet")
+        // As upstream, no revision wakes a set.
+        .reads(&shop.revisions)
         .watch_mapped(&shop.pods, orphan)
         .reads(&shop.claims)
         .run(&caches.group(), StatefulSets { shop, sets });
