@@ -37,7 +37,7 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(PullError::Registry { image, source, .. }) = cause.downcast_ref() {
             return registry_hint(source, &image.registry);
         }
-        if let Some(LoadError::NoName { .. }) = cause.downcast_ref() {
+        if let Some(LoadError::NoName) = cause.downcast_ref() {
             return Some("give it one with --name".to_owned());
         }
         if let Some(DocumentError::Platform { .. }) = cause.downcast_ref() {
