@@ -254,7 +254,8 @@ impl Job<'_> {
                 Ok(()) => {
                     let found = std::mem::take(&mut part.hasher).finish();
                     if found == blob.digest {
-                        return part.file.sync_data().map_err(file);
+                        // It need not reach the disk: it is removed once the layer has.
+                        return Ok(());
                     }
                     part.restart().map_err(file)?;
                     // What an earlier attempt left may be damaged; what came just now may not.
