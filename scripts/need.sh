@@ -25,3 +25,20 @@ with_uv() {
     PATH="$PATH:$tools/bin"
     export PATH
 }
+
+# A registry to pull images from: Debian's program, taken out of its package into a folder of our own, since the
+# package itself would start a server of the whole machine. Without it the tests that need one say that they are skipped.
+with_registry() {
+    command -v docker-registry >/dev/null 2>&1 && return
+    registry="${XDG_CACHE_HOME:-$HOME/.cache}/ferroflow/docker-registry"
+    if [ ! -x "$registry/usr/bin/docker-registry" ]; then
+        mkdir -p "$registry"
+        (cd "$registry" && apt-get download -q docker-registry && dpkg-deb -x docker-registry_*.deb . \
+            && rm docker-registry_*.deb) >&2 || {
+            echo "note: there is no docker-registry here (a package of Debian); pulling from one is not tested" >&2
+            return 0
+        }
+    fi
+    PATH="$PATH:$registry/usr/bin"
+    export PATH
+}

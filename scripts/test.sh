@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 need_all
 need go "install Go 1.24 or newer"
 with_uv
+with_registry
 passed=0 failed=0 skipped=0
 summary=""
 part() { # NAME COMMAND...

@@ -24,7 +24,7 @@ const DIRECTIONS: [(&str, &[&str]); 8] = [
     ("node", &["ferroflow-api", "ferroflow-platform"]),
     ("images", &[]),
     ("testkit", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node"]),
-    ("ferroflow", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node"]),
+    ("ferroflow", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node", "ferroflow-images"]),
     ("xtask", &["ferroflow-images"]),
 ];
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod images_file;
 mod paths;
 mod problem;
 mod record;

@@ -29,3 +29,8 @@ pub fn kubeconfig(data: &Path) -> PathBuf {
 pub fn log(data: &Path) -> PathBuf {
     data.join("server.log")
 }
+
+/// The images of a data directory.
+pub fn images(data: &Path) -> PathBuf {
+    data.join("images")
+}

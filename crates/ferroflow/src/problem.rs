@@ -2,10 +2,15 @@
 
 use std::process::ExitCode;
 
+use crate::commands;
+
 /// The cluster does not run.
 pub const NOT_RUNNING: u8 = 3;
 /// The cluster runs already.
 pub const RUNNING: u8 = 4;
+
+/// An image is not there.
+pub const NO_IMAGE: u8 = 5;
 
 /// A failure with a hint and an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         eprintln!("  caused by: {cause}");
     }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
-    if let Some(hint) = problem.and_then(|problem| problem.hint.as_ref()) {
+    let hint = problem.and_then(|problem| problem.hint.clone()).or_else(|| commands::images::hint(error));
+    if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(problem.map_or(1, |problem| problem.code))

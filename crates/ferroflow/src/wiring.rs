@@ -1,7 +1,6 @@
 //! Puts the parts together: the cluster, its controllers, the node.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -23,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Parts, Up},
-    problem::Problem,
+    images_file::ImagesFile,
     record::Record,
 };
 
@@ -70,13 +69,9 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
 /// The images table that was given, and what its relative paths are relative to.
 fn images(up: &Up) -> anyhow::Result<(ImageTable, PathBuf)> {
     let Some(file) = &up.images else { return Ok((ImageTable::default(), PathBuf::from("/"))) };
-    let hint = "docs/images.md shows what a table looks like";
-    let text =
-        fs::read_to_string(file).with_context(|| format!("images table \"{}\" cannot be read", file.display()))?;
-    let table = toml::from_str(&text)
-        .map_err(|error| Problem::new(format!("images table \"{}\": {error}", file.display()), hint))?;
+    let rules = ImagesFile::read(file)?.image;
     let base = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
-    Ok((table, base))
+    Ok((ImageTable { rules }, base))
 }
 
 async fn start_node(

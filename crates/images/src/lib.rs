@@ -1,9 +1,14 @@
-//! Container images made from files: layers, configurations, manifests and the archives that hold them.
+//! Container images: made from files, pulled from registries, loaded from archives, and kept unpacked on disk.
 //!
-//! * [`core`] decides what is in an image and what its JSON says, byte for byte the same every time.
-//! * [`store`] reads trees of files and writes archives in the OCI image layout.
+//! * [`core`] decides: names, what is in an image, what of a stranger's image is taken, which images go.
+//! * [`registry`] asks registries for manifests and blobs.
+//! * [`store`] reads trees of files, writes archives, and keeps layers unpacked.
+//! * [`pull`] and [`load`] put the three together.
 //!
-//! It pulls nothing, pushes nothing and runs nothing.
+//! It pushes nothing and runs nothing.
 
 pub mod core;
+pub mod load;
+pub mod pull;
+pub mod registry;
 pub mod store;

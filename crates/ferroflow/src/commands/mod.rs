@@ -2,6 +2,7 @@
 
 mod down;
 mod env;
+pub mod images;
 mod reset;
 mod status;
 mod up;
@@ -23,6 +24,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Up(up) => up::foreground(&data, &up),
         Command::Down(down) => down::run(&data, &down),
         Command::Status(status) => status::run(&data, &status),
+        Command::Images(images) => images::run(&data, images),
         Command::Env => env::run(&data),
         Command::Reset(reset) => reset::run(&data, &reset),
         Command::Version => {

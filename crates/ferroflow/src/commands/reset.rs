@@ -12,6 +12,7 @@ use anyhow::Context;
 use crate::{
     args::{Down, Reset},
     commands::down,
+    paths,
     problem::{NOT_RUNNING, Problem},
     record,
 };
@@ -22,7 +23,8 @@ pub fn run(data: &Path, reset: &Reset) -> anyhow::Result<ExitCode> {
         eprintln!("nothing to remove: there is no {}", data.display());
         return Ok(ExitCode::SUCCESS);
     }
-    if !data.join("server.lock").exists() {
+    let images = paths::images(data);
+    if !data.join("server.lock").exists() && !images.join("lock").exists() {
         let what = format!("\"{}\" is not a data directory of ferroflow", data.display());
         return Err(Problem::new(what, "check --data-dir; nothing was removed").into());
     }
@@ -37,6 +39,7 @@ pub fn run(data: &Path, reset: &Reset) -> anyhow::Result<ExitCode> {
     }
     // Held while removing, so that no server starts on half a directory.
     let _lock = record::lock(data)?;
+    ferroflow_images::store::remove_tree(&images).context("the images cannot be removed")?;
     fs::remove_dir_all(data).with_context(|| format!("\"{}\" cannot be removed", data.display()))?;
     eprintln!("removed {}", data.display());
     Ok(ExitCode::SUCCESS)

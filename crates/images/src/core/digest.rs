@@ -1,6 +1,8 @@
 //! Digests of content, as manifests write them.
 
-use serde::{Serialize, Serializer};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of some content, written `sha256:…`.
@@ -33,6 +35,39 @@ impl Serialize for Digest {
     }
 }
 
+/// Why a text is no digest that content can be checked against.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DigestError {
+    #[error("digest {0:?} is not written ALGORITHM:HEX, as sha256:3fc9…")]
+    Form(String),
+    #[error("digest {0:?} is of an algorithm that is not supported here; sha256 is")]
+    Algorithm(String),
+    #[error("digest {0:?} has not the 64 hexadecimal digits of a sha256, in lower case")]
+    Digits(String),
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let (algorithm, hex) = text.split_once(':').ok_or_else(|| DigestError::Form(text.to_owned()))?;
+        if algorithm != "sha256" {
+            return Err(DigestError::Algorithm(text.to_owned()));
+        }
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if hex.len() != 64 || !hex.bytes().all(is_digit) {
+            return Err(DigestError::Digits(text.to_owned()));
+        }
+        Ok(Self(hex.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// A digest of bytes that come in pieces.
 #[derive(Default)]
 pub struct Hasher {
@@ -61,6 +96,17 @@ impl Hasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_a_digest_only_in_the_form_that_names_a_file_safely() {
+        let good = Digest::of(b"abc");
+        assert_eq!(good.to_string().parse(), Ok(good));
+        for bad in ["", "sha256", "sha256:", "sha256:../../etc", "sha512:00", "md5:00"] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+        let upper = format!("sha256:{}", "A".repeat(64));
+        assert_eq!(upper.parse::<Digest>(), Err(DigestError::Digits(upper)));
+    }
 
     #[test]
     fn a_digest_is_that_of_the_whole_however_it_comes() {

@@ -114,10 +114,17 @@ pub fn documents(architecture: &str, start: &Start, layers: &[Descriptor]) -> se
     let diff_ids = layers.iter().map(|layer| &layer.digest).collect();
     let rootfs = RootFs { r#type: "layers", diff_ids };
     let config = serde_json::to_vec(&ConfigFile { architecture, os: "linux", config: start, rootfs })?;
-    let described = Descriptor { media_type: CONFIG_TYPE, digest: Digest::of(&config), size: config.len() as u64 };
-    let manifest =
-        serde_json::to_vec(&Manifest { schema_version: 2, media_type: MANIFEST_TYPE, config: described, layers })?;
+    let manifest = image_manifest(&config, layers)?;
     Ok(Documents { config, manifest })
+}
+
+/// The manifest of an image with a configuration that is there already.
+///
+/// # Errors
+/// As [`documents`].
+pub fn image_manifest(config: &[u8], layers: &[Descriptor]) -> serde_json::Result<Vec<u8>> {
+    let described = Descriptor { media_type: CONFIG_TYPE, digest: Digest::of(config), size: config.len() as u64 };
+    serde_json::to_vec(&Manifest { schema_version: 2, media_type: MANIFEST_TYPE, config: described, layers })
 }
 
 /// The index of an archive: each name with the manifest that it names.

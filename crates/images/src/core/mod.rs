@@ -1,9 +1,22 @@
 //! What an image is, without touching the world: the same input makes the same bytes.
 
+pub mod bundle;
+pub mod challenge;
+pub mod collect;
+pub mod credentials;
 pub mod digest;
+pub mod document;
 pub mod layer;
+pub mod limits;
 pub mod manifest;
+pub mod member;
 pub mod name;
+pub mod pax;
+pub mod platform;
+pub mod record;
+pub mod reference;
+pub mod registries;
+pub mod retry;
 
 /// What cannot be part of an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

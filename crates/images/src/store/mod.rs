@@ -1,14 +1,21 @@
-//! Reads trees of files and writes layers and archives. What is in them is decided in [`crate::core`].
+//! Reads trees of files, writes layers and archives, and keeps images on disk. What is in them and what goes is
+//! decided in [`crate::core`].
 
 mod archive;
 mod layer;
+mod local;
+mod section;
 mod tree;
+mod unpack;
 
 use std::{io, path::PathBuf};
 
 pub use archive::{Image, write_archive};
 pub use layer::{LayerFile, write_layer};
+pub use local::{Guard, Store, StoreError, Work, remove_tree};
+pub use section::{ArchiveError, ArchiveFile, Section};
 pub use tree::add_tree;
+pub use unpack::{Error as UnpackError, Packed};
 
 /// Why an image could not be made.
 #[derive(Debug, thiserror::Error)]
