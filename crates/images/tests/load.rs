@@ -3,14 +3,14 @@
 
 mod common;
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use common::{Place, Steps, Tar, gzip};
 use ferroflow_images::{
     core::{digest::Digest, layer, limits::Limits, manifest::Start, platform::Platform},
     load::{LoadError, Loader},
     pull::Step,
-    store::{Image, write_archive, write_layer},
+    store::{Image, Store, write_archive, write_layer},
 };
 use tar::EntryType;
 
@@ -73,6 +73,15 @@ fn an_archive_of_our_own_writer_is_loaded_and_shared_layers_are_unpacked_once() 
     let packed = gzip(&fs::read(&path).unwrap());
     let names = load(&Place::new(), &packed).unwrap();
     assert_eq!(names.len(), 2, "an archive may be packed as a whole");
+}
+
+#[test]
+fn nobody_else_of_the_machine_reaches_what_layers_hold() {
+    let place = Place::new();
+    let folder = place.root.path().join("images");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    Store::open(&folder).unwrap();
+    assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -79,6 +79,12 @@ impl Store {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(|source| StoreError::File { act: "made", path, source })?;
         }
+        // A layer may hold programs that run as whom they belong to: nobody else of this machine may reach them.
+        fs::set_permissions(root, fs::Permissions::from_mode(0o700)).map_err(|source| StoreError::File {
+            act: "made private",
+            path: root.to_owned(),
+            source,
+        })?;
         Ok(store)
     }
 
