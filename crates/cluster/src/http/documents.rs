@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     io::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -85,10 +85,27 @@ fn zip(bytes: &[u8]) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
+/// Documents of one generation of the registry.
 #[derive(Default)]
 struct Made {
     generation: u64,
-    by_name: HashMap<String, Option<Document>>,
+    by_name: HashMap<String, Document>,
+}
+
+impl Made {
+    fn find(&self, generation: u64, name: &str) -> Option<Document> {
+        self.by_name.get(name).filter(|_| self.generation == generation).cloned()
+    }
+
+    /// Keeps a document that was made of a generation, unless a later one has been seen meanwhile.
+    fn keep(&mut self, generation: u64, name: &str, document: &Document) {
+        if self.generation < generation {
+            *self = Self { generation, by_name: HashMap::new() };
+        }
+        if self.generation == generation {
+            self.by_name.insert(name.to_owned(), document.clone());
+        }
+    }
 }
 
 /// The documents.
@@ -100,23 +117,18 @@ pub struct Documents {
 impl Documents {
     /// The document of a name; it is made where the registry has changed since.
     fn get(&self, api: &Api, name: &str, make: impl FnOnce(&[ResourceRef]) -> Option<Value>) -> Option<Document> {
+        // Before anything is read of the registry: what is read later may be newer than this, and never older.
         let generation = api.registry.generation();
-        {
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            if made.generation != generation {
-                *made = Made { generation, by_name: HashMap::new() };
-            }
-            if let Some(document) = made.by_name.get(name) {
-                return document.clone();
-            }
+        if let Some(document) = self.made().find(generation, name) {
+            return Some(document);
         }
-        let rows: Vec<ResourceRef> = api.registry.all().iter().map(|served| served.resource.clone()).collect();
-        let document = make(&rows).map(|value| Document::new(&value));
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.generation == generation && document.is_some() {
-            made.by_name.insert(name.to_owned(), document.clone());
-        }
-        document
+        let document = Document::new(&make(&rows(api))?);
+        self.made().keep(generation, name, &document);
+        Some(document)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `/api`, `/apis` and what lies below.
@@ -167,17 +179,18 @@ impl Documents {
     }
 
     fn index(&self, api: &Api) -> Option<Document> {
-        let rows: Vec<ResourceRef> = api.registry.all().iter().map(|served| served.resource.clone()).collect();
-        let mut paths = openapi::root_paths(&rows);
-        paths.extend(group_versions(api));
-        let hashes: Vec<(String, String)> = paths
-            .into_iter()
-            .filter_map(|path| {
-                let document = self.described(api, &path)?;
-                Some((path, document.tag.trim_matches('"').to_owned()))
-            })
-            .collect();
-        self.get(api, "openapi v3", |_| Some(openapi::index(&hashes)))
+        self.get(api, "openapi v3", |rows| {
+            let mut paths = openapi::root_paths(rows);
+            paths.extend(group_versions(api));
+            let hashes: Vec<(String, String)> = paths
+                .into_iter()
+                .filter_map(|path| {
+                    let document = self.described(api, &path)?;
+                    Some((path, document.tag.trim_matches('"').to_owned()))
+                })
+                .collect();
+            Some(openapi::index(&hashes))
+        })
     }
 
     /// The document of a path of the index: of a group version, or of one of the paths above them.
@@ -192,6 +205,10 @@ impl Documents {
             openapi::document_v3(Table::builtin(), rows, &schemas(&customs), group, version)
         })
     }
+}
+
+fn rows(api: &Api) -> Vec<ResourceRef> {
+    api.registry.all().iter().map(|served| served.resource.clone()).collect()
 }
 
 fn aggregated_form(parts: &Parts) -> Option<Form> {
@@ -341,4 +358,22 @@ fn metrics(api: &Api) -> String {
         api.store.revision()
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_of_an_earlier_generation_never_stands_for_a_later_one() {
+        let (mut made, old, new) = (Made::default(), Document::new(&json!(1)), Document::new(&json!(2)));
+        // One that began before a definition came, and ends after another has seen it.
+        made.keep(2, "index", &new);
+        made.keep(1, "index", &old);
+        assert_eq!(made.find(2, "index").map(|found| found.tag), Some(new.tag));
+        assert!(made.find(1, "index").is_none() && made.find(3, "index").is_none());
+        // One that ends before anybody has seen the later generation.
+        made.keep(3, "groups", &old);
+        assert!(made.find(4, "groups").is_none());
+    }
 }
