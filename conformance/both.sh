@@ -3,7 +3,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-reports=$(dirname "$here")/target/conformance/reports
+reports=$(dirname "$here")/target/reports
 rm -rf "$reports"
 status=0
 # A case that fails on either stands in the table as it is.

@@ -34,7 +34,7 @@ part "unit, property, oracle and crash tests" cargo test --quiet --workspace
 # With the dependencies that are built already; a fault is planted in crates of a path of their own.
 part "planted faults" env CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" conformance/oracle/mutants/run.sh
 part "release build" cargo build --quiet --release --package ferroflow
-reports="$PWD/target/conformance/reports"
+reports="$PWD/target/reports"
 rm -rf "$reports"
 part "clients" env FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
 part "official suite, a shard" conformance/official.sh shard

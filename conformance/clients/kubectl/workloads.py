@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import threading
 import urllib.request
 
 from kit import case, check, same
@@ -174,6 +175,9 @@ def a_port_is_forwarded(k):
     run(k, "wait", "--for=condition=Ready", "pod/server", WAIT)
     # What a server in a pod binds to loopback is reached by a forwarded port alone.
     with subprocess.Popen(start(k, "port-forward", "pod/server", ":18273"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forward:
+        # A kubectl that says nothing is not waited for.
+        bound = threading.Timer(30, forward.kill)
+        bound.start()
         try:
             line = forward.stdout.readline()
             told = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) -> 18273", line)
@@ -184,6 +188,7 @@ def a_port_is_forwarded(k):
                 with urllib.request.urlopen(f"http://127.0.0.1:{told[1]}/", timeout=20) as answer:
                     same((answer.status, answer.read()), (200, b"forwarded"))
         finally:
+            bound.cancel()
             forward.terminate()
 
 
