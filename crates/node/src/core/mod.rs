@@ -6,6 +6,7 @@ pub mod env;
 pub mod fields;
 pub mod honour;
 pub mod image;
+pub mod network;
 pub mod plan;
 pub mod probe;
 pub mod quantity;
