@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixListener,
     path::PathBuf,
     process::Stdio,

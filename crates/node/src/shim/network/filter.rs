@@ -86,8 +86,17 @@ pub fn receive(child: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     received.ok_or_else(|| io::Error::other("no descriptor came"))
 }
 
+/// Once the supervisor has taken a call, only a signal that kills takes its caller out of it: `bind` never ends
+/// with `EINTR`, and few programs expect it. Linux before 5.19 cannot wait so.
 fn load(program: &libc::sock_fprog) -> io::Result<OwnedFd> {
-    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let listens = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    match load_with(program, listens | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => load_with(program, listens),
+        other => other,
+    }
+}
+
+fn load_with(program: &libc::sock_fprog, flags: libc::c_ulong) -> io::Result<OwnedFd> {
     // SAFETY: the program outlives the call, and the kernel copies it; the descriptor that comes back is owned
     // by nothing else.
     unsafe {

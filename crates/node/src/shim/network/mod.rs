@@ -37,8 +37,9 @@ pub use trial::{TRIAL_ARGUMENT, trial, trial_main};
 
 /// Connections that programs wait for at a time; one more is told to try again.
 const PENDING: usize = 256;
-/// How often it is looked whether those who wait for a connection are still there: the kernel does not tell.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether those who wait for a connection are still there, or have a signal to handle: the
+/// kernel does not tell.
+const LOOK: Duration = Duration::from_millis(250);
 /// Answers that did not reach their caller and are kept for when it asks again.
 const UNHEARD: usize = 64;
 
@@ -147,18 +148,23 @@ impl Network {
         }
     }
 
-    /// Ends waits whose time is over, and those of callers that have gone.
+    /// Ends waits whose time is over, and those of callers that have gone or have a signal to handle.
     pub fn tick(&mut self, now: Instant) {
-        let (over, rest): (Vec<_>, Vec<_>) =
-            self.pending.drain(..).partition(|one| one.until.is_some_and(|until| until <= now));
-        self.pending = rest;
-        for one in over {
-            self.finish(one.listener, &one.call, Outcome::Answer(Answer::Failure(libc::EINPROGRESS)));
+        let looks = self.look_at.is_some_and(|at| at <= now);
+        if !looks && self.pending.iter().all(|one| one.until.is_none_or(|until| until > now)) {
+            return;
         }
-        if self.look_at.is_some_and(|at| at <= now) {
-            let listeners = &self.listeners;
-            let waits = |one: &Pending| listeners.get(&one.listener).is_some_and(|end| end.waits(one.call.id));
-            self.pending.retain(waits);
+        for one in std::mem::take(&mut self.pending) {
+            let Some(listener) = self.listeners.get(&one.listener) else { continue };
+            if one.until.is_some_and(|until| until <= now) {
+                self.finish(one.listener, &one.call, Outcome::Answer(Answer::Failure(libc::EINPROGRESS)));
+            } else if looks && target::is_interrupted(one.call.thread) {
+                self.finish(one.listener, &one.call, Outcome::Answer(Answer::Failure(libc::EINTR)));
+            } else if !looks || listener.waits(one.call.id) {
+                self.pending.push(one);
+            }
+        }
+        if looks {
             self.look_at = (!self.pending.is_empty()).then(|| now + LOOK);
         }
     }

@@ -54,6 +54,21 @@ pub fn descriptor(thread: i32, descriptor: u64) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?)
 }
 
+/// Whether a signal waits that the thread would handle if it were not in a call.
+pub fn is_interrupted(thread: i32) -> bool {
+    fs::read_to_string(format!("/proc/{thread}/status")).is_ok_and(|status| has_signal(&status))
+}
+
+/// `proc_pid_status(5)`: signals that are pending for the thread or its process, that it does not block, and
+/// for which it has handlers.
+fn has_signal(status: &str) -> bool {
+    let set = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+    };
+    (set("SigPnd") | set("ShdPnd")) & !set("SigBlk") & set("SigCgt") != 0
+}
+
 fn open(thread: i32) -> io::Result<OwnedFd> {
     let id = |number: i32| Pid::from_raw(number).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH));
     match rustix::process::pidfd_open(id(thread)?, PidfdFlags::from_bits_retain(PIDFD_THREAD)) {
@@ -81,6 +96,18 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
+
+    #[test]
+    fn a_signal_counts_that_waits_and_is_handled() {
+        let status = |pending: &str, shared: &str, blocked: &str| {
+            format!("Name:\ta\nSigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\nSigCgt:\t00000000000001a0\n")
+        };
+        let rows = [("20", "0", "0", true), ("0", "80", "0", true), ("20", "0", "20", false), ("1", "2", "0", false)];
+        for (pending, shared, blocked, expected) in rows {
+            assert_eq!(has_signal(&status(pending, shared, blocked)), expected, "{pending} {shared} {blocked}");
+        }
+        assert!(!has_signal(""));
+    }
 
     #[test]
     fn memory_and_descriptors_of_a_thread_are_reached() {
