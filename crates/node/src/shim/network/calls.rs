@@ -76,7 +76,7 @@ impl Network {
             Binding::To(_) if socket.is_v6_only() => socket.bind_aside()?,
             Binding::To(to) => socket.bind(socket.form(to))?,
         }
-        if is_any || asked.ip().is_loopback() || socket.is_v6_only() {
+        if is_any || socket.is_v6_only() {
             self.known.change(socket.cookie, |facts| facts.local = Some(asked));
         }
         Ok(())

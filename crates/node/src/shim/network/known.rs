@@ -13,7 +13,8 @@ const LIMIT: usize = 2048;
 /// What is known of one socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The address that the program asked to be bound to: "any", or loopback.
+    /// The address that the program asked to be bound to, where that is "any" or one of IPv6 alone. One of
+    /// loopback shows as the pod's: programs tell others where they listen, and others have a loopback of their own.
     pub local: Option<SocketAddr>,
     /// The program may think that it is bound to a port of the system's choice, and it is bound to nothing yet:
     /// a socket that then connects to the world must not have an address of loopback.
