@@ -92,6 +92,7 @@ async fn start_node(
         images_base,
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
+        network: None,
     };
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());

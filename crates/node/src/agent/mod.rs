@@ -1,6 +1,7 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod dial;
 mod launch;
 mod objects;
 mod pool;
@@ -44,7 +45,9 @@ use crate::{
         process::{ProcessRuntime, ShimCommand},
     },
 };
+pub use dial::PodNetwork;
 use pool::Pool;
+use ports::Sharing;
 use worker::Note;
 
 /// What a node is told when it starts.
@@ -64,6 +67,8 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
+    /// The network of the cluster's pods; without one they share the host's ports.
+    pub network: Option<PodNetwork>,
 }
 
 /// Why a node cannot start.
@@ -126,13 +131,17 @@ impl Node {
         let isolation = Isolation::Bare;
         let pods = config.data_dir.join("pods");
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
+        let (runtime, sharing) = match &config.network {
+            Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
+            None => (runtime, Sharing::AllPorts),
+        };
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
         let client = caches.client();
         let stored = runtime.stored().await?;
-        let pool = Pool::new(devices, config.address.clone());
+        let pool = Pool::new(devices, config.address.clone(), sharing);
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),

@@ -7,6 +7,7 @@ pub mod env;
 pub mod fields;
 pub mod honour;
 pub mod image;
+pub mod network;
 pub mod passwd;
 pub mod plan;
 pub mod probe;

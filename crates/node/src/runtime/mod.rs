@@ -15,6 +15,8 @@ mod start;
 #[cfg(test)]
 mod jail_tests;
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};

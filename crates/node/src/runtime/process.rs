@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     core::{
-        address,
+        address, network,
         record::{Attempt, Exit, ExitReason},
     },
     shim::{
@@ -74,6 +74,8 @@ struct Shared {
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
+    /// The table of the cluster's network; `None` where pods share the host's.
+    network: Option<PathBuf>,
 }
 
 impl ProcessRuntime {
@@ -94,7 +96,16 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group }) })
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group, network: None }) })
+    }
+
+    /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
+    #[must_use]
+    pub fn with_network(mut self, table: PathBuf) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.network = Some(table);
+        }
+        self
     }
 }
 
@@ -112,6 +123,7 @@ impl PodRuntime for ProcessRuntime {
             let sandbox = ProcessSandbox {
                 shared: self.shared.clone(),
                 uid: pod.uid.clone(),
+                network: self.shared.network_of(&pod.address),
                 directory,
                 ids: address::number(&pod.address, &pod.uid),
                 link: Mutex::new(None),
@@ -135,10 +147,19 @@ impl PodRuntime for ProcessRuntime {
     }
 }
 
+impl Shared {
+    /// How the sockets of a pod with this address get theirs.
+    fn network_of(&self, address: &str) -> Option<protocol::Network> {
+        let address = address.parse().ok()?;
+        Some(protocol::Network { table: self.network.clone()?, address, host: address == network::NODE })
+    }
+}
+
 /// The sandbox of one pod.
 struct ProcessSandbox {
     shared: Arc<Shared>,
     uid: String,
+    network: Option<protocol::Network>,
     directory: PathBuf,
     /// The number that its user ids come from.
     ids: u32,
@@ -285,7 +306,8 @@ impl Sandbox for ProcessSandbox {
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
-            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids };
+            let network = self.network.clone();
+            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids, network };
             let start = start::prepare(&pod, launch, self.shared.clock.now())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    child::{self, PREFIX, Program, Streams},
+    child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
@@ -49,6 +49,7 @@ pub struct Container {
     outlets: Vec<(Source, Outlet)>,
     stdin: Option<OwnedFd>,
     terminal: Option<File>,
+    listener: Option<OwnedFd>,
 }
 
 impl Container {
@@ -76,7 +77,7 @@ impl Container {
         for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
             rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
         }
-        let (pid, handle) = run(&start, spaces, streams)?;
+        let jail::Process { pid, handle, listener } = run(&start, spaces, streams)?;
         Ok(Self {
             start,
             pid,
@@ -88,7 +89,13 @@ impl Container {
             outlets: Vec::new(),
             stdin,
             terminal,
+            listener,
         })
+    }
+
+    /// Where the filter before its system calls asks; given out once.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
     }
 
     /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.
@@ -189,7 +196,7 @@ impl Container {
 }
 
 /// Starts the process as a host's or in a jail.
-fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<(i32, Option<OwnedFd>), String> {
+fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<jail::Process, String> {
     let Some(jail) = &start.jail else {
         let program = Program {
             argv: &start.argv,
@@ -197,8 +204,10 @@ fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<(i32
             working_dir: &start.working_dir,
             user: start.security.user,
             group: start.security.group,
+            is_networked: start.network.is_some(),
         };
-        return Ok((child::spawn(&program, streams)?, None));
+        let Started { pid, listener } = child::spawn(&program, streams)?;
+        return Ok(jail::Process { pid, handle: None, listener });
     };
     let pod = match spaces {
         Some(pod) => pod,
@@ -207,13 +216,18 @@ fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<(i32
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    let process = jail::start(pod, jail, &task(start, &start.argv), streams, &mut |_| Ok(()))?;
-    Ok((process.pid, Some(process.handle)))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |_| Ok(()))
 }
 
 /// What runs in a container that is kept apart.
 pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
-    Task { argv, env: &start.env, working_dir: &start.working_dir, security: &start.security }
+    Task {
+        argv,
+        env: &start.env,
+        working_dir: &start.working_dir,
+        security: &start.security,
+        is_networked: start.network.is_some(),
+    }
 }
 
 #[derive(PartialEq, Eq)]
