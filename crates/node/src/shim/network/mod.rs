@@ -13,6 +13,7 @@ mod address;
 mod calls;
 pub mod filter;
 mod known;
+mod listeners;
 mod notify;
 mod socket;
 mod table;
@@ -30,6 +31,7 @@ use rustix::event::PollFlags;
 
 use super::protocol;
 use known::Known;
+use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
 use socket::{Connecting, Socket};
 use table::TableFile;
@@ -61,6 +63,7 @@ pub struct Network {
     pending: Vec<Pending>,
     look_at: Option<Instant>,
     known: Known,
+    others: Listeners,
     unheard: VecDeque<Unheard>,
     /// Counts choices of a backend. Pods begin at different ones.
     turn: u64,
@@ -108,6 +111,7 @@ impl Network {
             pending: Vec::new(),
             look_at: None,
             known: Known::default(),
+            others: Listeners::default(),
             unheard: VecDeque::new(),
             turn: u64::from(std::process::id()),
         })
