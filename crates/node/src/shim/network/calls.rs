@@ -9,6 +9,7 @@ use std::{
 use super::{
     Network, Outcome, Pending,
     address::{self, Address},
+    listeners::Listening,
     notify::{Answer, Call},
     socket::{Connecting, Family, Socket},
     target,
@@ -168,6 +169,7 @@ impl Network {
             Destination::Refused => Err(code(libc::ECONNREFUSED)),
             Destination::Unreachable => Err(code(libc::EHOSTUNREACH)),
             Destination::Cluster(_) if socket.is_v6_only() => Err(code(libc::ECONNREFUSED)),
+            Destination::Cluster(to) if self.is_strangers(socket.protocol, to) => Err(code(libc::ECONNREFUSED)),
             Destination::Cluster(to) => {
                 if let Some(own) = self.own.filter(|_| to.ip().is_loopback() && socket.is_unbound()) {
                     // So that the peer sees who it is.
@@ -176,6 +178,13 @@ impl Network {
                 Ok(socket.form(to))
             }
         }
+    }
+
+    /// Whether a program of the host answers at an address of the cluster, because it listens at all addresses: it is
+    /// no pod, and a pod's loopback is not the host's.
+    fn is_strangers(&mut self, protocol: Protocol, to: SocketAddrV4) -> bool {
+        let is_ours = matches!(to.ip().octets(), [127, block, ..] if block == self.table.last().block);
+        protocol == Protocol::Tcp && is_ours && self.others.at(to) == Listening::Everywhere
     }
 
     fn send(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {

@@ -14,6 +14,7 @@ mod calls;
 pub mod filter;
 mod interfaces;
 mod known;
+mod listeners;
 mod listing;
 mod notify;
 mod route;
@@ -34,6 +35,7 @@ use rustix::event::PollFlags;
 use super::protocol;
 use interfaces::Interfaces;
 use known::Known;
+use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
 use socket::{Connecting, Socket};
 use table::TableFile;
@@ -67,6 +69,7 @@ pub struct Network {
     known: Known,
     /// Made when a program asks for interfaces for the first time; `Err` where the system makes none.
     interfaces: Option<std::io::Result<Interfaces>>,
+    others: Listeners,
     unheard: VecDeque<Unheard>,
     /// Counts choices of a backend. Pods begin at different ones.
     turn: u64,
@@ -117,6 +120,7 @@ impl Network {
             look_at: None,
             known: Known::default(),
             interfaces: None,
+            others: Listeners::default(),
             unheard: VecDeque::new(),
             turn: u64::from(std::process::id()),
         })
