@@ -9,7 +9,7 @@ use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{
-    Shared, objects,
+    Shared, contain, objects,
     prepare::{self, Prepared},
     volumes,
 };
@@ -22,7 +22,7 @@ use crate::{
         spec::Role,
     },
     image::Environment,
-    runtime::{Launch, Mount, Security},
+    runtime::{Isolation, Launch, Mount, Security},
 };
 
 /// A container that is to be started.
@@ -83,10 +83,13 @@ impl Order {
         let (user, group) = self.user().map_err(config)?;
         let container = &self.container;
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-        let mut all = environment.env;
+        let mut all = environment.env.clone();
         all.extend(self.host_variables(limits));
         all.extend(variables);
-        let launch = Launch {
+        let isolation = self.shared.runtime.isolation();
+        let mut launch = Launch {
+            root: contain::root(isolation, &rule, &environment),
+            etc: contain::etc(&self.pod, &self.prepared.share.address),
             container: container.name.clone(),
             number: self.number,
             backoff_s: self.backoff_s,
@@ -94,8 +97,8 @@ impl Order {
             image_id: rule.id(),
             argv,
             env: all,
-            path_first: environment.path_first,
-            working_dir: container.working_dir.clone().filter(|path| !path.is_empty()).or(environment.workdir),
+            path_first: environment.path_first.clone(),
+            working_dir: container.working_dir.clone().filter(|path| !path.is_empty()).or(environment.workdir.clone()),
             mounts,
             tty: container.tty.unwrap_or(false),
             stdin: container.stdin.unwrap_or(false),
@@ -109,6 +112,7 @@ impl Order {
             security: Security { user, group, ..Security::default() },
             ..Launch::default()
         };
+        contain::fill(&mut launch, &self.pod, container, self.prepared.share.devices.get(&container.name));
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
         }
@@ -206,6 +210,7 @@ impl Order {
 
     fn mounts(&self, variables: &BTreeMap<String, String>) -> Result<Vec<Mount>, String> {
         let name = &self.container.name;
+        let is_bare = self.shared.runtime.isolation() == Isolation::Bare;
         let mut mounts = Vec::new();
         for mount in self.container.volume_mounts.iter().flatten() {
             let root = self.prepared.volumes.get(&mount.name);
@@ -216,17 +221,29 @@ impl Order {
                 Some(expression) => sub_path_of(expression, variables)?,
                 None => mount.sub_path.clone().unwrap_or_default(),
             };
-            let source = if sub.is_empty() {
-                root.clone()
-            } else {
-                volumes::sub_path(root, &sub).map_err(|error| {
+            let tmpfs = self.in_memory(&mount.name).filter(|_| !is_bare);
+            let mut source = root.clone();
+            if !sub.is_empty() && tmpfs.is_none() {
+                let found = volumes::sub_path(root, &sub).map_err(|error| {
                     format!("failed to prepare subPath for volumeMount {:?} of container {name:?}: {error}", mount.name)
-                })?
-            };
-            let read_only = mount.read_only.unwrap_or(false);
-            mounts.push(Mount { source, target: mount.mount_path.clone(), read_only, ..Mount::default() });
+                })?;
+                // Where it is mounted it is looked for again, and not by its name.
+                source = if is_bare { found } else { source };
+            }
+            let sub_path = if is_bare { String::new() } else { sub };
+            let (target, read_only) = (mount.mount_path.clone(), mount.read_only.unwrap_or(false));
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
         }
         Ok(mounts)
+    }
+
+    /// The size of a volume that is kept in memory; 0 where it may grow.
+    fn in_memory(&self, name: &str) -> Option<u64> {
+        let mut volumes = self.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let volume = volumes.find(|volume| volume.name == name)?.empty_dir.as_ref()?;
+        let limit = volume.size_limit.as_ref().and_then(|limit| quantity::milli(&limit.0));
+        let limit = limit.and_then(|milli| u64::try_from(milli / 1000).ok()).unwrap_or(0);
+        (volume.medium.as_deref() == Some("Memory")).then_some(limit)
     }
 
     /// The user and group that the container asks for, where they are others than this program's.
@@ -238,12 +255,17 @@ impl Order {
         let group = id(own.and_then(|one| one.run_as_group).or(pod.and_then(|one| one.run_as_group)));
         let non_root = own.and_then(|one| one.run_as_non_root).or(pod.and_then(|one| one.run_as_non_root));
         let this = rustix::process::geteuid();
-        if non_root == Some(true) && user.unwrap_or(this.as_raw()) == 0 {
+        let is_bare = self.shared.runtime.isolation() == Isolation::Bare;
+        let usual = if is_bare { this.as_raw() } else { 0 };
+        if non_root == Some(true) && user.unwrap_or(usual) == 0 {
             return Err(if user.is_some() {
                 "container's runAsUser breaks non-root policy".to_owned()
             } else {
                 "container has runAsNonRoot and image will run as root".to_owned()
             });
+        }
+        if !is_bare {
+            return Ok((user, group));
         }
         if !this.is_root() {
             // Only root may become another; the pod's event names the field.

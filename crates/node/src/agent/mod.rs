@@ -1,6 +1,7 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod contain;
 mod dial;
 mod launch;
 mod objects;
@@ -43,6 +44,7 @@ use crate::{
     runtime::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
+        trial::{self, Level},
     },
 };
 pub use dial::PodNetwork;
@@ -69,6 +71,8 @@ pub struct NodeConfig {
     pub shim: ShimCommand,
     /// The network of the cluster's pods; without one they share the host's ports.
     pub network: Option<PodNetwork>,
+    /// How well containers are to be kept apart; without it as well as this machine allows.
+    pub isolation: Option<Isolation>,
 }
 
 /// Why a node cannot start.
@@ -89,6 +93,7 @@ pub struct Node {
 struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
+    level: Level,
     environments: Environments,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
@@ -128,8 +133,8 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let isolation = Isolation::Bare;
-        let pods = config.data_dir.join("pods");
+        let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
+        let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
         let (runtime, sharing) = match &config.network {
             Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
@@ -145,6 +150,7 @@ impl Node {
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            level,
             environments,
             pool,
             allocatable,
@@ -166,6 +172,11 @@ impl Node {
     /// How well the node's pods are kept apart.
     pub fn isolation(&self) -> Isolation {
         self.shared.runtime.isolation()
+    }
+
+    /// Why they are not kept apart better; empty where there is no better.
+    pub fn isolation_reason(&self) -> &str {
+        &self.shared.level.reason
     }
 
     /// How many pods have a sandbox here, ended ones included.

@@ -17,4 +17,6 @@ pub mod rewrite;
 pub mod spec;
 pub mod status;
 pub mod subid;
+pub mod sysctl;
+pub mod trial;
 pub mod volume;
