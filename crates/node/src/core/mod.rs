@@ -1,8 +1,10 @@
 //! What a node decides, without touching the world: every function here is a pure one.
 
 pub mod address;
+pub mod cgroup;
 pub mod device;
 pub mod env;
+pub mod evict;
 pub mod fields;
 pub mod honour;
 pub mod image;
