@@ -44,6 +44,8 @@ struct Refused {
     message: String,
 }
 
+/// Processes and threads of one pod: more than a data loader or a build starts, fewer than take a machine down.
+const PIDS_LIMIT: u64 = 4096;
 /// A missing object is looked for again after this time, if it does not show itself before.
 const RETRY_S: i64 = 10;
 
@@ -83,6 +85,8 @@ impl Order {
         let (user, group) = self.user().map_err(config)?;
         let container = &self.container;
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        let millis = |list| quantity::milli_of(list, "cpu").and_then(|millis| u64::try_from(millis).ok());
         let mut all = environment.env;
         all.extend(self.host_variables(limits));
         all.extend(variables);
@@ -106,6 +110,9 @@ impl Order {
                 .unwrap_or_else(|| "/dev/termination-log".to_owned()),
             message_from_log: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
             memory_limit_bytes: quantity::whole_of(limits, "memory").filter(|bytes| *bytes > 0),
+            cpu_limit_millis: millis(limits),
+            cpu_request_millis: millis(requests),
+            pids_limit: Some(PIDS_LIMIT),
             security: Security { user, group, ..Security::default() },
             ..Launch::default()
         };
@@ -196,7 +203,7 @@ impl Order {
         let gpus = self.shared.pool.capacity().contains_key(device::NVIDIA_GPU);
         let none = device::Devices::new();
         let devices = self.prepared.share.devices.get(&self.container.name).unwrap_or(&none);
-        variables.extend(device::variables(devices, gpus));
+        variables.extend(device::variables(devices, gpus, device::Sight::All));
         variables
     }
 

@@ -43,6 +43,7 @@ use crate::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
     },
+    shim::cgroup,
 };
 use pool::Pool;
 use worker::Note;
@@ -125,6 +126,11 @@ impl Node {
     ) -> Result<Arc<Self>, NodeError> {
         let runtime =
             ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
+        let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
+        tracing::info!("pods are bounded by {}", groups.describes);
+        if let Some(tree) = groups.tree {
+            runtime.bound_by(tree);
+        }
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =

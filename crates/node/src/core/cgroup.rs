@@ -21,8 +21,7 @@ pub enum Controller {
 }
 
 /// The controllers that pods use. Version 2 counts processor time in every group, with no controller for it.
-pub const CONTROLLERS: [Controller; 4] =
-    [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Pids];
+pub const CONTROLLERS: [Controller; 4] = [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Pids];
 
 impl Controller {
     /// Its name in `/proc/self/cgroup` and `cgroup.controllers`.
@@ -140,7 +139,9 @@ impl MountRow {
     fn resolve(&self, path: &str) -> Option<PathBuf> {
         let below = Path::new(path).strip_prefix(&self.root).ok()?;
         let leaves = below.components().any(|part| part.as_os_str() == "..");
-        (!leaves).then(|| self.point.join(below))
+        // Joining nothing would end the path in a slash.
+        let whole = below.as_os_str().is_empty();
+        (!leaves).then(|| if whole { self.point.clone() } else { self.point.join(below) })
     }
 }
 

@@ -60,13 +60,7 @@ fn bounds_become_a_kernels_values() {
     );
     assert_eq!(
         rows(Version::V2, bounds),
-        [
-            "memory.max 1048576",
-            "memory.swap.max 0",
-            "memory.oom.group 1",
-            "cpu.max 150000 100000",
-            "cpu.weight 20"
-        ]
+        ["memory.max 1048576", "memory.swap.max 0", "memory.oom.group 1", "cpu.max 150000 100000", "cpu.weight 20"]
     );
     assert_eq!(rows(Version::V1, Bounds::default()), ["cpu.shares 2"]);
     let least = Bounds { cpu_limit_millis: Some(1), ..Bounds::default() };

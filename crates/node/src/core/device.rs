@@ -184,10 +184,7 @@ mod tests {
     fn a_container_with_nodes_of_its_own_counts_them_from_zero() {
         let devices = Devices::from([(NVIDIA_GPU.to_owned(), vec![1, 3])]);
         let seen = variables(&devices, true, Sight::Own);
-        assert_eq!(
-            (seen["CUDA_VISIBLE_DEVICES"].as_str(), seen["NVIDIA_VISIBLE_DEVICES"].as_str()),
-            ("0,1", "1,3")
-        );
+        assert_eq!((seen["CUDA_VISIBLE_DEVICES"].as_str(), seen["NVIDIA_VISIBLE_DEVICES"].as_str()), ("0,1", "1,3"));
     }
 
     #[test]

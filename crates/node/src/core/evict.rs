@@ -107,9 +107,9 @@ impl Thresholds {
                     .filter(|millis| (0..=100_000).contains(millis))
                     .and_then(|millis| u64::try_from(millis / 100).ok())
                     .map(Threshold::Millis),
-                None => quantity::milli(value)
-                    .and_then(|millis| u64::try_from(millis / 1000).ok())
-                    .map(Threshold::Bytes),
+                None => {
+                    quantity::milli(value).and_then(|millis| u64::try_from(millis / 1000).ok()).map(Threshold::Bytes)
+                }
             };
             rows.insert(resource, (threshold.ok_or_else(|| wrong("has no amount"))?, value.to_owned()));
         }

@@ -91,10 +91,8 @@ fn the_first_to_end_exceeds_its_requests_and_matters_least() {
             "containers": [{"name": "a", "resources": {"requests": {"memory": request}}}]}))
     };
     let check = |rows: &[(Pod, u64)], expect: Option<usize>| {
-        let usages: Vec<Usage> = rows
-            .iter()
-            .map(|(_, used)| Usage { memory: amounts(&[("a", *used)]), ..Usage::default() })
-            .collect();
+        let usages: Vec<Usage> =
+            rows.iter().map(|(_, used)| Usage { memory: amounts(&[("a", *used)]), ..Usage::default() }).collect();
         let candidates = rows.iter().zip(&usages).enumerate().map(|(index, ((pod, _), usage))| (index, pod, usage));
         assert_eq!(choose(Resource::Memory, candidates), expect);
     };
@@ -125,7 +123,9 @@ fn the_message_names_the_containers_that_are_above_their_requests() {
 
 #[test]
 fn bytes_are_shown_in_the_largest_whole_unit() {
-    for (bytes, text) in [(0, "0"), (1, "1"), (1024, "1Ki"), (1536, "1536"), (3 << 20, "3Mi"), (u64::MAX, "18446744073709551615")] {
+    for (bytes, text) in
+        [(0, "0"), (1, "1"), (1024, "1Ki"), (1536, "1536"), (3 << 20, "3Mi"), (u64::MAX, "18446744073709551615")]
+    {
         assert_eq!(binary(bytes), text);
     }
 }

@@ -11,7 +11,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -23,15 +23,18 @@ use ferroflow_platform::{
 use tokio::sync::mpsc;
 
 use super::{
-    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox,
+    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, groups,
     link::{self, Link},
     logs, records, session,
     start::{self, make_directory},
 };
 use crate::{
-    core::record::{Attempt, Exit, ExitReason},
+    core::{
+        cgroup::Place,
+        record::{Attempt, Exit, ExitReason},
+    },
     shim::{
-        self, Durability,
+        self, Durability, cgroup,
         protocol::{self, Answer, Live, Operation},
         tree,
     },
@@ -70,6 +73,8 @@ struct Shared {
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
+    /// The control group that holds those of pods, where there is one.
+    tree: OnceLock<Place>,
 }
 
 impl ProcessRuntime {
@@ -79,7 +84,19 @@ impl ProcessRuntime {
     /// When the directory cannot be made.
     pub fn new(directory: PathBuf, shim: ShimCommand, clock: SharedClock, group: Group) -> Result<Self, Error> {
         make_directory(&directory, 0o711)?;
-        Ok(Self { shared: Arc::new(Shared { directory, shim, clock, group }) })
+        Ok(Self { shared: Arc::new(Shared { directory, shim, clock, group, tree: OnceLock::new() }) })
+    }
+}
+
+impl ProcessRuntime {
+    /// Bounds the pods that start from here on by groups in this one; ends what is left in groups of pods that are not
+    /// here any more. Called once, before the first pod.
+    pub fn bound_by(&self, tree: Place) {
+        let entries = fs::read_dir(&self.shared.directory).into_iter().flatten().flatten();
+        let here = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        cgroup::sweep(&tree, &here);
+        // A second tree would leave the first one's groups behind.
+        let _ = self.shared.tree.set(tree);
     }
 }
 
@@ -104,6 +121,9 @@ impl PodRuntime for ProcessRuntime {
             };
             sandbox.remember(&pod)?;
             sandbox.reconnect().await;
+            if sandbox.current_link().is_none() {
+                groups::end(&sandbox.directory);
+            }
             Ok(Arc::new(sandbox) as Arc<dyn Sandbox>)
         })
     }
@@ -266,7 +286,8 @@ impl Sandbox for ProcessSandbox {
                 return Err(Error::Closed { uid: self.uid.clone() });
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
-            let start = start::prepare(&self.directory, &self.uid, launch, self.shared.clock.now())?;
+            let mut start = start::prepare(&self.directory, &self.uid, launch, self.shared.clock.now())?;
+            start.cgroup = groups::of_pod(&self.directory, &self.uid, self.shared.tree.get())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {
@@ -382,6 +403,9 @@ impl Sandbox for ProcessSandbox {
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>> {
         Box::pin(async move {
             let usage = |live: &Live| {
+                if let Some(usage) = groups::usage(&self.directory, live) {
+                    return usage;
+                }
                 let pids = tree::descendants(live.pid);
                 let ticks: u64 = pids.iter().map(|pid| tree::processor_ticks(*pid)).sum();
                 ContainerUsage {
@@ -413,9 +437,14 @@ impl Sandbox for ProcessSandbox {
         Box::pin(async move {
             self.rest().await?;
             let directory = self.directory.clone();
-            let removed = tokio::task::spawn_blocking(move || match remove_all(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", directory, error)),
-                _ => Ok(()),
+            let removed = tokio::task::spawn_blocking(move || {
+                groups::end(&directory);
+                match remove_all(&directory) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(Error::file("remove", directory, error))
+                    }
+                    _ => Ok(()),
+                }
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })

@@ -64,6 +64,7 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
         cpu_limit_millis: launch.cpu_limit_millis,
         cpu_request_millis: launch.cpu_request_millis,
         pids_limit: launch.pids_limit,
+        cgroup: None,
         security: launch.security,
         jail: None,
         paths: rewriter.into_mappings(),

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
@@ -21,6 +21,8 @@ pub struct Program<'a> {
     pub working_dir: &'a str,
     pub user: Option<u32>,
     pub group: Option<u32>,
+    /// The way into its control group, from [`Join`](super::cgroup::Join).
+    pub join: &'a [RawFd],
 }
 
 /// Where the three standard streams go.
@@ -57,9 +59,11 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
         command.uid(user);
     }
     let supervisor = std::process::id();
+    let join = program.join.to_vec();
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
+            super::cgroup::enter(&join)?;
             rustix::process::setsid()?;
             unblock_signals()?;
             if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {

@@ -15,12 +15,16 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    cgroup::{Group, Join},
     child::{self, Program, Streams},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
     protocol::Start,
 };
-use crate::core::record::{Attempt, Exit, ExitReason};
+use crate::core::{
+    cgroup::Controller,
+    record::{Attempt, Exit, ExitReason},
+};
 
 const READ_SIZE: usize = 64 << 10;
 /// What a container wrote before it ended is read to its end, but no more than this: a process that
@@ -40,6 +44,8 @@ pub struct Container {
     /// When its group is killed, if it has not ended before.
     pub kill_at: Option<Instant>,
     pub out_of_memory: bool,
+    /// Its control group, where it has one.
+    pub group: Option<Group>,
     /// A source that has ended is `None`, so that the numbers of the others stay.
     sources: Vec<(Source, Option<File>)>,
     journal: Journal,
@@ -73,25 +79,40 @@ impl Container {
         for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
             rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
         }
+        let group =
+            start.cgroup.as_ref().map(|pod| Group::make(pod, &start.group_name(), start.bounds())).transpose()?;
+        let join = group.as_ref().map(Group::join).transpose();
+        let join = join.map_err(|error| format!("cannot open the control group of the container: {error}"))?;
+        let descriptors = join.as_ref().map(Join::descriptors).unwrap_or_default();
         let program = Program {
             argv: &start.argv,
             env: &start.env,
             working_dir: &start.working_dir,
             user: start.security.user,
             group: start.security.group,
+            join: &descriptors,
         };
-        let pid = child::spawn(&program, streams)?;
+        let pid = child::spawn(&program, streams).inspect_err(|_| {
+            group.as_ref().map(Group::remove);
+        })?;
         Ok(Self {
             start,
             pid,
             kill_at: None,
             out_of_memory: false,
+            group,
             sources,
             journal,
             outlets: Vec::new(),
             stdin,
             terminal,
         })
+    }
+
+    /// Whether the supervisor has to look how much memory it holds.
+    pub fn is_watched(&self) -> bool {
+        let bound = self.group.as_ref().is_some_and(|group| group.bounds(Controller::Memory));
+        self.start.memory_limit_bytes.is_some() && !bound
     }
 
     /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.

@@ -52,7 +52,8 @@ pub fn find_in(name: &str, membership: &str, mounts: &str, is_root: bool) -> Fou
     if reasons.is_empty() {
         reasons.push("none are mounted".to_owned());
     }
-    let describes = format!("no control groups ({}): memory is watched, processor time is not bounded", reasons.join("; "));
+    let describes =
+        format!("no control groups ({}): memory is watched, processor time is not bounded", reasons.join("; "));
     Found { tree: None, describes }
 }
 

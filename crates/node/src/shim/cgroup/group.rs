@@ -8,6 +8,7 @@ use std::{
     io,
     os::fd::{AsRawFd, RawFd},
     path::Path,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal};
@@ -18,6 +19,9 @@ use crate::core::cgroup::{self, Bounds, Controller, Place, Version};
 /// Rounds of killing a group's processes where the kernel does not do it at one stroke. None can come to them
 /// meanwhile where processes are counted.
 const ROUNDS: usize = 100;
+
+/// Rounds of ending a pod's processes, a millisecond each.
+const LAST_ROUNDS: usize = 1000;
 
 /// A container's group, with what it bounds.
 #[derive(Debug)]
@@ -188,6 +192,17 @@ pub fn clear(pod: &Place) -> bool {
     }
     kill(pod);
     remove(pod) && all
+}
+
+/// Clears a pod's group when everything in it is to end, and waits a moment for that. What is left then is for the
+/// next server.
+pub fn end(pod: &Place) {
+    for _ in 0..LAST_ROUNDS {
+        if clear(pod) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Clears the groups of pods that are not among `kept`, which an earlier server left.

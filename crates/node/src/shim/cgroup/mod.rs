@@ -10,9 +10,18 @@ pub mod group;
 #[cfg(test)]
 mod tests;
 
-pub use group::{Group, Join};
+pub use find::{Found, find};
+pub use group::{Group, Join, bound_processes, clear, end, enter, sweep};
 
 use std::{fs, io, path::Path};
+
+use sha2::{Digest, Sha256};
+
+/// The name of the group that holds the pods of the server with this data directory.
+pub fn tree_name(data: &Path) -> String {
+    let path = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    crate::core::cgroup::tree_name(&Sha256::digest(path.as_os_str().as_encoded_bytes()))
+}
 
 /// Writes a value into a file of a group; the error names the file.
 fn write(directory: &Path, file: &str, value: &str) -> io::Result<()> {
