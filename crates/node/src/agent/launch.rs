@@ -219,15 +219,19 @@ impl Order {
                 Some(expression) => sub_path_of(expression, variables)?,
                 None => mount.sub_path.clone().unwrap_or_default(),
             };
-            let source = if sub.is_empty() {
-                root.clone()
+            // What is in memory is mounted where the container runs: its parts are looked for there.
+            let is_there = root.memory.is_some() || sub.is_empty();
+            let source = if is_there {
+                root.path.clone()
             } else {
-                volumes::sub_path(root, &sub).map_err(|error| {
+                volumes::sub_path(&root.path, &sub).map_err(|error| {
                     format!("failed to prepare subPath for volumeMount {:?} of container {name:?}: {error}", mount.name)
                 })?
             };
             let read_only = mount.read_only.unwrap_or(false);
-            mounts.push(Mount { source, target: mount.mount_path.clone(), read_only, ..Mount::default() });
+            let sub_path = if is_there { sub } else { String::new() };
+            let (target, tmpfs) = (mount.mount_path.clone(), root.memory);
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
         }
         Ok(mounts)
     }

@@ -1,6 +1,7 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod grouping;
 mod launch;
 mod objects;
 mod pool;

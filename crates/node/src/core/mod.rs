@@ -8,6 +8,7 @@ pub mod evict;
 pub mod fields;
 pub mod honour;
 pub mod image;
+pub mod ownership;
 pub mod plan;
 pub mod probe;
 pub mod quantity;
