@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
+use ferroflow_node::Thresholds;
 
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
@@ -55,6 +56,14 @@ pub struct Up {
     /// A TOML file with the table that maps images to environments and commands.
     #[arg(long, value_name = "FILE")]
     pub images: Option<PathBuf>,
+
+    /// How little memory and disk may be left before pods are ended, as the kubelet's flag of this name.
+    #[arg(long, value_name = "THRESHOLDS", default_value = "memory.available<100Mi,nodefs.available<10%", value_parser = Thresholds::parse)]
+    pub eviction_hard: Thresholds,
+
+    /// Seconds for which the node counts as being under pressure after that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub eviction_pressure_transition_period: u64,
 
     /// Return once the cluster is ready, and leave it running.
     #[arg(long)]

@@ -1,6 +1,8 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod disk;
+mod figures;
 mod grouping;
 mod launch;
 mod objects;
@@ -11,6 +13,7 @@ mod probes;
 mod register;
 mod serve;
 mod tls;
+mod usage;
 pub mod volumes;
 mod worker;
 
@@ -35,7 +38,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     core::{
+        evict::Thresholds,
         image::ImageTable,
+        pressure::Pressure,
         record::Attempt,
         spec::{self, Role},
     },
@@ -46,6 +51,7 @@ use crate::{
     },
     shim::cgroup,
 };
+use figures::Figures;
 use pool::Pool;
 use worker::Note;
 
@@ -66,6 +72,10 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
+    /// How little the node may have left before it ends pods.
+    pub eviction: Thresholds,
+    /// How long the node counts as being under pressure after that.
+    pub pressure_stays: Duration,
 }
 
 /// Why a node cannot start.
@@ -97,6 +107,8 @@ struct Shared {
     /// Pods that an earlier agent left, until their workers take them up.
     stored: Mutex<HashMap<String, PodRecord>>,
     pods: Mutex<HashMap<String, Handle>>,
+    figures: Figures,
+    pressure: Mutex<Pressure>,
     /// The node is ending its pods: workers act no more.
     leaving: AtomicBool,
 }
@@ -152,10 +164,13 @@ impl Node {
             group,
             stored: Mutex::new(stored.into_iter().map(|record| (record.uid.clone(), record)).collect()),
             pods: Mutex::default(),
+            figures: Figures::default(),
+            pressure: Mutex::new(Pressure::new(config.pressure_stays)),
             leaving: AtomicBool::new(false),
             config,
         });
         register::start(&shared).await?;
+        usage::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
     }

@@ -3,7 +3,7 @@
 //! The rules, their order and their messages are those of a kubelet (`pkg/kubelet/eviction`: `helpers.go`,
 //! `eviction_manager.go`, `defaults_linux.go`). Measures nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
@@ -114,6 +114,13 @@ impl Thresholds {
             rows.insert(resource, (threshold.ok_or_else(|| wrong("has no amount"))?, value.to_owned()));
         }
         Ok(Self { rows })
+    }
+}
+
+impl fmt::Display for Thresholds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows.iter().map(|(resource, (_, text))| format!("{}<{text}", resource.signal()));
+        f.write_str(&rows.collect::<Vec<_>>().join(","))
     }
 }
 

@@ -57,6 +57,7 @@ fn a_pod_above_its_limits_is_told_which() {
 fn thresholds_are_read_as_a_kubelet_reads_them() {
     let parsed = Thresholds::parse("memory.available<100Mi,nodefs.available<10%").unwrap();
     assert_eq!(parsed, Thresholds::default());
+    assert_eq!(parsed.to_string(), "memory.available<100Mi,nodefs.available<10%");
     assert_eq!(Thresholds::parse("").unwrap().rows.len(), 0);
     for (text, why) in [
         ("memory.available", "has no \"<\""),
