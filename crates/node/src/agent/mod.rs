@@ -137,8 +137,9 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let runtime =
-            ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
+        let isolation = Isolation::Bare;
+        let pods = config.data_dir.join("pods");
+        let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
         let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
         tracing::info!("pods are bounded by {}", groups.describes);
         if let Some(tree) = groups.tree {

@@ -1,6 +1,7 @@
 //! What a node decides, without touching the world: every function here is a pure one.
 
 pub mod address;
+pub mod capability;
 pub mod cgroup;
 pub mod device;
 pub mod env;
@@ -10,6 +11,7 @@ pub mod history;
 pub mod honour;
 pub mod image;
 pub mod ownership;
+pub mod passwd;
 pub mod plan;
 pub mod pressure;
 pub mod probe;
@@ -18,4 +20,5 @@ pub mod record;
 pub mod rewrite;
 pub mod spec;
 pub mod status;
+pub mod subid;
 pub mod volume;

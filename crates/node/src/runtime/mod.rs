@@ -5,6 +5,7 @@
 //! makes namespaces is another implementation of the same traits; the agent does not change.
 
 mod groups;
+mod jail;
 pub mod link;
 pub mod logs;
 pub mod process;
@@ -14,6 +15,8 @@ mod start;
 
 #[cfg(test)]
 mod groups_tests;
+#[cfg(test)]
+mod jail_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -8,6 +8,7 @@
 pub mod cgroup;
 mod child;
 mod container;
+pub mod jail;
 mod journal;
 mod outlet;
 pub mod protocol;

@@ -6,7 +6,6 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     os::unix::net::UnixListener,
     path::PathBuf,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -19,7 +18,8 @@ use rustix::{
 use super::{
     cgroup::{self, Group, Join},
     child::{self, Program, Streams},
-    container::{Container, Ended, read_record, record_path},
+    container::{self, Container, Ended, read_record, record_path},
+    jail::{self, Pod},
     outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
     tree,
@@ -56,6 +56,8 @@ pub struct Supervisor {
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
     containers: BTreeMap<String, Container>,
+    /// What the containers share, once one of them has needed it.
+    spaces: Option<Pod>,
     /// Further processes, and the connection that asked for each.
     commands: BTreeMap<i32, u64>,
     /// Output of ended containers that someone is still reading.
@@ -86,6 +88,7 @@ impl Supervisor {
             connections: BTreeMap::new(),
             next_connection: 0,
             containers: BTreeMap::new(),
+            spaces: None,
             commands: BTreeMap::new(),
             outlets: Vec::new(),
             ended: Vec::new(),
@@ -275,7 +278,7 @@ impl Supervisor {
             return Ok(Answer::Started(attempt));
         }
         self.pod_group = start.cgroup.clone().or(self.pod_group.take());
-        let container = Container::start(&self.directory, start, Timestamp::now())?;
+        let container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
         let attempt = container.start.attempt.clone();
         let watched = container.is_watched();
         self.containers.insert(name, container);
@@ -302,29 +305,33 @@ impl Supervisor {
         let streams = if exec.tty {
             Streams::Terminal(take(true).ok_or("the terminal did not come along")?)
         } else {
-            let [stdin, stdout, stderr] = [take(exec.stdin), take(exec.stdout), take(exec.stderr)]
-                .map(|end| end.map_or_else(Stdio::null, Stdio::from));
-            Streams::Separate { stdin, stdout, stderr }
+            Streams::Separate { stdin: take(exec.stdin), stdout: take(exec.stdout), stderr: take(exec.stderr) }
         };
         let container = self
             .containers
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
-        let start = &container.start;
-        let rewriter = Rewriter::new(start.paths.iter().cloned());
-        let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
-        let join = container.group.as_ref().map(Group::join).transpose();
-        let join = join.map_err(|error| format!("cannot open the control group of the container: {error}"))?;
-        let descriptors = join.as_ref().map(Join::descriptors).unwrap_or_default();
-        let program = Program {
-            argv: &argv,
-            env: &start.env,
-            working_dir: &start.working_dir,
-            user: start.security.user,
-            group: start.security.group,
-            join: &descriptors,
+        let (start, group) = (&container.start, container.group.as_ref());
+        let pid = match (&container.handle, &self.spaces) {
+            (Some(handle), Some(spaces)) => {
+                let task = container::task(start, &exec.argv);
+                jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?.pid
+            }
+            _ => {
+                let join = Join::of(group)?;
+                let rewriter = Rewriter::new(start.paths.iter().cloned());
+                let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
+                let program = Program {
+                    argv: &argv,
+                    env: &start.env,
+                    working_dir: &start.working_dir,
+                    user: start.security.user,
+                    group: start.security.group,
+                    join: &join.descriptors(),
+                };
+                child::spawn(&program, streams)?
+            }
         };
-        let pid = child::spawn(&program, streams)?;
         self.commands.insert(pid, number);
         Ok(Answer::Done)
     }
@@ -363,6 +370,9 @@ impl Supervisor {
                 self.finish(container, ended);
             } else if let Some(number) = self.commands.remove(&pid) {
                 self.tell(number, &Event::ExecExited { code: ended.code });
+            } else {
+                // The next container makes the pod's namespaces again.
+                self.spaces.take_if(|spaces| spaces.pid == pid);
             }
             self.sweep();
             self.groups.retain(|group| !group.remove());

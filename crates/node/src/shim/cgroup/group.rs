@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::{count, find, make, processes, write};
 use crate::core::cgroup::{self, Bounds, Controller, Place, Version};
@@ -71,15 +71,6 @@ impl Group {
         self.place.has(controller)
     }
 
-    /// Opens the way into it.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn join(&self) -> io::Result<Join> {
-        let open = |directory: &Path| File::options().write(true).open(directory.join("cgroup.procs"));
-        Ok(Join { files: self.place.all().into_iter().map(open).collect::<io::Result<_>>()? })
-    }
-
     /// Whether the kernel has killed a process of it for want of memory.
     pub fn ran_out_of_memory(&self) -> bool {
         count::killed_for_memory(&self.place) > 0
@@ -97,10 +88,32 @@ impl Group {
 }
 
 impl Join {
+    /// Opens the way into a group; where there is none, it leads nowhere.
+    ///
+    /// # Errors
+    /// A sentence for the container's status.
+    pub fn of(group: Option<&Group>) -> Result<Self, String> {
+        let open = |directory: &Path| File::options().write(true).open(directory.join("cgroup.procs"));
+        let files = group.into_iter().flat_map(|group| group.place.all()).map(open).collect::<io::Result<_>>();
+        let files = files.map_err(|error| format!("cannot open the control group of the container: {error}"))?;
+        Ok(Self { files })
+    }
+
     /// The descriptors that [`enter`] is called with; they live as long as this does.
     pub fn descriptors(&self) -> Vec<RawFd> {
         self.files.iter().map(AsRawFd::as_raw_fd).collect()
     }
+}
+
+/// Puts a process that has done nothing yet into a group, where there is one.
+///
+/// # Errors
+/// A sentence for the container's status.
+pub fn admit(group: Option<&Group>, pid: i32) -> Result<(), String> {
+    for directory in group.into_iter().flat_map(|group| group.place.all()) {
+        write(directory, "cgroup.procs", &pid.to_string()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Puts the calling process into the groups that these descriptors lead to. Only system calls: it may be called
@@ -124,12 +137,9 @@ pub fn enter(descriptors: &[RawFd]) -> io::Result<()> {
 /// # Errors
 /// That of the kernel.
 pub fn bound_processes(limit: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
-    // SAFETY: the structure is a local that outlives the call.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    let most = rustix::process::getrlimit(Resource::Nproc).maximum;
+    let limit = Some(most.map_or(limit, |most| most.min(limit)));
+    Ok(rustix::process::setrlimit(Resource::Nproc, Rlimit { current: limit, maximum: limit })?)
 }
 
 fn make_pod(pod: &Place, pids: Option<u64>) -> io::Result<()> {

@@ -11,7 +11,7 @@ pub mod group;
 mod tests;
 
 pub use find::{Found, find};
-pub use group::{Group, Join, bound_processes, clear, end, enter, sweep};
+pub use group::{Group, Join, admit, bound_processes, clear, end, enter, sweep};
 
 use std::{fs, io, path::Path};
 

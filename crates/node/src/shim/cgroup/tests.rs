@@ -21,7 +21,7 @@ fn tree(name: &str) -> Option<Place> {
 }
 
 fn shell(group: &Group, script: &str) -> std::process::Child {
-    let join = group.join().unwrap();
+    let join = Join::of(Some(group)).unwrap();
     let descriptors = join.descriptors();
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::null());
