@@ -20,5 +20,8 @@ pub mod runtime;
 pub mod shim;
 
 pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
-pub use core::image::{ImageTable, Rule};
+pub use core::{
+    evict::Thresholds,
+    image::{ImageTable, Rule},
+};
 pub use shim::{SUBCOMMAND as SHIM_SUBCOMMAND, shim_main};

@@ -44,6 +44,8 @@ struct Refused {
     message: String,
 }
 
+/// Processes and threads of one pod: more than a data loader or a build starts, fewer than take a machine down.
+const PIDS_LIMIT: u64 = 4096;
 /// A missing object is looked for again after this time, if it does not show itself before.
 const RETRY_S: i64 = 10;
 
@@ -83,6 +85,8 @@ impl Order {
         let (user, group) = self.user().map_err(config)?;
         let container = &self.container;
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        let millis = |list| quantity::milli_of(list, "cpu").and_then(|millis| u64::try_from(millis).ok());
         let mut all = environment.env.clone();
         all.extend(self.host_variables(limits));
         all.extend(variables);
@@ -109,6 +113,9 @@ impl Order {
                 .unwrap_or_else(|| "/dev/termination-log".to_owned()),
             message_from_log: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
             memory_limit_bytes: quantity::whole_of(limits, "memory").filter(|bytes| *bytes > 0),
+            cpu_limit_millis: millis(limits),
+            cpu_request_millis: millis(requests),
+            pids_limit: Some(PIDS_LIMIT),
             security: Security { user, group, ..Security::default() },
             ..Launch::default()
         };
@@ -204,7 +211,7 @@ impl Order {
         let gpus = self.shared.pool.capacity().contains_key(device::NVIDIA_GPU);
         let none = device::Devices::new();
         let devices = self.prepared.share.devices.get(&self.container.name).unwrap_or(&none);
-        variables.extend(device::variables(devices, gpus));
+        variables.extend(device::variables(devices, gpus, device::Sight::All));
         variables
     }
 
@@ -221,10 +228,11 @@ impl Order {
                 Some(expression) => sub_path_of(expression, variables)?,
                 None => mount.sub_path.clone().unwrap_or_default(),
             };
-            let tmpfs = self.in_memory(&mount.name).filter(|_| !is_bare);
-            let mut source = root.clone();
+            // What is in memory is mounted where the container runs: its parts are looked for there.
+            let tmpfs = root.memory.filter(|_| !is_bare);
+            let mut source = root.path.clone();
             if !sub.is_empty() && tmpfs.is_none() {
-                let found = volumes::sub_path(root, &sub).map_err(|error| {
+                let found = volumes::sub_path(&root.path, &sub).map_err(|error| {
                     format!("failed to prepare subPath for volumeMount {:?} of container {name:?}: {error}", mount.name)
                 })?;
                 // Where it is mounted it is looked for again, and not by its name.
@@ -235,15 +243,6 @@ impl Order {
             mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
         }
         Ok(mounts)
-    }
-
-    /// The size of a volume that is kept in memory; 0 where it may grow.
-    fn in_memory(&self, name: &str) -> Option<u64> {
-        let mut volumes = self.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-        let volume = volumes.find(|volume| volume.name == name)?.empty_dir.as_ref()?;
-        let limit = volume.size_limit.as_ref().and_then(|limit| quantity::milli(&limit.0));
-        let limit = limit.and_then(|milli| u64::try_from(milli / 1000).ok()).unwrap_or(0);
-        (volume.medium.as_deref() == Some("Memory")).then_some(limit)
     }
 
     /// The user and group that the container asks for, where they are others than this program's.

@@ -3,6 +3,9 @@
 mod check;
 mod contain;
 mod dial;
+mod disk;
+mod figures;
+mod grouping;
 mod launch;
 mod objects;
 mod pool;
@@ -12,6 +15,7 @@ mod probes;
 mod register;
 mod serve;
 mod tls;
+mod usage;
 pub mod volumes;
 mod worker;
 
@@ -36,7 +40,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     core::{
+        evict::Thresholds,
         image::ImageTable,
+        pressure::Pressure,
         record::Attempt,
         spec::{self, Role},
     },
@@ -46,8 +52,10 @@ use crate::{
         process::{ProcessRuntime, ShimCommand},
         trial::{self, Level},
     },
+    shim::cgroup,
 };
 pub use dial::PodNetwork;
+use figures::Figures;
 use pool::Pool;
 use ports::Sharing;
 use worker::Note;
@@ -73,6 +81,10 @@ pub struct NodeConfig {
     pub network: Option<PodNetwork>,
     /// How well containers are to be kept apart; without it as well as this machine allows.
     pub isolation: Option<Isolation>,
+    /// How little the node may have left before it ends pods.
+    pub eviction: Thresholds,
+    /// How long the node counts as being under pressure after that.
+    pub pressure_stays: Duration,
 }
 
 /// Why a node cannot start.
@@ -105,6 +117,8 @@ struct Shared {
     /// Pods that an earlier agent left, until their workers take them up.
     stored: Mutex<HashMap<String, PodRecord>>,
     pods: Mutex<HashMap<String, Handle>>,
+    figures: Figures,
+    pressure: Mutex<Pressure>,
     /// The node is ending its pods: workers act no more.
     leaving: AtomicBool,
 }
@@ -140,6 +154,11 @@ impl Node {
             Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
             None => (runtime, Sharing::AllPorts),
         };
+        let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
+        tracing::info!("pods are bounded by {}", groups.describes);
+        if let Some(tree) = groups.tree {
+            runtime.bound_by(tree);
+        }
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =
@@ -161,10 +180,13 @@ impl Node {
             group,
             stored: Mutex::new(stored.into_iter().map(|record| (record.uid.clone(), record)).collect()),
             pods: Mutex::default(),
+            figures: Figures::default(),
+            pressure: Mutex::new(Pressure::new(config.pressure_stays)),
             leaving: AtomicBool::new(false),
             config,
         });
         register::start(&shared).await?;
+        usage::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
     }

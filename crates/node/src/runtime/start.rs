@@ -80,6 +80,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         cpu_limit_millis: launch.cpu_limit_millis,
         cpu_request_millis: launch.cpu_request_millis,
         pids_limit: launch.pids_limit,
+        cgroup: None,
         security: launch.security,
         jail,
         network: network.clone(),

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     os::unix::{net::UnixStream, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
@@ -28,6 +28,8 @@ pub struct Program<'a> {
     pub group: Option<u32>,
     /// Whether its supervisor answers for its sockets.
     pub is_networked: bool,
+    /// The way into its control group, from [`Join`](super::cgroup::Join).
+    pub join: &'a [RawFd],
 }
 
 /// A process that has been started.
@@ -73,9 +75,11 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
     let supervisor = std::process::id();
     let ends = program.is_networked.then(UnixStream::pair).transpose().map_err(|error| error.to_string())?;
     let (near, far) = ends.unzip();
+    let join = program.join.to_vec();
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
+            super::cgroup::enter(&join)?;
             rustix::process::setsid()?;
             sys::unblock_signals()?;
             if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {

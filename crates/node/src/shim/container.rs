@@ -14,13 +14,17 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    cgroup::{self, Group, Join},
     child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
     protocol::Start,
 };
-use crate::core::record::{Attempt, Exit, ExitReason};
+use crate::core::{
+    cgroup::Controller,
+    record::{Attempt, Exit, ExitReason},
+};
 
 const READ_SIZE: usize = 64 << 10;
 /// What a container wrote before it ended is read to its end, but no more than this: a process that
@@ -42,6 +46,8 @@ pub struct Container {
     /// When its group is killed, if it has not ended before.
     pub kill_at: Option<Instant>,
     pub out_of_memory: bool,
+    /// Its control group, where it has one.
+    pub group: Option<Group>,
     /// A source that has ended is `None`, so that the numbers of the others stay.
     sources: Vec<(Source, Option<File>)>,
     journal: Journal,
@@ -77,13 +83,19 @@ impl Container {
         for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
             rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
         }
-        let jail::Process { pid, handle, listener } = run(&start, spaces, streams)?;
+        let group =
+            start.cgroup.as_ref().map(|pod| Group::make(pod, &start.group_name(), start.bounds())).transpose()?;
+        let process = run(&start, spaces, group.as_ref(), streams).inspect_err(|_| {
+            group.as_ref().map(Group::remove);
+        });
+        let jail::Process { pid, handle, listener } = process?;
         Ok(Self {
             start,
             pid,
             handle,
             kill_at: None,
             out_of_memory: false,
+            group,
             sources,
             journal,
             outlets: Vec::new(),
@@ -96,6 +108,12 @@ impl Container {
     /// Where the filter before its system calls asks; given out once.
     pub fn take_listener(&mut self) -> Option<OwnedFd> {
         self.listener.take()
+    }
+
+    /// Whether the supervisor has to look how much memory it holds.
+    pub fn is_watched(&self) -> bool {
+        let bound = self.group.as_ref().is_some_and(|group| group.bounds(Controller::Memory));
+        self.start.memory_limit_bytes.is_some() && !bound
     }
 
     /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.
@@ -196,8 +214,14 @@ impl Container {
 }
 
 /// Starts the process as a host's or in a jail.
-fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<jail::Process, String> {
+fn run(
+    start: &Start,
+    spaces: &mut Option<Pod>,
+    group: Option<&Group>,
+    streams: Streams,
+) -> Result<jail::Process, String> {
     let Some(jail) = &start.jail else {
+        let join = Join::of(group)?;
         let program = Program {
             argv: &start.argv,
             env: &start.env,
@@ -205,6 +229,7 @@ fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<jail
             user: start.security.user,
             group: start.security.group,
             is_networked: start.network.is_some(),
+            join: &join.descriptors(),
         };
         let Started { pid, listener } = child::spawn(&program, streams)?;
         return Ok(jail::Process { pid, handle: None, listener });
@@ -216,16 +241,18 @@ fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<jail
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |_| Ok(()))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))
 }
 
 /// What runs in a container that is kept apart.
 pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
+    let is_bound = start.cgroup.as_ref().is_some_and(|pod| pod.has(Controller::Pids));
     Task {
         argv,
         env: &start.env,
         working_dir: &start.working_dir,
         security: &start.security,
+        processes: start.pids_limit.filter(|_| !is_bound),
         is_networked: start.network.is_some(),
     }
 }

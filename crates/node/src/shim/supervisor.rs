@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use super::{
+    cgroup::{self, Group, Join},
     child::{self, Program, Started, Streams},
     container::{self, Container, Ended, read_record, record_path},
     jail::{self, Pod},
@@ -24,10 +25,12 @@ use super::{
     signals, tree,
     wire::{Reading, Wire},
 };
-use crate::core::rewrite::Rewriter;
+use crate::core::{cgroup::Place, rewrite::Rewriter};
 
 /// How often memory limits are looked at, where there are any.
 const WATCHDOG: Duration = Duration::from_millis(500);
+/// Rounds of ending what is left, a millisecond each: a fork bomb may be faster than a few.
+const LAST_ROUNDS: usize = 1000;
 /// Connections at a time; an agent holds one, and one for each command that it runs.
 const CONNECTIONS: usize = 512;
 
@@ -62,6 +65,10 @@ pub struct Supervisor {
     outlets: Vec<Outlet>,
     /// Ids of containers that ended; processes that escaped them are ended too.
     ended: Vec<String>,
+    /// Control groups of ended containers whose last processes are not gone yet.
+    groups: Vec<Group>,
+    /// The pod's control group, once a container was started in it.
+    pod_group: Option<Place>,
     watchdog_at: Option<Instant>,
     /// Answers for the sockets of all processes, where the pod has an address of its own.
     network: Option<Network>,
@@ -88,6 +95,8 @@ impl Supervisor {
             commands: BTreeMap::new(),
             outlets: Vec::new(),
             ended: Vec::new(),
+            groups: Vec::new(),
+            pod_group: None,
             watchdog_at: None,
             network: None,
             served_any: false,
@@ -123,6 +132,9 @@ impl Supervisor {
             self.tick(Instant::now());
         }
         self.end_stragglers();
+        if let Some(pod) = &self.pod_group {
+            cgroup::end(pod);
+        }
         Ok(())
     }
 
@@ -284,13 +296,14 @@ impl Supervisor {
         if let Some(attempt) = record.filter(|attempt| attempt.exit.is_some()) {
             return Ok(Answer::Started(attempt));
         }
-        let watched = start.memory_limit_bytes.is_some();
         if let (Some(settings), None) = (&start.network, &self.network) {
             self.network = Some(Network::new(settings)?);
         }
+        self.pod_group = start.cgroup.clone().or(self.pod_group.take());
         let mut container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
         self.listen(container.take_listener());
         let attempt = container.start.attempt.clone();
+        let watched = container.is_watched();
         self.containers.insert(name, container);
         if watched && self.watchdog_at.is_none() {
             self.watchdog_at = Some(Instant::now() + WATCHDOG);
@@ -327,14 +340,16 @@ impl Supervisor {
             .containers
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
-        let start = &container.start;
+        let (start, group) = (&container.start, container.group.as_ref());
         let (pid, listener) = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                let process = jail::enter(handle, &spaces.ids, &task, streams, &mut |_| Ok(()))?;
+                let process =
+                    jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
                 (process.pid, process.listener)
             }
             _ => {
+                let join = Join::of(group)?;
                 let rewriter = Rewriter::new(start.paths.iter().cloned());
                 let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
                 let program = Program {
@@ -344,6 +359,7 @@ impl Supervisor {
                     user: start.security.user,
                     group: start.security.group,
                     is_networked: start.network.is_some(),
+                    join: &join.descriptors(),
                 };
                 let Started { pid, listener } = child::spawn(&program, streams)?;
                 (pid, listener)
@@ -393,12 +409,18 @@ impl Supervisor {
                 self.spaces.take_if(|spaces| spaces.pid == pid);
             }
             self.sweep();
+            self.groups.retain(|group| !group.remove());
         }
     }
 
-    fn finish(&mut self, container: Container, ended: Ended) {
+    fn finish(&mut self, mut container: Container, ended: Ended) {
         // As in a container, whose first process takes all others with it.
         kill_group(container.pid, Signal::KILL);
+        if let Some(group) = &container.group {
+            container.out_of_memory |= ended.code != 0 && group.ran_out_of_memory();
+            group.kill();
+        }
+        self.groups.extend(container.group.take());
         self.ended.push(container.start.attempt.id.clone());
         self.sweep();
         let (attempt, outlets) = container.finish(&self.directory, ended, Timestamp::now());
@@ -453,7 +475,7 @@ impl Supervisor {
     fn watch_memory(&mut self) -> bool {
         let mut watched = false;
         for container in self.containers.values_mut() {
-            let Some(limit) = container.start.memory_limit_bytes else { continue };
+            let Some(limit) = container.start.memory_limit_bytes.filter(|_| container.is_watched()) else { continue };
             watched = true;
             let used: u64 = tree::descendants(container.pid).into_iter().map(tree::resident_bytes).sum();
             if used > limit {
@@ -466,8 +488,8 @@ impl Supervisor {
 
     fn end_stragglers(&self) {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        // Killing a parent brings its children here; a bound, since a fork bomb is faster than this.
-        for _ in 0..1000 {
+        // Killing a parent brings its children here.
+        for _ in 0..LAST_ROUNDS {
             let left = tree::children(own);
             if left.is_empty() {
                 return;

@@ -12,8 +12,8 @@ use crate::{
         probes,
     },
     core::{
-        honour,
-        plan::{Fault, Trouble},
+        evict, honour,
+        plan::{Fault, Trouble, Verdict},
         record::{Attempt, ExitReason},
         spec, status,
     },
@@ -82,9 +82,18 @@ impl Worker {
                     }
                 }
             }
+            Note::Evicted { message } => self.evicted(message),
             Note::Removed => self.stage = Stage::Removed,
             Note::ObjectChanged(name) => self.object_changed(&name),
         }
+    }
+
+    fn evicted(&mut self, message: String) {
+        if self.verdict.is_some() || self.gone || self.pod.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        self.shared.recorder.event(&*self.pod, EventKind::Warning, evict::REASON, message.clone());
+        self.verdict = Some(Verdict::evicted(message));
     }
 
     pub(super) async fn happened(&mut self, event: runtime::Event) {

@@ -13,6 +13,7 @@ use super::{ids::Ids, person, sys};
 use crate::{
     runtime::Security,
     shim::{
+        cgroup,
         child::{PREFIX, Streams},
         network,
     },
@@ -29,6 +30,8 @@ pub struct Task<'a> {
     pub security: &'a Security,
     /// Whether its supervisor answers for its sockets.
     pub is_networked: bool,
+    /// Processes that its user may have in the pod, where no control group bounds them.
+    pub processes: Option<u64>,
 }
 
 /// Becomes the program; the container's root is this process's. The descriptor on which the filter before its system
@@ -57,6 +60,9 @@ pub fn execute(
         network::filter::install(supervisor).map_err(failed("put a filter before system calls"))?;
     }
     person::become_one(&who, task.security, ids).map_err(|reason| format!("{PREFIX}: {reason}"))?;
+    if let Some(limit) = task.processes {
+        cgroup::bound_processes(limit).map_err(failed("bound processes"))?;
+    }
     let path = find(name, env.get("PATH").map_or(DEFAULT_PATH, String::as_str))?;
     let error = run(&path, task.argv, &env);
     Err(format!("{PREFIX}: exec: {name:?}: {error}"))
