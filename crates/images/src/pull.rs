@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,13 +23,15 @@ use crate::{
         retry,
     },
     registry::{Http, Keyring, RegistryError, Session},
-    store::{Packed, Store, StoreError, Work},
+    store::{Guard, Packed, Store, StoreError, Work},
 };
 
 /// Layers that are downloaded and unpacked at once, as other runtimes have it.
 const AT_ONCE: usize = 3;
 /// How often a download goes on after a break that came after some progress: once for each gigabyte of the largest.
 const MOST_BREAKS: u32 = 64;
+/// How often it is looked whether another program is done: a lock of a file tells nobody.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why an image cannot be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +99,7 @@ impl Puller {
     /// [`PullError`] with the cause. What was downloaded stays for another attempt.
     pub async fn pull(&self, image: &Reference, now_s: u64) -> Result<NameRecord, PullError> {
         let stored = |source| PullError::Store { image: Box::new(image.clone()), source };
-        let store = self.store.clone();
-        let guard = blocking(image, move || store.lock(Work::Add)).await?.map_err(stored)?;
+        let guard = patiently(|| self.store.try_lock(Work::Add)).await.map_err(stored)?;
         let job = Job { puller: self, image, sessions: self.sessions(image).await? };
         let (target, digest, manifest) = job.manifest().await?;
         let config = job.small("configuration", &manifest.read.config).await?;
@@ -213,8 +215,7 @@ impl Job<'_> {
         let (puller, image) = (self.puller, self.image);
         let stored = |source| PullError::Store { image: Box::new(image.clone()), source };
         let progress = puller.progress.clone();
-        let (store, id) = (puller.store.clone(), wanted.diff_id.clone());
-        let guard = blocking(image, move || store.lock_layer(&id)).await?.map_err(stored)?;
+        let guard = patiently(|| puller.store.try_lock_layer(&wanted.diff_id)).await.map_err(stored)?;
         if puller.store.has_layer(&wanted.diff_id) {
             progress.step(&wanted.diff_id, Step::Present);
             return Ok(());
@@ -368,6 +369,16 @@ fn check(session: &Session, what: &str, expected: Option<&Digest>, found: &Diges
             expected: expected.clone(),
             found: found.clone(),
         }),
+    }
+}
+
+/// Waits for a lock such that the wait can be given up at any time.
+async fn patiently(attempt: impl Fn() -> Result<Option<Guard>, StoreError>) -> Result<Guard, StoreError> {
+    loop {
+        if let Some(guard) = attempt()? {
+            return Ok(guard);
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
