@@ -22,7 +22,7 @@ use crate::{
         spec::Role,
     },
     image::Environment,
-    runtime::{Launch, Mount},
+    runtime::{Launch, Mount, Security},
 };
 
 /// A container that is to be started.
@@ -106,8 +106,8 @@ impl Order {
                 .unwrap_or_else(|| "/dev/termination-log".to_owned()),
             message_from_log: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
             memory_limit_bytes: quantity::whole_of(limits, "memory").filter(|bytes| *bytes > 0),
-            user,
-            group,
+            security: Security { user, group, ..Security::default() },
+            ..Launch::default()
         };
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
@@ -220,7 +220,7 @@ impl Order {
                 })?
             };
             let read_only = mount.read_only.unwrap_or(false);
-            mounts.push(Mount { source, target: mount.mount_path.clone(), read_only });
+            mounts.push(Mount { source, target: mount.mount_path.clone(), read_only, ..Mount::default() });
         }
         Ok(mounts)
     }

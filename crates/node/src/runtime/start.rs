@@ -25,7 +25,7 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
-    let mode = if launch.user.is_some() { 0o777 } else { 0o755 };
+    let mode = if launch.security.user.is_some() { 0o777 } else { 0o755 };
     make_directory(&home, mode)?;
     make_directory(&home.join("tmp"), 0o777)?;
     let message = records::message_file(pod, &launch.container, launch.number);
@@ -61,8 +61,11 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
         stdin: launch.stdin,
         stdin_once: launch.stdin_once,
         memory_limit_bytes: launch.memory_limit_bytes,
-        user: launch.user,
-        group: launch.group,
+        cpu_limit_millis: launch.cpu_limit_millis,
+        cpu_request_millis: launch.cpu_request_millis,
+        pids_limit: launch.pids_limit,
+        security: launch.security,
+        jail: None,
         paths: rewriter.into_mappings(),
     })
 }

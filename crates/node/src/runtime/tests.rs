@@ -191,7 +191,7 @@ async fn a_command_in_a_container_sees_its_mounts() {
     std::fs::create_dir(&volume).unwrap();
     std::fs::write(volume.join("greeting"), "from the volume").unwrap();
     let mut launch = shell("main", "exec sleep 600");
-    launch.mounts = vec![Mount { source: volume, target: "/data".to_owned(), read_only: false }];
+    launch.mounts = vec![Mount { source: volume, target: "/data".to_owned(), read_only: false, ..Mount::default() }];
     sandbox.start(launch).await.unwrap();
     let mut session = sandbox.exec("main".to_owned(), exec_options("cat /data/greeting")).await.unwrap();
     let mut out = String::new();

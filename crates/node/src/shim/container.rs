@@ -77,8 +77,8 @@ impl Container {
             argv: &start.argv,
             env: &start.env,
             working_dir: &start.working_dir,
-            user: start.user,
-            group: start.group,
+            user: start.security.user,
+            group: start.security.group,
         };
         let pid = child::spawn(&program, streams)?;
         Ok(Self {

@@ -304,8 +304,8 @@ impl Supervisor {
             argv: &argv,
             env: &start.env,
             working_dir: &start.working_dir,
-            user: start.user,
-            group: start.group,
+            user: start.security.user,
+            group: start.security.group,
         };
         let pid = child::spawn(&program, streams)?;
         self.commands.insert(pid, number);
