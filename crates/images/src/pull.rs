@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
 use crate::{
     core::{
@@ -107,9 +107,10 @@ impl Puller {
         let read = Config::read(&config).map_err(wrong)?;
         let layers = document::layers(&manifest.read, &read).map_err(wrong)?;
         let mut seen = BTreeSet::new();
-        let distinct: Vec<&WantedLayer> = layers.iter().filter(|layer| seen.insert(&layer.diff_id)).collect();
-        let work = stream::iter(distinct).map(|layer| job.layer(layer)).buffer_unordered(AT_ONCE);
-        work.try_collect::<Vec<()>>().await?;
+        let distinct = layers.iter().filter(|layer| seen.insert(&layer.diff_id));
+        let work: Vec<BoxFuture<'_, Result<(), PullError>>> =
+            distinct.map(|layer| job.layer(layer).boxed()).collect();
+        stream::iter(work).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         let record = NameRecord {
             version: VERSION,
             name: image.to_string(),
@@ -173,11 +174,15 @@ impl Job<'_> {
     async fn document(&self, wanted: &str, expected: Option<&Digest>) -> Result<(Digest, Vec<u8>), PullError> {
         let what = format!("manifests/{wanted}");
         let most_bytes = self.puller.limits.document_bytes;
-        self.anywhere(async |session: &Session| {
-            let bytes = session.get(&what, 0).await?.bytes(&what, most_bytes).await?;
-            let found = Digest::of(&bytes);
-            check(session, &what, expected, &found)?;
-            Ok((found, bytes))
+        let what = what.as_str();
+        self.anywhere(|session| {
+            let ask = async move {
+                let bytes = session.get(what, 0).await?.bytes(what, most_bytes).await?;
+                let found = Digest::of(&bytes);
+                check(session, what, expected, &found)?;
+                Ok((found, bytes))
+            };
+            ask.boxed()
         })
         .await
     }
@@ -189,16 +194,23 @@ impl Job<'_> {
             .check_document(name, blob.size)
             .map_err(|source| PullError::Document { image: Box::new(self.image.clone()), source })?;
         let what = format!("blobs/{}", blob.digest);
-        self.anywhere(async |session: &Session| {
-            let bytes = session.get(&what, 0).await?.bytes(&what, blob.size).await?;
-            check(session, &what, Some(&blob.digest), &Digest::of(&bytes))?;
-            Ok(bytes)
+        let what = what.as_str();
+        self.anywhere(|session| {
+            let ask = async move {
+                let bytes = session.get(what, 0).await?.bytes(what, blob.size).await?;
+                check(session, what, Some(&blob.digest), &Digest::of(&bytes))?;
+                Ok(bytes)
+            };
+            ask.boxed()
         })
         .await
     }
 
     /// Asks one server after the other until one has it.
-    async fn anywhere<T>(&self, ask: impl AsyncFn(&Session) -> Result<T, RegistryError>) -> Result<T, PullError> {
+    async fn anywhere<'s, T>(
+        &'s self,
+        ask: impl Fn(&'s Session) -> BoxFuture<'s, Result<T, RegistryError>>,
+    ) -> Result<T, PullError> {
         let mut mirrors = Vec::new();
         for session in &self.sessions {
             match ask(session).await {
@@ -221,7 +233,7 @@ impl Job<'_> {
             return Ok(());
         }
         let path = puller.store.partial(&wanted.blob.digest, &wanted.diff_id);
-        self.anywhere(async |session: &Session| self.download(session, wanted, &path).await).await?;
+        self.anywhere(|session| self.download(session, wanted, &path).boxed()).await?;
         progress.step(&wanted.diff_id, Step::Unpacking);
         let (store, limits, layer) = (puller.store.clone(), puller.limits, wanted.clone());
         // The lock goes with the work: a pull that is given up leaves it to whoever still writes.

@@ -1,6 +1,9 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod image_care;
+mod image_volumes;
+mod images;
 mod launch;
 mod objects;
 mod pool;
@@ -38,7 +41,10 @@ use crate::{
         record::Attempt,
         spec::{self, Role},
     },
-    image::Environments,
+    image::{
+        Environments,
+        store::{ImageStore, StoreConfig},
+    },
     runtime::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
@@ -60,6 +66,8 @@ pub struct NodeConfig {
     pub images: ImageTable,
     /// What relative directories in the table are relative to.
     pub images_base: PathBuf,
+    /// Where images are kept, and how more are had.
+    pub store: StoreConfig,
     /// Devices that are advertised though they are not there: resource to count.
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
@@ -73,6 +81,8 @@ pub enum NodeError {
     Runtime(#[from] runtime::Error),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
+    #[error("the images of the data directory cannot be used")]
+    Images(#[from] ferroflow_images::store::StoreError),
 }
 
 /// A node that runs. Serves what the API server asks of it.
@@ -85,6 +95,7 @@ struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
     environments: Environments,
+    images: images::Images,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
     client: kube::Client,
@@ -129,6 +140,7 @@ impl Node {
         let allocatable = register::capacity(&config, &devices);
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
+        let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
         let stored = runtime.stored().await?;
         let pool = Pool::new(devices, config.address.clone());
@@ -136,6 +148,7 @@ impl Node {
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
             environments,
+            images,
             pool,
             allocatable,
             services: caches.of(),
@@ -149,6 +162,7 @@ impl Node {
             config,
         });
         register::start(&shared).await?;
+        image_care::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
     }
@@ -259,6 +273,7 @@ impl Shared {
                 Err(error) => tracing::warn!(pod, %error, "cannot end a pod whose object is gone"),
             }
             self.pool.release(&uid);
+            self.images.release(&format!("{uid}/"));
         }
     }
 

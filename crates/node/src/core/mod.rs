@@ -13,4 +13,5 @@ pub mod record;
 pub mod rewrite;
 pub mod spec;
 pub mod status;
+pub mod stored;
 pub mod volume;

@@ -51,6 +51,7 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
             image_id: launch.image_id,
             backoff_s: launch.backoff_s,
             message_from_log: launch.message_from_log,
+            stop_signal: launch.stop_signal,
             started_at: now,
             exit: None,
         },
