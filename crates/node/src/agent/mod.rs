@@ -134,8 +134,9 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let runtime =
-            ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
+        let isolation = Isolation::Bare;
+        let pods = config.data_dir.join("pods");
+        let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =

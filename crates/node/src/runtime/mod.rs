@@ -4,6 +4,7 @@
 //! implementation is [`process`]: a container is a process of the host. One that pulls images and
 //! makes namespaces is another implementation of the same traits; the agent does not change.
 
+mod jail;
 pub mod link;
 pub mod logs;
 pub mod process;
@@ -11,6 +12,8 @@ mod records;
 mod session;
 mod start;
 
+#[cfg(test)]
+mod jail_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 

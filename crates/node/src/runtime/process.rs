@@ -23,13 +23,16 @@ use ferroflow_platform::{
 use tokio::sync::mpsc;
 
 use super::{
-    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox,
+    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, jail,
     link::{self, Link},
     logs, records, session,
     start::{self, make_directory},
 };
 use crate::{
-    core::record::{Attempt, Exit, ExitReason},
+    core::{
+        address,
+        record::{Attempt, Exit, ExitReason},
+    },
     shim::{
         self, Durability,
         protocol::{self, Answer, Live, Operation},
@@ -67,6 +70,7 @@ pub struct ProcessRuntime {
 
 struct Shared {
     directory: PathBuf,
+    isolation: Isolation,
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
@@ -77,15 +81,26 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(directory: PathBuf, shim: ShimCommand, clock: SharedClock, group: Group) -> Result<Self, Error> {
-        make_directory(&directory, 0o711)?;
-        Ok(Self { shared: Arc::new(Shared { directory, shim, clock, group }) })
+    pub fn new(
+        directory: PathBuf,
+        isolation: Isolation,
+        shim: ShimCommand,
+        clock: SharedClock,
+        group: Group,
+    ) -> Result<Self, Error> {
+        // Processes of the host go to their volumes by path, whoever they are. Others have them mounted, and what
+        // they leave there is nobody else's business: a program may run as whom it belongs to.
+        let mode = if isolation == Isolation::Bare { 0o711 } else { 0o700 };
+        make_directory(&directory, mode)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
+            .map_err(|error| Error::file("change", &directory, error))?;
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group }) })
     }
 }
 
 impl PodRuntime for ProcessRuntime {
     fn isolation(&self) -> Isolation {
-        Isolation::Bare
+        self.shared.isolation
     }
 
     fn open(&self, pod: PodRecord, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, Error>> {
@@ -98,6 +113,7 @@ impl PodRuntime for ProcessRuntime {
                 shared: self.shared.clone(),
                 uid: pod.uid.clone(),
                 directory,
+                ids: address::number(&pod.address, &pod.uid),
                 link: Mutex::new(None),
                 events,
                 closed: tokio::sync::Mutex::new(false),
@@ -124,6 +140,8 @@ struct ProcessSandbox {
     shared: Arc<Shared>,
     uid: String,
     directory: PathBuf,
+    /// The number that its user ids come from.
+    ids: u32,
     link: Mutex<Option<Link>>,
     events: mpsc::Sender<Event>,
     /// Whether the pod's end has begun. Held while a container starts: none starts behind the back of an end.
@@ -266,7 +284,9 @@ impl Sandbox for ProcessSandbox {
                 return Err(Error::Closed { uid: self.uid.clone() });
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
-            let start = start::prepare(&self.directory, &self.uid, launch, self.shared.clock.now())?;
+            jail::forget_scratch(&self.directory, &launch.container, launch.number);
+            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids };
+            let start = start::prepare(&pod, launch, self.shared.clock.now())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {
@@ -427,10 +447,10 @@ const REMOVALS: usize = 100;
 
 fn remove_all(directory: &Path) -> io::Result<()> {
     for _ in 1..REMOVALS {
-        match fs::remove_dir_all(directory) {
+        match jail::remove_tree(directory) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
             result => return result,
         }
     }
-    fs::remove_dir_all(directory)
+    jail::remove_tree(directory)
 }

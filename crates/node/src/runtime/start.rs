@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Error, Launch, records};
+use super::{Error, Launch, Root, jail, records};
 use crate::{
     core::{
         record::Attempt,
@@ -15,13 +15,22 @@ use crate::{
 };
 
 /// Where programs are looked for in a container that sets no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Makes the directories of a container of the pod in `pod`, and says how to start it.
+/// A pod as those know it who start its containers.
+pub struct Pod<'a> {
+    pub uid: &'a str,
+    pub directory: &'a Path,
+    /// The number that its user ids come from.
+    pub ids: u32,
+}
+
+/// Makes the directories of a container, and says how to start it.
 ///
 /// # Errors
 /// When something cannot be made.
-pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
+pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
+    let (uid, pod, ids) = (pod.uid, pod.directory, pod.ids);
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
@@ -37,10 +46,16 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
         .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o666)))
         .map_err(|error| Error::file("create", &message, error))?;
 
-    let rewriter = rewriter(&launch, &message);
-    let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
     let id = container_id(uid, &launch.container, launch.number);
-    let env = environment(&launch, &rewriter, &home, &id);
+    let is_bare = launch.root == Root::Bare;
+    let rewriter = if is_bare { rewriter(&launch, &message) } else { Rewriter::default() };
+    let (working_dir, env, jail) = if is_bare {
+        let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
+        (working_dir, environment(&launch, &rewriter, &home, &id), None)
+    } else {
+        let jail = jail::prepare(&home, &launch, &message, ids)?;
+        (jail::working_dir(&launch), jail::environment(&launch, &id), Some(jail))
+    };
     Ok(protocol::Start {
         attempt: Attempt {
             version: 1,
@@ -66,7 +81,7 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
         cpu_request_millis: launch.cpu_request_millis,
         pids_limit: launch.pids_limit,
         security: launch.security,
-        jail: None,
+        jail,
         paths: rewriter.into_mappings(),
     })
 }

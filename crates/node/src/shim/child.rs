@@ -14,6 +14,11 @@ use std::{
 
 use rustix::process::Signal;
 
+use super::jail::sys;
+
+/// What a container runtime says before the reason.
+pub const PREFIX: &str = "unable to start container process: error during container init";
+
 /// The command, where it runs and as whom.
 pub struct Program<'a> {
     pub argv: &'a [String],
@@ -25,11 +30,8 @@ pub struct Program<'a> {
 
 /// Where the three standard streams go.
 pub enum Streams {
-    Separate {
-        stdin: Stdio,
-        stdout: Stdio,
-        stderr: Stdio,
-    },
+    /// Where there is none it is `/dev/null`.
+    Separate { stdin: Option<OwnedFd>, stdout: Option<OwnedFd>, stderr: Option<OwnedFd> },
     /// The near end of a terminal, which becomes the session's own.
     Terminal(OwnedFd),
 }
@@ -44,7 +46,10 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
     command.args(&program.argv[1..]).env_clear().envs(program.env).current_dir(program.working_dir);
     let is_terminal = matches!(streams, Streams::Terminal(_));
     match streams {
-        Streams::Separate { stdin, stdout, stderr } => drop(command.stdin(stdin).stdout(stdout).stderr(stderr)),
+        Streams::Separate { stdin, stdout, stderr } => {
+            let [stdin, stdout, stderr] = [stdin, stdout, stderr].map(|end| end.map_or_else(Stdio::null, Stdio::from));
+            command.stdin(stdin).stdout(stdout).stderr(stderr);
+        }
         Streams::Terminal(end) => {
             let copy = |end: &OwnedFd| end.try_clone().map(Stdio::from).map_err(|error| error.to_string());
             command.stdin(copy(&end)?).stdout(copy(&end)?).stderr(Stdio::from(end));
@@ -61,7 +66,7 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
-            unblock_signals()?;
+            sys::unblock_signals()?;
             if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -80,33 +85,19 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
     }
 }
 
-/// The supervisor blocks the signals that it waits for; its children must not.
-fn unblock_signals() -> io::Result<()> {
-    // SAFETY: the set is initialised by sigemptyset before it is read; both calls are safe after fork.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        if libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
 fn describe(name: &str, working_dir: &str, error: &io::Error) -> String {
-    let prefix = "unable to start container process: error during container init";
     if !Path::new(working_dir).is_dir() {
         return format!(
-            "{prefix}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory"
+            "{PREFIX}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory"
         );
     }
     match error.kind() {
         io::ErrorKind::NotFound if name.contains('/') => {
-            format!("{prefix}: exec: {name:?}: stat {name}: no such file or directory")
+            format!("{PREFIX}: exec: {name:?}: stat {name}: no such file or directory")
         }
-        io::ErrorKind::NotFound => format!("{prefix}: exec: {name:?}: executable file not found in $PATH"),
-        io::ErrorKind::PermissionDenied => format!("{prefix}: exec: {name:?}: permission denied"),
-        _ => format!("{prefix}: exec: {name:?}: {error}"),
+        io::ErrorKind::NotFound => format!("{PREFIX}: exec: {name:?}: executable file not found in $PATH"),
+        io::ErrorKind::PermissionDenied => format!("{PREFIX}: exec: {name:?}: permission denied"),
+        _ => format!("{PREFIX}: exec: {name:?}: {error}"),
     }
 }
 

@@ -8,14 +8,14 @@ use std::{
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
 
 use jiff::Timestamp;
 
 use super::{
-    child::{self, Program, Streams},
+    child::{self, PREFIX, Program, Streams},
+    jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
     protocol::Start,
@@ -37,6 +37,8 @@ pub struct Ended {
 pub struct Container {
     pub start: Start,
     pub pid: i32,
+    /// Its first process, where it has namespaces of its own.
+    pub handle: Option<OwnedFd>,
     /// When its group is killed, if it has not ended before.
     pub kill_at: Option<Instant>,
     pub out_of_memory: bool,
@@ -50,11 +52,12 @@ pub struct Container {
 }
 
 impl Container {
-    /// Starts the process; `pod` is the pod's directory. The record of the run is on disk before it.
+    /// Starts the process; `pod` is the pod's directory, `spaces` its namespaces where they are made already. The
+    /// record of the run is on disk before it.
     ///
     /// # Errors
     /// A sentence for the container's status.
-    pub fn start(pod: &Path, mut start: Start, now: Timestamp) -> Result<Self, String> {
+    pub fn start(pod: &Path, mut start: Start, spaces: &mut Option<Pod>, now: Timestamp) -> Result<Self, String> {
         start.attempt.started_at = now;
         write_record(pod, &start.attempt, Durability::Memory).map_err(|error| format!("cannot write: {error}"))?;
         let log = log_path(pod, &start.attempt);
@@ -73,17 +76,11 @@ impl Container {
         for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
             rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
         }
-        let program = Program {
-            argv: &start.argv,
-            env: &start.env,
-            working_dir: &start.working_dir,
-            user: start.security.user,
-            group: start.security.group,
-        };
-        let pid = child::spawn(&program, streams)?;
+        let (pid, handle) = run(&start, spaces, streams)?;
         Ok(Self {
             start,
             pid,
+            handle,
             kill_at: None,
             out_of_memory: false,
             sources,
@@ -191,6 +188,34 @@ impl Container {
     }
 }
 
+/// Starts the process as a host's or in a jail.
+fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<(i32, Option<OwnedFd>), String> {
+    let Some(jail) = &start.jail else {
+        let program = Program {
+            argv: &start.argv,
+            env: &start.env,
+            working_dir: &start.working_dir,
+            user: start.security.user,
+            group: start.security.group,
+        };
+        return Ok((child::spawn(&program, streams)?, None));
+    };
+    let pod = match spaces {
+        Some(pod) => pod,
+        None => {
+            let made = Pod::make(Ids::of_pod(jail.ids), &jail.hostname, &jail.sysctls);
+            spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
+        }
+    };
+    let process = jail::start(pod, jail, &task(start, &start.argv), streams, &mut |_| Ok(()))?;
+    Ok((process.pid, Some(process.handle)))
+}
+
+/// What runs in a container that is kept apart.
+pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
+    Task { argv, env: &start.env, working_dir: &start.working_dir, security: &start.security }
+}
+
 #[derive(PartialEq, Eq)]
 enum Progress {
     Some(usize),
@@ -208,11 +233,11 @@ fn separate_streams(
     sources.push((Source::Stderr, Some(File::from(OwnedFd::from(stderr)))));
     let (stdin, stdin_end) = if wants_stdin {
         let (near, far) = io::pipe()?;
-        (Stdio::from(near), Some(OwnedFd::from(far)))
+        (Some(OwnedFd::from(near)), Some(OwnedFd::from(far)))
     } else {
-        (Stdio::null(), None)
+        (None, None)
     };
-    let streams = Streams::Separate { stdin, stdout: stdout_end.into(), stderr: stderr_end.into() };
+    let streams = Streams::Separate { stdin, stdout: Some(stdout_end.into()), stderr: Some(stderr_end.into()) };
     Ok((stdin_end, streams))
 }
 

@@ -7,6 +7,7 @@
 
 mod child;
 mod container;
+pub mod jail;
 mod journal;
 mod outlet;
 pub mod protocol;

@@ -6,7 +6,6 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     os::unix::net::UnixListener,
     path::PathBuf,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,8 @@ use rustix::{
 
 use super::{
     child::{self, Program, Streams},
-    container::{Container, Ended, read_record, record_path},
+    container::{self, Container, Ended, read_record, record_path},
+    jail::{self, Pod},
     outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
     tree,
@@ -53,6 +53,8 @@ pub struct Supervisor {
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
     containers: BTreeMap<String, Container>,
+    /// What the containers share, once one of them has needed it.
+    spaces: Option<Pod>,
     /// Further processes, and the connection that asked for each.
     commands: BTreeMap<i32, u64>,
     /// Output of ended containers that someone is still reading.
@@ -79,6 +81,7 @@ impl Supervisor {
             connections: BTreeMap::new(),
             next_connection: 0,
             containers: BTreeMap::new(),
+            spaces: None,
             commands: BTreeMap::new(),
             outlets: Vec::new(),
             ended: Vec::new(),
@@ -263,7 +266,7 @@ impl Supervisor {
             return Ok(Answer::Started(attempt));
         }
         let watched = start.memory_limit_bytes.is_some();
-        let container = Container::start(&self.directory, start, Timestamp::now())?;
+        let container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
         let attempt = container.start.attempt.clone();
         self.containers.insert(name, container);
         if watched && self.watchdog_at.is_none() {
@@ -289,25 +292,31 @@ impl Supervisor {
         let streams = if exec.tty {
             Streams::Terminal(take(true).ok_or("the terminal did not come along")?)
         } else {
-            let [stdin, stdout, stderr] = [take(exec.stdin), take(exec.stdout), take(exec.stderr)]
-                .map(|end| end.map_or_else(Stdio::null, Stdio::from));
-            Streams::Separate { stdin, stdout, stderr }
+            Streams::Separate { stdin: take(exec.stdin), stdout: take(exec.stdout), stderr: take(exec.stderr) }
         };
         let container = self
             .containers
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
         let start = &container.start;
-        let rewriter = Rewriter::new(start.paths.iter().cloned());
-        let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
-        let program = Program {
-            argv: &argv,
-            env: &start.env,
-            working_dir: &start.working_dir,
-            user: start.security.user,
-            group: start.security.group,
+        let pid = match (&container.handle, &self.spaces) {
+            (Some(handle), Some(spaces)) => {
+                let task = container::task(start, &exec.argv);
+                jail::enter(handle, &spaces.ids, &task, streams, &mut |_| Ok(()))?.pid
+            }
+            _ => {
+                let rewriter = Rewriter::new(start.paths.iter().cloned());
+                let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
+                let program = Program {
+                    argv: &argv,
+                    env: &start.env,
+                    working_dir: &start.working_dir,
+                    user: start.security.user,
+                    group: start.security.group,
+                };
+                child::spawn(&program, streams)?
+            }
         };
-        let pid = child::spawn(&program, streams)?;
         self.commands.insert(pid, number);
         Ok(Answer::Done)
     }
@@ -346,6 +355,9 @@ impl Supervisor {
                 self.finish(container, ended);
             } else if let Some(number) = self.commands.remove(&pid) {
                 self.tell(number, &Event::ExecExited { code: ended.code });
+            } else {
+                // The next container makes the pod's namespaces again.
+                self.spaces.take_if(|spaces| spaces.pid == pid);
             }
             self.sweep();
         }
