@@ -6,6 +6,9 @@ mod dial;
 mod disk;
 mod figures;
 mod grouping;
+mod image_care;
+mod image_volumes;
+mod images;
 mod launch;
 mod objects;
 mod pool;
@@ -46,7 +49,10 @@ use crate::{
         record::Attempt,
         spec::{self, Role},
     },
-    image::Environments,
+    image::{
+        Environments,
+        store::{ImageStore, StoreConfig},
+    },
     runtime::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
@@ -73,6 +79,8 @@ pub struct NodeConfig {
     pub images: ImageTable,
     /// What relative directories in the table are relative to.
     pub images_base: PathBuf,
+    /// Where images are kept, and how more are had.
+    pub store: StoreConfig,
     /// Devices that are advertised though they are not there: resource to count.
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
@@ -94,6 +102,8 @@ pub enum NodeError {
     Runtime(#[from] runtime::Error),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
+    #[error("the images of the data directory cannot be used")]
+    Images(#[from] ferroflow_images::store::StoreError),
 }
 
 /// A node that runs. Serves what the API server asks of it.
@@ -107,6 +117,7 @@ struct Shared {
     runtime: Arc<dyn PodRuntime>,
     level: Level,
     environments: Environments,
+    images: images::Images,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
     client: kube::Client,
@@ -163,6 +174,7 @@ impl Node {
         let allocatable = register::capacity(&config, &devices);
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
+        let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
         let stored = runtime.stored().await?;
         let pool = Pool::new(devices, config.address.clone(), sharing);
@@ -171,6 +183,7 @@ impl Node {
             runtime: Arc::new(runtime),
             level,
             environments,
+            images,
             pool,
             allocatable,
             services: caches.of(),
@@ -187,6 +200,7 @@ impl Node {
         });
         register::start(&shared).await?;
         usage::start(&shared);
+        image_care::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
     }
@@ -302,6 +316,7 @@ impl Shared {
                 Err(error) => tracing::warn!(pod, %error, "cannot end a pod whose object is gone"),
             }
             self.pool.release(&uid);
+            self.images.release(&format!("{uid}/"));
         }
     }
 

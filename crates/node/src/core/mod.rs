@@ -21,6 +21,7 @@ pub mod record;
 pub mod rewrite;
 pub mod spec;
 pub mod status;
+pub mod stored;
 pub mod subid;
 pub mod sysctl;
 pub mod trial;

@@ -178,6 +178,8 @@ pub struct Launch {
     pub stdin_once: bool,
     pub termination_path: String,
     pub message_from_log: bool,
+    /// Where the image names another than SIGTERM.
+    pub stop_signal: Option<i32>,
     pub root: Root,
     pub security: Security,
     /// The name that the pod's processes see as their host's.

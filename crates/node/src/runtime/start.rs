@@ -67,6 +67,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
             image_id: launch.image_id,
             backoff_s: launch.backoff_s,
             message_from_log: launch.message_from_log,
+            stop_signal: launch.stop_signal,
             started_at: now,
             exit: None,
         },
