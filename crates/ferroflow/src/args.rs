@@ -62,8 +62,9 @@ pub struct Up {
     #[arg(long, value_name = "LEVEL", value_parser = isolation)]
     pub isolation: Option<Isolation>,
 
-    /// How little memory and disk may be left before pods are ended, as the kubelet's flag of this name.
-    #[arg(long, value_name = "THRESHOLDS", default_value = "memory.available<100Mi,nodefs.available<10%", value_parser = Thresholds::parse)]
+    /// How little memory and disk may be left before pods are ended, as the kubelet's flag of this name. Its own ten per
+    /// cent of the disk are for machines that do nothing else.
+    #[arg(long, value_name = "THRESHOLDS", default_value = "memory.available<100Mi,nodefs.available<1Gi", value_parser = Thresholds::parse)]
     pub eviction_hard: Thresholds,
 
     /// Seconds for which the node counts as being under pressure after that.
