@@ -77,7 +77,7 @@ else
     fi
     chmod 755 "$work"
     cluster=started
-    "$here/embedded.sh" start "$work/cluster"
+    "$here/embedded.sh" start "$work/cluster" ${FERROFLOW_UP:-}
     KUBECONFIG=$work/cluster/kubeconfig
 fi
 export KUBECONFIG
