@@ -2,7 +2,9 @@
 
 pub mod address;
 pub mod device;
+pub mod dns;
 pub mod env;
+pub mod etc;
 pub mod fields;
 pub mod honour;
 pub mod image;
@@ -12,6 +14,7 @@ pub mod probe;
 pub mod quantity;
 pub mod record;
 pub mod rewrite;
+pub mod services;
 pub mod spec;
 pub mod status;
 pub mod volume;
