@@ -1,6 +1,7 @@
 //! Puts the parts together: the cluster, its controllers, the node.
 
 use std::{
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -10,7 +11,11 @@ use std::{
 use anyhow::Context;
 use ferroflow_api::names;
 use ferroflow_cluster::{Cluster, Controllers, Options};
-use ferroflow_node::{ImageTable, Node, NodeConfig, runtime::process::ShimCommand};
+use ferroflow_node::{
+    ImageTable, Node, NodeConfig,
+    runtime::process::ShimCommand,
+    services::{NetworkConfig, RESOLV_CONF},
+};
 use ferroflow_platform::{
     clock::SharedClock,
     controller::Caches,
@@ -92,10 +97,20 @@ async fn start_node(
         images_base,
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
+        network: Some(NetworkConfig {
+            directory: data.join("network"),
+            api: api_socket(cluster),
+            resolv_conf: RESOLV_CONF.into(),
+        }),
     };
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());
     Ok(node)
+}
+
+/// Where the API server listens, which is on loopback of IPv4.
+fn api_socket(cluster: &Cluster) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, cluster.https.port())
 }
 
 /// The host's name, as a node may have it.

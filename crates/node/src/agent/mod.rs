@@ -43,6 +43,7 @@ use crate::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
     },
+    services::{Living, Network, NetworkConfig, NetworkError},
 };
 use pool::Pool;
 use worker::Note;
@@ -64,6 +65,8 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
+    /// The cluster's network; `None` where pods share the host's.
+    pub network: Option<NetworkConfig>,
 }
 
 /// Why a node cannot start.
@@ -71,6 +74,8 @@ pub struct NodeConfig {
 pub enum NodeError {
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    #[error("the cluster's network cannot be started: {0}")]
+    Network(#[from] NetworkError),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
 }
@@ -84,6 +89,7 @@ pub struct Node {
 struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
+    network: Option<Network>,
     environments: Environments,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
@@ -133,8 +139,14 @@ impl Node {
         let stored = runtime.stored().await?;
         let pool = Pool::new(devices, config.address.clone());
         stored.iter().for_each(|record| pool.adopt(record));
+        let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
+        let network = match config.network.clone() {
+            Some(config) => Some(Network::start(config, living, caches, clock.clone(), &group).await?),
+            None => None,
+        };
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            network,
             environments,
             pool,
             allocatable,
@@ -156,6 +168,11 @@ impl Node {
     /// How well the node's pods are kept apart.
     pub fn isolation(&self) -> Isolation {
         self.shared.runtime.isolation()
+    }
+
+    /// The cluster's network; `None` where pods share the host's.
+    pub fn network(&self) -> Option<&Network> {
+        self.shared.network.as_ref()
     }
 
     /// How many pods have a sandbox here, ended ones included.

@@ -61,6 +61,7 @@ impl Reconciler for Balancer {
             if own.is_some() {
                 self.services.merge_status(&key, &json!({"status": {"loadBalancer": {"ingress": null}}})).await?;
             }
+            self.tell_shut_out(&service);
             return Ok(Next::Done);
         }
         if !standing.is_empty() && own.is_none() {
@@ -79,6 +80,11 @@ impl Reconciler for Balancer {
             }
             self.services.merge_status(&key, &json!({"status": {"loadBalancer": {"ingress": [wanted]}}})).await?;
             if is_new {
+                let asked = service.spec.as_ref().and_then(|spec| spec.load_balancer_ip.clone());
+                if let Some(asked) = asked.filter(|asked| !asked.is_empty() && *asked != address.to_string()) {
+                    let message = format!("spec.loadBalancerIP {asked} cannot be given: {address} is, one of this host");
+                    self.recorder.event(&*service, EventKind::Warning, "LoadBalancerIPNotGiven", message);
+                }
                 let message = format!("Ensured load balancer at {address}, reached from this host");
                 self.recorder.event(&*service, EventKind::Normal, "EnsuredLoadBalancer", message);
             }
@@ -88,6 +94,16 @@ impl Reconciler for Balancer {
 }
 
 impl Balancer {
+    /// Says why a service that wants a load balancer gets none.
+    fn tell_shut_out(&self, service: &Service) {
+        let Some(spec) = service.spec.as_ref().filter(|spec| spec.load_balancer_class.is_none()) else { return };
+        if spec.type_.as_deref() == Some("LoadBalancer") && !reach::admits_host(spec) {
+            let message = "spec.loadBalancerSourceRanges admits no client of this host (127.0.0.1), and a load balancer \
+                           here has no others";
+            self.recorder.event(service, EventKind::Warning, "SyncLoadBalancerFailed", message);
+        }
+    }
+
     fn next(&self, service: &Service) -> Option<Ipv4Addr> {
         let others = self.services.list();
         let used: BTreeSet<Ipv4Addr> =

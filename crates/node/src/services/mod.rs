@@ -12,9 +12,6 @@ mod forward;
 mod objects;
 mod relay;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -42,8 +39,8 @@ use block::Block;
 
 /// The file that the supervisors of pods read.
 const TABLE: &str = "table.json";
-/// The host's own name servers.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Where a host names its name servers.
+pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// What a cluster's network is started with.
 #[derive(Clone, Debug)]
@@ -52,6 +49,8 @@ pub struct NetworkConfig {
     pub directory: PathBuf,
     /// Where the API server listens.
     pub api: SocketAddrV4,
+    /// The file that names the name servers of the host: [`RESOLV_CONF`].
+    pub resolv_conf: PathBuf,
 }
 
 /// Why a cluster has no network.
@@ -103,7 +102,7 @@ impl Network {
         let (wanted, doors) = watch::channel(BTreeMap::new());
         let books = books::Books::new(facts.clone(), network.table(), caches, clock.clone(), zone, wanted);
         books.start(group).await?;
-        let forwarder = forward::Forwarder::new(RESOLV_CONF.into(), facts.block);
+        let forwarder = forward::Forwarder::new(network.config.resolv_conf.clone(), facts.block);
         dns::Server::start(sockets, zones, forwarder, group);
         let recorder = Recorder::start(caches.client(), clock.clone(), group, "service-proxy");
         let table = Table { block: facts.block, first_port: facts.first_port, ..Table::default() };
@@ -120,6 +119,11 @@ impl Network {
     /// The file that the supervisors of pods read.
     pub fn table(&self) -> PathBuf {
         self.config.directory.join(TABLE)
+    }
+
+    /// Where the cluster's DNS server listens.
+    pub fn dns(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(network::dns_address(self.block.number), self.dns_port)
     }
 
     /// The address that a pod's `/etc/resolv.conf` names.

@@ -5,7 +5,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Service, ServiceSpec};
 
 use super::{Slices, affinity_s, name_of, port_number, protocol, table};
 use crate::core::network::{BALANCER_RANGE, NODE, Protocol};
@@ -125,7 +125,23 @@ pub fn is_balanced(service: &Service) -> bool {
     let Some(spec) = &service.spec else { return false };
     spec.type_.as_deref() == Some("LoadBalancer")
         && spec.load_balancer_class.is_none()
+        && admits_host(spec)
         && service.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether clients on this host are among those that a service admits through its load balancer: there are no
+/// others.
+pub fn admits_host(spec: &ServiceSpec) -> bool {
+    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    ranges.is_empty() || ranges.iter().any(|range| holds_loopback(range.trim()))
+}
+
+fn holds_loopback(range: &str) -> bool {
+    let Some((network, bits)) = range.split_once('/') else { return false };
+    let (Ok(network), Ok(bits)) = (network.parse::<Ipv4Addr>(), bits.parse::<u32>()) else { return false };
+    let Some(rest) = 32u32.checked_sub(bits) else { return false };
+    let mask = u32::MAX.checked_shl(rest).unwrap_or(0);
+    u32::from(network) & mask == u32::from(Ipv4Addr::LOCALHOST) & mask
 }
 
 /// The address of our load balancer that stands in a service's status.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::{
-    reach::{Door, Owner, doors, next_balancer},
+    reach::{Door, Owner, doors, is_balanced, next_balancer},
     table::{Facts, plan},
     *,
 };
@@ -170,4 +170,23 @@ fn load_balancers_get_free_addresses_and_those_they_ask_for() {
     assert_eq!(next_balancer(&asking, 20, &BTreeSet::new()), Some(at(9)));
     assert_eq!(next_balancer(&asking, 20, &BTreeSet::from([at(9)])), Some(at(1)));
     assert_eq!(next_balancer(&plain, 20, &(1..=254).map(at).collect()), None);
+}
+
+#[test]
+fn a_load_balancer_that_admits_nobody_of_this_host_is_none() {
+    let rows = [
+        (json!([]), true),
+        (json!(["10.0.0.0/8"]), false),
+        (json!(["10.0.0.0/8", " 127.0.0.0/8"]), true),
+        (json!(["127.0.0.1/32"]), true),
+        (json!(["127.0.0.2/32"]), false),
+        (json!(["0.0.0.0/0"]), true),
+        (json!(["::/0", "127.0.0.1", "127.0.0.1/33"]), false),
+    ];
+    for (ranges, expected) in rows {
+        let web = service("web", json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ranges}));
+        assert_eq!(is_balanced(&web), expected, "{ranges}");
+    }
+    assert!(!is_balanced(&service("web", json!({"type": "LoadBalancer", "loadBalancerClass": "a.b/c"}))));
+    assert!(!is_balanced(&service("web", json!({"type": "NodePort"}))));
 }
