@@ -10,11 +10,12 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityCon
 use crate::{
     core::{
         device::{self, Devices},
+        etc,
         image::Rule,
         quantity, sysctl,
     },
     image::Environment,
-    runtime::{Etc, HostPath, Isolation, Launch, Root, Security},
+    runtime::{HostPath, Isolation, Launch, Root, Security},
 };
 
 /// Directories of the host that every environment has.
@@ -81,7 +82,8 @@ pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container, devices: Opti
     let of_pod = spec.and_then(|spec| spec.security_context.as_ref());
     let own = container.security_context.as_ref();
     fill_security(&mut launch.security, of_pod, own);
-    launch.hostname = hostname(pod);
+    // A name that is too long has been told of; the short one has room.
+    launch.hostname = etc::machine_name(pod).unwrap_or_else(|_| etc::Identity::of(pod).hostname);
     launch.share_process_namespace = spec.and_then(|spec| spec.share_process_namespace).unwrap_or(false);
     let sysctls = of_pod.and_then(|one| one.sysctls.as_ref()).into_iter().flatten();
     launch.sysctls = sysctls
@@ -110,23 +112,6 @@ fn fill_security(security: &mut Security, pod: Option<&PodSecurityContext>, own:
     security.drop = capabilities.and_then(|one| one.drop.clone()).unwrap_or_default();
 }
 
-/// The name that the pod sees as its host's.
-pub fn hostname(pod: &Pod) -> String {
-    let spec = pod.spec.as_ref();
-    let name = spec.and_then(|spec| spec.hostname.clone()).filter(|name| !name.is_empty());
-    let name = name.or_else(|| pod.metadata.name.clone()).unwrap_or_default();
-    let subdomain = spec.and_then(|spec| spec.subdomain.clone()).filter(|name| !name.is_empty());
-    let whole = spec.and_then(|spec| spec.set_hostname_as_fqdn) == Some(true);
-    match subdomain.filter(|_| whole) {
-        Some(subdomain) => {
-            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            format!("{name}.{subdomain}.{namespace}.svc.cluster.local")
-        }
-        // As long as the kernel takes it.
-        None => name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned(),
-    }
-}
-
 fn device_files(devices: Option<&Devices>) -> Vec<PathBuf> {
     let indices = devices.and_then(|devices| devices.get(device::NVIDIA_GPU)).into_iter().flatten();
     let own: Vec<PathBuf> = indices.map(|index| PathBuf::from(format!("/dev/nvidia{index}"))).collect();
@@ -139,17 +124,6 @@ fn device_files(devices: Option<&Devices>) -> Vec<PathBuf> {
     own.into_iter().chain(common).collect()
 }
 
-/// The pod's own `/etc/hosts` and `/etc/resolv.conf`.
-pub fn etc(pod: &Pod, address: &str) -> Etc {
-    let name = hostname(pod);
-    let hosts = format!(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         {address}\t{name}\n"
-    );
-    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    Etc { hosts, resolv_conf }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,18 +131,6 @@ mod tests {
 
     fn pod(spec: serde_json::Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "n"}, "spec": spec})).unwrap()
-    }
-
-    #[test]
-    fn a_pod_has_its_name_or_the_one_it_asks_for() {
-        let rows = [
-            (json!({"containers": []}), "a"),
-            (json!({"containers": [], "hostname": "b"}), "b"),
-            (json!({"containers": [], "subdomain": "s", "setHostnameAsFQDN": true}), "a.s.n.svc.cluster.local"),
-        ];
-        for (spec, expect) in rows {
-            assert_eq!(hostname(&pod(spec)), expect);
-        }
     }
 
     #[test]

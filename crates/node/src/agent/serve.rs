@@ -119,7 +119,7 @@ impl NodeAgent for Node {
         Box::pin(async move {
             self.shared.target(&target)?;
             let address = self.shared.pool.address(&target.uid).unwrap_or_default();
-            let socket = dial::socket(self.shared.config.network.as_ref(), &address, port);
+            let socket = dial::socket(self.shared.pod_network.as_ref(), &address, port);
             let stream = TcpStream::connect(socket).await.map_err(|error| {
                 AgentError::Internal(format!("failed to connect to port {port} of pod {:?}: {error}", target.pod))
             })?;
