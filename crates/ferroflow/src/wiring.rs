@@ -110,6 +110,7 @@ async fn start_node(
         },
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
+        isolation: up.isolation,
     };
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());
@@ -143,7 +144,9 @@ impl Server {
     /// The node in a few words; `None` where there is none.
     pub fn describe_node(&self) -> Option<String> {
         let node = self.node.as_ref()?;
-        Some(format!("{}, isolation {}", self.node_name, node.isolation().as_str()))
+        let reason = node.isolation_reason();
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        Some(format!("{}, isolation {}{reason}", self.node_name, node.isolation().as_str()))
     }
 
     /// Ends the pods' processes.

@@ -164,6 +164,9 @@ fn words(up: &Up) -> Vec<std::ffi::OsString> {
     for (name, count) in &up.simulate {
         words.extend(["--simulate".into(), format!("{name}={count}").into()]);
     }
+    if let Some(level) = up.isolation {
+        words.extend(["--isolation".into(), level.as_str().into()]);
+    }
     if let Some(images) = &up.images {
         let images = std::path::absolute(images).unwrap_or_else(|_| images.clone());
         words.extend(["--images".into(), images.into()]);

@@ -10,6 +10,7 @@ use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{
+    contain,
     launch::{Order, Refused},
     objects,
 };
@@ -31,7 +32,6 @@ pub struct Ready {
     pub defaults: Defaults,
     /// Directories that come first in `PATH`.
     pub path_first: Vec<PathBuf>,
-    /// The image; bare for a rule of the table.
     pub root: Root,
 }
 
@@ -58,7 +58,7 @@ impl Order {
         }
         let Some(rule) = image::built_in(&reference) else {
             self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
-            return Err(self.not_pulled(name, image::nothing_stands_for(name, level.as_str(), "")));
+            return Err(self.not_pulled(name, image::nothing_stands_for(name, level.as_str(), &self.shared.level.reason)));
         };
         self.environment(name, rule).await
     }
@@ -97,6 +97,7 @@ impl Order {
             let message = format!("Successfully pulled image {name:?} in {took} ({took} including waiting)");
             self.event(EventKind::Normal, "Pulled", message);
         }
+        let root = contain::root(self.shared.runtime.isolation(), &rule, &environment);
         if let Some(warning) = environment.warning.filter(|_| self.number == 0) {
             self.event(EventKind::Warning, "ImageApproximated", format!("{warning}, for image {name:?}"));
         }
@@ -108,7 +109,7 @@ impl Order {
             programs: rule.programs.clone(),
             ..Defaults::default()
         };
-        Ok(Ready { id: rule.id(), defaults, path_first: environment.path_first, root: Root::Bare })
+        Ok(Ready { id: rule.id(), defaults, path_first: environment.path_first, root })
     }
 
     /// The image itself, from the store or from its registry.

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shared, image_volumes,
+    Shared, contain, image_volumes,
     images::Ready,
     objects,
     prepare::{self, Prepared},
@@ -26,7 +26,7 @@ use crate::{
         record::Attempt,
         spec::Role,
     },
-    runtime::{Launch, Mount, Root, Security},
+    runtime::{Isolation, Launch, Mount, Root, Security},
 };
 
 /// A container that is to be started.
@@ -92,7 +92,8 @@ impl Order {
         let mut all = defaults.env;
         all.extend(self.host_variables(limits.filter(|_| !is_image)));
         all.extend(variables);
-        let launch = Launch {
+        let mut launch = Launch {
+            etc: contain::etc(&self.pod, &self.prepared.share.address),
             container: container.name.clone(),
             number: self.number,
             backoff_s: self.backoff_s,
@@ -117,6 +118,7 @@ impl Order {
             security: Security { user, group, image_user: defaults.user, ..Security::default() },
             ..Launch::default()
         };
+        contain::fill(&mut launch, &self.pod, container, self.prepared.share.devices.get(&container.name));
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
         }
@@ -168,6 +170,7 @@ impl Order {
 
     fn mounts(&self, variables: &BTreeMap<String, String>) -> Result<Vec<Mount>, String> {
         let name = &self.container.name;
+        let is_bare = self.shared.runtime.isolation() == Isolation::Bare;
         let mut mounts = Vec::new();
         for mount in self.container.volume_mounts.iter().flatten() {
             let root = self.prepared.volumes.get(&mount.name);
@@ -178,15 +181,18 @@ impl Order {
                 Some(expression) => sub_path_of(expression, variables)?,
                 None => mount.sub_path.clone().unwrap_or_default(),
             };
-            let source = if sub.is_empty() {
-                root.clone()
-            } else {
-                volumes::sub_path(root, &sub).map_err(|error| {
+            let tmpfs = self.in_memory(&mount.name).filter(|_| !is_bare);
+            let mut source = root.clone();
+            if !sub.is_empty() && tmpfs.is_none() {
+                let found = volumes::sub_path(root, &sub).map_err(|error| {
                     format!("failed to prepare subPath for volumeMount {:?} of container {name:?}: {error}", mount.name)
-                })?
-            };
-            let read_only = mount.read_only.unwrap_or(false);
-            mounts.push(Mount { source, target: mount.mount_path.clone(), read_only, ..Mount::default() });
+                })?;
+                // Where it is mounted it is looked for again, and not by its name.
+                source = if is_bare { found } else { source };
+            }
+            let sub_path = if is_bare { String::new() } else { sub };
+            let (target, read_only) = (mount.mount_path.clone(), mount.read_only.unwrap_or(false));
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
         }
         Ok(mounts)
     }
@@ -205,6 +211,15 @@ impl Order {
         })
     }
 
+    /// The size of a volume that is kept in memory; 0 where it may grow.
+    fn in_memory(&self, name: &str) -> Option<u64> {
+        let mut volumes = self.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let volume = volumes.find(|volume| volume.name == name)?.empty_dir.as_ref()?;
+        let limit = volume.size_limit.as_ref().and_then(|limit| quantity::milli(&limit.0));
+        let limit = limit.and_then(|milli| u64::try_from(milli / 1000).ok()).unwrap_or(0);
+        (volume.medium.as_deref() == Some("Memory")).then_some(limit)
+    }
+
     /// The user and group that the container asks for, where they are others than this program's; `image` is what its
     /// image says of it.
     fn user(&self, image: Option<&str>) -> Result<(Option<u32>, Option<u32>), String> {
@@ -215,16 +230,18 @@ impl Order {
         let group = id(own.and_then(|one| one.run_as_group).or(pod.and_then(|one| one.run_as_group)));
         let non_root = own.and_then(|one| one.run_as_non_root).or(pod.and_then(|one| one.run_as_non_root));
         let this = rustix::process::geteuid();
+        let is_bare = self.shared.runtime.isolation() == Isolation::Bare;
+        let usual = if is_bare { this.as_raw() } else { 0 };
         if let Some(image) = image.filter(|_| non_root == Some(true) && user.is_none()) {
             image::check_non_root(image)?;
-        } else if non_root == Some(true) && user.unwrap_or(this.as_raw()) == 0 {
+        } else if non_root == Some(true) && user.unwrap_or(usual) == 0 {
             return Err(if user.is_some() {
                 "container's runAsUser breaks non-root policy".to_owned()
             } else {
                 "container has runAsNonRoot and image will run as root".to_owned()
             });
         }
-        if image.is_some() {
+        if !is_bare {
             return Ok((user, group));
         }
         if !this.is_root() {

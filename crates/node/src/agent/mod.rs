@@ -1,6 +1,7 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod contain;
 mod image_care;
 mod image_volumes;
 mod images;
@@ -48,6 +49,7 @@ use crate::{
     runtime::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
+        trial::{self, Level},
     },
 };
 use pool::Pool;
@@ -72,6 +74,8 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
+    /// How well containers are to be kept apart; without it as well as this machine allows.
+    pub isolation: Option<Isolation>,
 }
 
 /// Why a node cannot start.
@@ -94,6 +98,7 @@ pub struct Node {
 struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
+    level: Level,
     environments: Environments,
     images: images::Images,
     pool: Pool,
@@ -134,8 +139,8 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let isolation = Isolation::Bare;
-        let pods = config.data_dir.join("pods");
+        let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
+        let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
@@ -148,6 +153,7 @@ impl Node {
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            level,
             environments,
             images,
             pool,
@@ -171,6 +177,11 @@ impl Node {
     /// How well the node's pods are kept apart.
     pub fn isolation(&self) -> Isolation {
         self.shared.runtime.isolation()
+    }
+
+    /// Why they are not kept apart better; empty where there is no better.
+    pub fn isolation_reason(&self) -> &str {
+        &self.shared.level.reason
     }
 
     /// How many pods have a sandbox here, ended ones included.

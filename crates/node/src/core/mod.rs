@@ -17,4 +17,6 @@ pub mod spec;
 pub mod status;
 pub mod stored;
 pub mod subid;
+pub mod sysctl;
+pub mod trial;
 pub mod volume;

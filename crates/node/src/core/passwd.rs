@@ -126,7 +126,10 @@ mod tests {
 
     #[test]
     fn names_that_nobody_knows_are_refused() {
-        assert_eq!(of("ghost", None, None).unwrap_err(), "unable to find user ghost: no matching entries in passwd file");
+        assert_eq!(
+            of("ghost", None, None).unwrap_err(),
+            "unable to find user ghost: no matching entries in passwd file"
+        );
         assert!(of("web:ghosts", None, None).unwrap_err().starts_with("unable to find group ghosts"));
     }
 

@@ -34,8 +34,7 @@ pub fn prepare(home: &Path, launch: &Launch, message: &Path, ids: u32) -> Result
         make_directory(&scratch.join(name), mode)?;
     }
     let hostname = format!("{}\n", launch.hostname);
-    let files =
-        [("hosts", &launch.etc.hosts), ("resolv.conf", &launch.etc.resolv_conf), ("hostname", &hostname)];
+    let files = [("hosts", &launch.etc.hosts), ("resolv.conf", &launch.etc.resolv_conf), ("hostname", &hostname)];
     for (name, text) in files {
         let path = scratch.join("etc").join(name);
         fs::write(&path, text).map_err(|error| Error::file("write", &path, error))?;

@@ -11,6 +11,7 @@ pub mod process;
 mod records;
 mod session;
 mod start;
+pub mod trial;
 
 #[cfg(test)]
 mod jail_tests;
@@ -75,7 +76,7 @@ impl Isolation {
 }
 
 /// What is stored of a pod beside its containers, so that the next agent finds it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodRecord {
     /// That of the stored form: 1.
     pub version: u32,
@@ -103,10 +104,13 @@ pub enum Root {
 }
 
 /// A path of the host that an environment shows under the same name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HostPath {
     pub path: PathBuf,
     pub read_only: bool,
+    /// What is written there is the run's own, and goes with it.
+    #[serde(default)]
+    pub private: bool,
 }
 
 /// A volume's directory or file, and where the container wants it.

@@ -35,8 +35,7 @@ pub struct Far(OwnedFd);
 /// # Errors
 /// When there is no socket left.
 pub fn pair() -> io::Result<(Near, Far)> {
-    let (near, far) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (near, far) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // Whoever says that it is there is told to us by its number as we know it, whatever namespace it is in.
     rustix::net::sockopt::set_socket_passcred(&near, true)?;
     Ok((Near(near), Far(far)))

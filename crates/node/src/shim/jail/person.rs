@@ -90,12 +90,12 @@ fn confine(who: &Identity, security: &Security) -> Result<(), String> {
     if security.no_new_privileges {
         rustix::thread::set_no_new_privs(true).map_err(|error| failed("set no_new_privs")(error.into()))?;
     }
-    filter::close_abstract_sockets();
     if !security.privileged {
         filter::install().map_err(failed("install a filter of system calls"))?;
     }
     // Filters of the network go here: before the last rights are gone, after everything that they would look at.
-    let kept = if who.user == 0 { now.permitted & CapabilitySet::from_bits_retain(bits) } else { CapabilitySet::empty() };
+    let kept =
+        if who.user == 0 { now.permitted & CapabilitySet::from_bits_retain(bits) } else { CapabilitySet::empty() };
     set(kept, kept).map_err(failed("drop capabilities"))
 }
 
