@@ -9,7 +9,7 @@ use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{
-    Shared, objects,
+    Shared, gpu, objects,
     prepare::{self, Prepared},
     volumes,
 };
@@ -22,7 +22,7 @@ use crate::{
         spec::Role,
     },
     image::Environment,
-    runtime::{Launch, Mount, Security},
+    runtime::{Isolation, Launch, Mount, Security},
 };
 
 /// A container that is to be started.
@@ -90,7 +90,7 @@ impl Order {
         let mut all = environment.env;
         all.extend(self.host_variables(limits));
         all.extend(variables);
-        let launch = Launch {
+        let mut launch = Launch {
             container: container.name.clone(),
             number: self.number,
             backoff_s: self.backoff_s,
@@ -116,6 +116,7 @@ impl Order {
             security: Security { user, group, ..Security::default() },
             ..Launch::default()
         };
+        gpu::give(&mut launch, self.prepared.share.devices.get(&self.container.name)).await;
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
         }
@@ -203,7 +204,9 @@ impl Order {
         let gpus = self.shared.pool.capacity().contains_key(device::NVIDIA_GPU);
         let none = device::Devices::new();
         let devices = self.prepared.share.devices.get(&self.container.name).unwrap_or(&none);
-        variables.extend(device::variables(devices, gpus, device::Sight::All));
+        let bare = self.shared.runtime.isolation() == Isolation::Bare;
+        let sight = if bare { device::Sight::All } else { device::Sight::Own };
+        variables.extend(device::variables(devices, gpus, sight));
         variables
     }
 
@@ -230,8 +233,8 @@ impl Order {
             };
             let read_only = mount.read_only.unwrap_or(false);
             let sub_path = if is_there { sub } else { String::new() };
-            let (target, tmpfs) = (mount.mount_path.clone(), root.memory);
-            mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
+            let (target, tmpfs, group) = (mount.mount_path.clone(), root.memory, root.group);
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs, group });
         }
         Ok(mounts)
     }

@@ -3,6 +3,7 @@
 mod check;
 mod disk;
 mod figures;
+mod gpu;
 mod grouping;
 mod launch;
 mod objects;
