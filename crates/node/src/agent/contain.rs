@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityCon
 
 use crate::{
     core::{
-        device::{self, Devices},
         etc,
         image::Rule,
         quantity, sysctl,
@@ -20,16 +19,6 @@ use crate::{
 
 /// Directories of the host that every environment has.
 const HOST: [&str; 10] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu"];
-/// Device files that programs need beside those of their own GPUs.
-const NVIDIA: [&str; 6] = [
-    "/dev/nvidiactl",
-    "/dev/nvidia-uvm",
-    "/dev/nvidia-uvm-tools",
-    "/dev/nvidia-modeset",
-    "/dev/nvidia-caps",
-    "/dev/nvidia-nvswitchctl",
-];
-
 /// The root of a container that runs what a rule stands for.
 pub fn root(isolation: Isolation, rule: &Rule, environment: &Environment) -> Root {
     if isolation == Isolation::Bare {
@@ -77,7 +66,7 @@ fn interpreters(environment: &Path) -> Vec<PathBuf> {
 }
 
 /// Fills what a container is to be kept apart by. Its root and its user stand already.
-pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container, devices: Option<&Devices>) {
+pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container) {
     let spec = pod.spec.as_ref();
     let of_pod = spec.and_then(|spec| spec.security_context.as_ref());
     let own = container.security_context.as_ref();
@@ -90,7 +79,6 @@ pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container, devices: Opti
         .filter(|sysctl| sysctl::is_of_pod(&sysctl.name))
         .map(|sysctl| (sysctl.name.clone(), sysctl.value.clone()))
         .collect();
-    launch.devices = device_files(devices);
     let resources = container.resources.as_ref();
     let millis = |list: Option<&BTreeMap<String, _>>| {
         quantity::milli_of(list, "cpu").and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0)
@@ -112,18 +100,6 @@ fn fill_security(security: &mut Security, pod: Option<&PodSecurityContext>, own:
     security.drop = capabilities.and_then(|one| one.drop.clone()).unwrap_or_default();
 }
 
-fn device_files(devices: Option<&Devices>) -> Vec<PathBuf> {
-    let indices = devices.and_then(|devices| devices.get(device::NVIDIA_GPU)).into_iter().flatten();
-    let own: Vec<PathBuf> = indices.map(|index| PathBuf::from(format!("/dev/nvidia{index}"))).collect();
-    // Those that are only simulated have no files.
-    let own: Vec<PathBuf> = own.into_iter().filter(|path| path.exists()).collect();
-    if own.is_empty() {
-        return own;
-    }
-    let common = NVIDIA.iter().map(PathBuf::from).filter(|path| path.exists());
-    own.into_iter().chain(common).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +117,7 @@ mod tests {
             "containers": [{"name": "c", "securityContext": {"readOnlyRootFilesystem": true,
                 "allowPrivilegeEscalation": false, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}}]}));
         let mut launch = Launch::default();
-        fill(&mut launch, &pod, &pod.spec.as_ref().unwrap().containers[0], None);
+        fill(&mut launch, &pod, &pod.spec.as_ref().unwrap().containers[0]);
         let security = &launch.security;
         assert_eq!(security.supplementary, [8, 7]);
         assert!(security.read_only_root && security.no_new_privileges && !security.privileged);

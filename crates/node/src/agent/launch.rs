@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shared, contain, image_volumes,
+    Shared, contain, gpu, image_volumes,
     images::Ready,
     objects,
     prepare::{self, Prepared},
@@ -122,7 +122,8 @@ impl Order {
             security: Security { user, group, image_user: defaults.user, ..Security::default() },
             ..Launch::default()
         };
-        contain::fill(&mut launch, &self.pod, container, self.prepared.share.devices.get(&container.name));
+        contain::fill(&mut launch, &self.pod, container);
+        gpu::give(&mut launch, self.prepared.share.devices.get(&container.name)).await;
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
         }
@@ -186,7 +187,9 @@ impl Order {
         let gpus = self.shared.pool.capacity().contains_key(device::NVIDIA_GPU);
         let none = device::Devices::new();
         let devices = self.prepared.share.devices.get(&self.container.name).unwrap_or(&none);
-        variables.extend(device::variables(devices, gpus, device::Sight::All));
+        let bare = self.shared.runtime.isolation() == Isolation::Bare;
+        let sight = if bare { device::Sight::All } else { device::Sight::Own };
+        variables.extend(device::variables(devices, gpus, sight));
         variables
     }
 
@@ -215,7 +218,7 @@ impl Order {
             }
             let sub_path = if is_bare { String::new() } else { sub };
             let (target, read_only) = (mount.mount_path.clone(), mount.read_only.unwrap_or(false));
-            mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs, group: root.group });
         }
         Ok(mounts)
     }

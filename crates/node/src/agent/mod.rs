@@ -5,6 +5,7 @@ mod contain;
 mod dial;
 mod disk;
 mod figures;
+mod gpu;
 mod grouping;
 mod image_care;
 mod image_volumes;

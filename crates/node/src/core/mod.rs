@@ -1,6 +1,7 @@
 //! What a node decides, without touching the world: every function here is a pure one.
 
 pub mod address;
+pub mod admit;
 pub mod capability;
 pub mod cgroup;
 pub mod device;
