@@ -13,7 +13,7 @@ mod address;
 mod calls;
 pub mod filter;
 mod known;
-mod listeners;
+pub mod listeners;
 mod notify;
 mod socket;
 mod table;
@@ -42,6 +42,8 @@ const PENDING: usize = 256;
 /// How often it is looked whether those who wait for a connection are still there, or have a signal to handle: the
 /// kernel does not tell.
 const LOOK: Duration = Duration::from_millis(250);
+/// Ports that are opened aside.
+const ASIDE: usize = 256;
 /// Answers that did not reach their caller and are kept for when it asks again.
 const UNHEARD: usize = 64;
 
@@ -64,6 +66,8 @@ pub struct Network {
     look_at: Option<Instant>,
     known: Known,
     others: Listeners,
+    /// Ports that were opened aside, and what they stand for.
+    aside: BTreeMap<u16, u16>,
     unheard: VecDeque<Unheard>,
     /// Counts choices of a backend. Pods begin at different ones.
     turn: u64,
@@ -112,6 +116,7 @@ impl Network {
             look_at: None,
             known: Known::default(),
             others: Listeners::default(),
+            aside: BTreeMap::new(),
             unheard: VecDeque::new(),
             turn: u64::from(std::process::id()),
         })
