@@ -1,7 +1,7 @@
 //! The filter in front of a container's system calls: those that name an address of the network wait for the
 //! pod's supervisor, all others go on as if there were none.
 //!
-//! Assembled by hand: a classic BPF program of some forty instructions, the same for every container. It keeps
+//! Assembled by hand: a classic BPF program of some sixty instructions, the same for every container. It keeps
 //! programs from each other's way; a program that changes its memory while the supervisor reads it, or its
 //! table of descriptors, can get a call past it, as `seccomp_unotify(2)` says.
 
@@ -18,6 +18,8 @@ use libc::{
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
+
+use super::interfaces;
 
 // linux/audit.h: EM_X86_64 (62) or EM_AARCH64 (183), 64 bit, little-endian.
 #[cfg(target_arch = "x86_64")]
@@ -109,7 +111,7 @@ fn load_with(program: &libc::sock_fprog, flags: libc::c_ulong) -> io::Result<Own
 }
 
 /// Room for the program.
-const ROOM: usize = 48;
+const ROOM: usize = 80;
 
 struct Program {
     room: [sock_filter; ROOM],
@@ -167,6 +169,15 @@ fn program() -> Program {
         program.answer(failure(libc::EOPNOTSUPP));
         program.answer(SECCOMP_RET_ALLOW);
     }
+    // Questions about interfaces; every other ioctl goes on.
+    let others = u8::try_from(interfaces::REQUESTS.len() * 2 + 2).unwrap_or(u8::MAX);
+    program.equal(number(libc::SYS_ioctl), 0, others);
+    program.load(argument(1));
+    for request in interfaces::REQUESTS {
+        program.equal(request, 0, 1);
+        program.answer(SECCOMP_RET_USER_NOTIF);
+    }
+    program.answer(SECCOMP_RET_ALLOW);
     program.equal(number(libc::SYS_sendto), 1, 0);
     program.answer(SECCOMP_RET_ALLOW);
     program.load(argument(3));
@@ -244,6 +255,9 @@ mod tests {
             (libc::SYS_sendmmsg, [0, 0, fast, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_sendmmsg, [0, 0, 0, fast, 0, 0], failure(libc::EOPNOTSUPP)),
             (libc::SYS_io_uring_setup, [0; 6], failure(libc::ENOSYS)),
+            (libc::SYS_ioctl, [3, 0x8912, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [3, 0x8933, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [3, 0x5421, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_read, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_accept4, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_execve, [0; 6], SECCOMP_RET_ALLOW),

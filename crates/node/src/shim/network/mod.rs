@@ -12,6 +12,8 @@
 mod address;
 mod calls;
 pub mod filter;
+mod inquiries;
+mod interfaces;
 mod known;
 pub mod listeners;
 mod notify;
