@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret, Service};
 
-use super::fields::{self, Facts};
+use super::{
+    fields::{self, Facts},
+    network,
+};
 
 /// Objects that containers refer to, by name; those that do not exist are absent.
 #[derive(Clone, Debug, Default)]
@@ -210,7 +213,14 @@ fn variable_name(name: &str) -> String {
 /// Variables for programs that choose an interface by themselves: a pod's sockets are on loopback, and what they
 /// tell of themselves is the pod's address.
 pub fn interface_variables() -> impl Iterator<Item = (String, String)> {
-    ["GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"].into_iter().map(|name| (name.to_owned(), "lo".to_owned()))
+    let rows = [
+        ("GLOO_SOCKET_IFNAME", "lo"),
+        ("NCCL_SOCKET_IFNAME", "lo"),
+        // It tells others the address of the interface itself, not that of its socket.
+        ("OMPI_MCA_btl_tcp_if_include", network::INTERFACE),
+        ("OMPI_MCA_oob_tcp_if_include", network::INTERFACE),
+    ];
+    rows.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

@@ -218,14 +218,14 @@ async fn a_pod_sees_an_interface_with_its_address() {
 import array, fcntl, struct
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 entry = lambda name: name.encode().ljust(40, b'\\0')
-say(socket.inet_ntoa(fcntl.ioctl(s, 0x8915, entry('eth0'))[20:24]))
+say(socket.inet_ntoa(fcntl.ioctl(s, 0x8915, entry('pod0'))[20:24]))
 room = array.array('B', bytes(400)); asked = struct.pack('iP', len(room), room.buffer_info()[0])
 length = struct.unpack('iP', fcntl.ioctl(s, 0x8912, asked))[0]
 say([(bytes(room[i:i+16]).strip(b'\\0').decode(), socket.inet_ntoa(bytes(room[i+20:i+24]))) for i in range(0, length, 40)])
 try: fcntl.ioctl(s, 0x8915, entry('eth7'))
 except OSError as e: say(errno.errorcode[e.errno])
 r, w = os.pipe(); os.write(w, b'abc'); say(struct.unpack('i', fcntl.ioctl(r, 0x541b, b'\\0' * 4)))";
-    let expected = "10.244.11.1\n[('lo', '127.0.0.1'), ('eth0', '10.244.11.1')]\nENODEV\n(3,)";
+    let expected = "10.244.11.1\n[('lo', '127.0.0.1'), ('pod0', '10.244.11.1')]\nENODEV\n(3,)";
     assert_eq!(pod.run(script).await, expected);
     net.end(&[&pod]).await;
 }

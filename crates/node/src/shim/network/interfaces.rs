@@ -1,9 +1,11 @@
-//! The interfaces that a pod's programs see when they ask a socket for them: `lo`, and `eth0` with the pod's address.
+//! The interfaces that a pod's programs see when they ask a socket for them: `lo`, and `pod0` with the pod's address.
 //!
 //! For those that tell others their interfaces' addresses, as Open MPI does. Programs that ask by netlink see the
 //! host's interfaces: see `netdevice(7)` for what is answered here.
 
 use std::net::Ipv4Addr;
+
+use crate::core::network::INTERFACE;
 
 /// `struct ifreq`: a name and a value.
 pub const ENTRY: usize = 40;
@@ -48,7 +50,7 @@ fn interfaces(own: Ipv4Addr) -> [Interface; 2] {
             hardware: [0; 6],
         },
         Interface {
-            name: "eth0",
+            name: INTERFACE,
             index: 2,
             address: own,
             mask: Ipv4Addr::new(255, 255, 0, 0),
@@ -124,10 +126,10 @@ mod tests {
 
     #[test]
     fn a_pod_has_loopback_and_an_interface_with_its_address() {
-        assert_eq!(ask(ADDRESS, "eth0"), Ok(vec![2, 0, 0, 0, 10, 244, 1, 7]));
+        assert_eq!(ask(ADDRESS, INTERFACE), Ok(vec![2, 0, 0, 0, 10, 244, 1, 7]));
         assert_eq!(ask(MASK, "lo"), Ok(vec![2, 0, 0, 0, 255, 0, 0, 0]));
-        assert_eq!(ask(INDEX, "eth0"), Ok(vec![2, 0, 0, 0, 0, 0, 0, 0]));
-        assert_eq!(ask(HARDWARE, "eth0"), Ok(vec![1, 0, 0x0a, 0x58, 10, 244, 1, 7]));
+        assert_eq!(ask(INDEX, INTERFACE), Ok(vec![2, 0, 0, 0, 0, 0, 0, 0]));
+        assert_eq!(ask(HARDWARE, INTERFACE), Ok(vec![1, 0, 0x0a, 0x58, 10, 244, 1, 7]));
         assert_eq!(ask(FLAGS, "lo").unwrap()[0] & 8, 8);
         assert_eq!(ask(ADDRESS, "eth1"), Err(libc::ENODEV));
     }
@@ -137,9 +139,9 @@ mod tests {
         let all = configuration(OWN);
         assert_eq!(all.len(), 2 * ENTRY);
         assert_eq!((&all[..2], &all[20..24]), (&b"lo"[..], &[127, 0, 0, 1][..]));
-        assert_eq!((&all[40..44], &all[60..64]), (&b"eth0"[..], &[10, 244, 1, 7][..]));
+        assert_eq!((&all[40..44], &all[60..64]), (&b"pod0"[..], &[10, 244, 1, 7][..]));
         let mut entry = [0; ENTRY];
         entry[NAME] = 2;
-        assert!(answer(OWN, INDEX_TO_NAME, entry).unwrap().starts_with(b"eth0\0"));
+        assert!(answer(OWN, INDEX_TO_NAME, entry).unwrap().starts_with(b"pod0\0"));
     }
 }
