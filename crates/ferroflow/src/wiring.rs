@@ -110,7 +110,10 @@ async fn start_node(
         },
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
+        network: None,
         isolation: up.isolation,
+        eviction: up.eviction_hard.clone(),
+        pressure_stays: Duration::from_secs(up.eviction_pressure_transition_period),
     };
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());

@@ -19,6 +19,9 @@ pub mod image;
 pub mod runtime;
 pub mod shim;
 
-pub use agent::{Node, NodeConfig, NodeError};
-pub use core::image::{ImageTable, Rule};
+pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
+pub use core::{
+    evict::Thresholds,
+    image::{ImageTable, Rule},
+};
 pub use shim::{SUBCOMMAND as SHIM_SUBCOMMAND, shim_main};

@@ -167,6 +167,9 @@ fn words(up: &Up) -> Vec<std::ffi::OsString> {
     if let Some(level) = up.isolation {
         words.extend(["--isolation".into(), level.as_str().into()]);
     }
+    let stays = up.eviction_pressure_transition_period.to_string();
+    words.extend(["--eviction-hard".into(), up.eviction_hard.to_string().into()]);
+    words.extend(["--eviction-pressure-transition-period".into(), stays.into()]);
     if let Some(images) = &up.images {
         let images = std::path::absolute(images).unwrap_or_else(|_| images.clone());
         words.extend(["--images".into(), images.into()]);

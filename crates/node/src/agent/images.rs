@@ -32,6 +32,7 @@ pub struct Ready {
     pub defaults: Defaults,
     /// Directories that come first in `PATH`.
     pub path_first: Vec<PathBuf>,
+    /// The image, or what stands for it.
     pub root: Root,
 }
 

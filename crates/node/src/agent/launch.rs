@@ -50,6 +50,8 @@ pub(super) struct Refused {
     pub message: String,
 }
 
+/// Processes and threads of one pod: more than a data loader or a build starts, fewer than take a machine down.
+const PIDS_LIMIT: u64 = 4096;
 /// A missing object is looked for again after this time, if it does not show itself before.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -93,6 +95,7 @@ impl Order {
         all.extend(self.host_variables(limits.filter(|_| !is_image)));
         all.extend(variables);
         let mut launch = Launch {
+            root,
             etc: contain::etc(&self.pod, &self.prepared.share.address),
             container: container.name.clone(),
             number: self.number,
@@ -113,8 +116,8 @@ impl Order {
                 .unwrap_or_else(|| "/dev/termination-log".to_owned()),
             message_from_log: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
             memory_limit_bytes: quantity::whole_of(limits, "memory").filter(|bytes| *bytes > 0),
+            pids_limit: Some(PIDS_LIMIT),
             stop_signal: defaults.stop_signal,
-            root,
             security: Security { user, group, image_user: defaults.user, ..Security::default() },
             ..Launch::default()
         };
@@ -154,6 +157,10 @@ impl Order {
         let spec = self.pod.spec.as_ref();
         let hostname = spec.and_then(|spec| spec.hostname.clone()).or_else(|| self.pod.metadata.name.clone());
         let mut variables = BTreeMap::from([("HOSTNAME".to_owned(), hostname.unwrap_or_default())]);
+        let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
+        if self.shared.config.network.is_some() && !on_host {
+            variables.extend(env::interface_variables());
+        }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
             for name in
                 ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "GOMAXPROCS"]
@@ -164,7 +171,7 @@ impl Order {
         let gpus = self.shared.pool.capacity().contains_key(device::NVIDIA_GPU);
         let none = device::Devices::new();
         let devices = self.prepared.share.devices.get(&self.container.name).unwrap_or(&none);
-        variables.extend(device::variables(devices, gpus));
+        variables.extend(device::variables(devices, gpus, device::Sight::All));
         variables
     }
 
@@ -181,10 +188,11 @@ impl Order {
                 Some(expression) => sub_path_of(expression, variables)?,
                 None => mount.sub_path.clone().unwrap_or_default(),
             };
-            let tmpfs = self.in_memory(&mount.name).filter(|_| !is_bare);
-            let mut source = root.clone();
+            // What is in memory is mounted where the container runs: its parts are looked for there.
+            let tmpfs = root.memory.filter(|_| !is_bare);
+            let mut source = root.path.clone();
             if !sub.is_empty() && tmpfs.is_none() {
-                let found = volumes::sub_path(root, &sub).map_err(|error| {
+                let found = volumes::sub_path(&root.path, &sub).map_err(|error| {
                     format!("failed to prepare subPath for volumeMount {:?} of container {name:?}: {error}", mount.name)
                 })?;
                 // Where it is mounted it is looked for again, and not by its name.
@@ -209,15 +217,6 @@ impl Order {
             place,
             number: self.number,
         })
-    }
-
-    /// The size of a volume that is kept in memory; 0 where it may grow.
-    fn in_memory(&self, name: &str) -> Option<u64> {
-        let mut volumes = self.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-        let volume = volumes.find(|volume| volume.name == name)?.empty_dir.as_ref()?;
-        let limit = volume.size_limit.as_ref().and_then(|limit| quantity::milli(&limit.0));
-        let limit = limit.and_then(|milli| u64::try_from(milli / 1000).ok()).unwrap_or(0);
-        (volume.medium.as_deref() == Some("Memory")).then_some(limit)
     }
 
     /// The user and group that the container asks for, where they are others than this program's; `image` is what its

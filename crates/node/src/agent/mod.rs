@@ -2,6 +2,10 @@
 
 mod check;
 mod contain;
+mod dial;
+mod disk;
+mod figures;
+mod grouping;
 mod image_care;
 mod image_volumes;
 mod images;
@@ -14,6 +18,7 @@ mod probes;
 mod register;
 mod serve;
 mod tls;
+mod usage;
 pub mod volumes;
 mod worker;
 
@@ -38,7 +43,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     core::{
+        evict::Thresholds,
         image::ImageTable,
+        pressure::Pressure,
         record::Attempt,
         spec::{self, Role},
     },
@@ -51,8 +58,12 @@ use crate::{
         process::{ProcessRuntime, ShimCommand},
         trial::{self, Level},
     },
+    shim::cgroup,
 };
+pub use dial::PodNetwork;
+use figures::Figures;
 use pool::Pool;
+use ports::Sharing;
 use worker::Note;
 
 /// What a node is told when it starts.
@@ -74,8 +85,14 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
+    /// The network of the cluster's pods; without one they share the host's ports.
+    pub network: Option<PodNetwork>,
     /// How well containers are to be kept apart; without it as well as this machine allows.
     pub isolation: Option<Isolation>,
+    /// How little the node may have left before it ends pods.
+    pub eviction: Thresholds,
+    /// How long the node counts as being under pressure after that.
+    pub pressure_stays: Duration,
 }
 
 /// Why a node cannot start.
@@ -111,6 +128,8 @@ struct Shared {
     /// Pods that an earlier agent left, until their workers take them up.
     stored: Mutex<HashMap<String, PodRecord>>,
     pods: Mutex<HashMap<String, Handle>>,
+    figures: Figures,
+    pressure: Mutex<Pressure>,
     /// The node is ending its pods: workers act no more.
     leaving: AtomicBool,
 }
@@ -142,6 +161,15 @@ impl Node {
         let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
         let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
+        let (runtime, sharing) = match &config.network {
+            Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
+            None => (runtime, Sharing::AllPorts),
+        };
+        let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
+        tracing::info!("pods are bounded by {}", groups.describes);
+        if let Some(tree) = groups.tree {
+            runtime.bound_by(tree);
+        }
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =
@@ -149,7 +177,7 @@ impl Node {
         let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
         let stored = runtime.stored().await?;
-        let pool = Pool::new(devices, config.address.clone());
+        let pool = Pool::new(devices, config.address.clone(), sharing);
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
@@ -165,10 +193,13 @@ impl Node {
             group,
             stored: Mutex::new(stored.into_iter().map(|record| (record.uid.clone(), record)).collect()),
             pods: Mutex::default(),
+            figures: Figures::default(),
+            pressure: Mutex::new(Pressure::new(config.pressure_stays)),
             leaving: AtomicBool::new(false),
             config,
         });
         register::start(&shared).await?;
+        usage::start(&shared);
         image_care::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))

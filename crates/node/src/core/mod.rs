@@ -2,13 +2,19 @@
 
 pub mod address;
 pub mod capability;
+pub mod cgroup;
 pub mod device;
 pub mod env;
+pub mod evict;
 pub mod fields;
+pub mod history;
 pub mod honour;
 pub mod image;
+pub mod network;
+pub mod ownership;
 pub mod passwd;
 pub mod plan;
+pub mod pressure;
 pub mod probe;
 pub mod quantity;
 pub mod record;

@@ -4,6 +4,7 @@
 //! implementation is [`process`]: a container is a process of the host. One that pulls images and
 //! makes namespaces is another implementation of the same traits; the agent does not change.
 
+mod groups;
 mod jail;
 pub mod link;
 pub mod logs;
@@ -14,7 +15,11 @@ mod start;
 pub mod trial;
 
 #[cfg(test)]
+mod groups_tests;
+#[cfg(test)]
 mod jail_tests;
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 

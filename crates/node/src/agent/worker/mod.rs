@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     core::{
+        evict,
         plan::{self, Deletion, Observed, Situation, Trouble, Verdict, Waiting},
         record::Attempt,
         spec::{self, Role},
@@ -60,6 +61,10 @@ pub enum Note {
     Refreshed(Result<Option<Timestamp>, Refusal>),
     /// The sandbox is gone, and the object too or not yet.
     Removed,
+    /// The pod uses too much, or the node has too little left.
+    Evicted {
+        message: String,
+    },
     /// A config map or secret of the pod's namespace, by name.
     ObjectChanged(String),
 }
@@ -300,7 +305,9 @@ fn terminal(pod: &Pod) -> Option<Verdict> {
         "Failed" => "Failed",
         _ => return None,
     };
-    Some(Verdict { phase, reason: status.reason.clone(), message: status.message.clone() })
+    // One that its node ended is to end soon also where the server was started again meanwhile.
+    let grace_s = (status.reason.as_deref() == Some(evict::REASON)).then_some(evict::GRACE_S);
+    Some(Verdict { phase, reason: status.reason.clone(), message: status.message.clone(), grace_s })
 }
 
 /// A pod's resourceVersion, which is a growing number.

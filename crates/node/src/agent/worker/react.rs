@@ -13,8 +13,8 @@ use crate::{
         probes,
     },
     core::{
-        honour,
-        plan::{self, Fault, Trouble},
+        evict, honour,
+        plan::{self, Fault, Trouble, Verdict},
         record::{Attempt, ExitReason},
         spec, status,
     },
@@ -83,9 +83,18 @@ impl Worker {
                     }
                 }
             }
+            Note::Evicted { message } => self.evicted(message),
             Note::Removed => self.stage = Stage::Removed,
             Note::ObjectChanged(name) => self.object_changed(&name),
         }
+    }
+
+    fn evicted(&mut self, message: String) {
+        if self.verdict.is_some() || self.gone || self.pod.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        self.shared.recorder.event(&*self.pod, EventKind::Warning, evict::REASON, message.clone());
+        self.verdict = Some(Verdict::evicted(message));
     }
 
     pub(super) async fn happened(&mut self, event: runtime::Event) {
