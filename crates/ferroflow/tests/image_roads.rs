@@ -85,6 +85,7 @@ fn a_registry_with_a_private_authority_is_reached_also_through_a_proxy_with_a_lo
 
     // No proxy stands between a machine and itself; and a name that the certificate has not is refused.
     let before = heads.len();
-    let other = pull(&bench, &format!("{}/app:1", secure.address), &[("HTTPS_PROXY", &proxy), ("SSL_CERT_FILE", authority)]);
+    let other =
+        pull(&bench, &format!("{}/app:1", secure.address), &[("HTTPS_PROXY", &proxy), ("SSL_CERT_FILE", authority)]);
     assert_eq!((other.code, asked.lock().unwrap().len()), (1, before), "{other:?}");
 }
