@@ -235,9 +235,7 @@ mod tests {
         assert_eq!(resolve(&table, "nginx:1.27"), None);
         assert_eq!(resolve(&table, "python:2.7"), None);
         let told = nothing_stands_for("nginx:1.27", "bare", "it was chosen");
-        assert!(
-            told.contains("level \"bare\" (it was chosen). Add a rule to the images table of the configuration")
-        );
+        assert!(told.contains("level \"bare\" (it was chosen). Add a rule to the images table of the configuration"));
     }
 
     #[test]
