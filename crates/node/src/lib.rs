@@ -19,7 +19,7 @@ pub mod image;
 pub mod runtime;
 pub mod shim;
 
-pub use agent::{Node, NodeConfig, NodeError};
+pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
 pub use core::{
     evict::Thresholds,
     image::{ImageTable, Rule},

@@ -1,10 +1,15 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod contain;
+mod dial;
 mod disk;
 mod figures;
 mod gpu;
 mod grouping;
+mod image_care;
+mod image_volumes;
+mod images;
 mod launch;
 mod objects;
 mod pool;
@@ -45,15 +50,21 @@ use crate::{
         record::Attempt,
         spec::{self, Role},
     },
-    image::Environments,
+    image::{
+        Environments,
+        store::{ImageStore, StoreConfig},
+    },
     runtime::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
+        trial::{self, Level},
     },
     shim::cgroup,
 };
+pub use dial::PodNetwork;
 use figures::Figures;
 use pool::Pool;
+use ports::Sharing;
 use worker::Note;
 
 /// What a node is told when it starts.
@@ -69,10 +80,16 @@ pub struct NodeConfig {
     pub images: ImageTable,
     /// What relative directories in the table are relative to.
     pub images_base: PathBuf,
+    /// Where images are kept, and how more are had.
+    pub store: StoreConfig,
     /// Devices that are advertised though they are not there: resource to count.
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
+    /// The network of the cluster's pods; without one they share the host's ports.
+    pub network: Option<PodNetwork>,
+    /// How well containers are to be kept apart; without it as well as this machine allows.
+    pub isolation: Option<Isolation>,
     /// How little the node may have left before it ends pods.
     pub eviction: Thresholds,
     /// How long the node counts as being under pressure after that.
@@ -86,6 +103,8 @@ pub enum NodeError {
     Runtime(#[from] runtime::Error),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
+    #[error("the images of the data directory cannot be used")]
+    Images(#[from] ferroflow_images::store::StoreError),
 }
 
 /// A node that runs. Serves what the API server asks of it.
@@ -97,7 +116,9 @@ pub struct Node {
 struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
+    level: Level,
     environments: Environments,
+    images: images::Images,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
     client: kube::Client,
@@ -138,9 +159,13 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let isolation = Isolation::Bare;
-        let pods = config.data_dir.join("pods");
+        let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
+        let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
+        let (runtime, sharing) = match &config.network {
+            Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
+            None => (runtime, Sharing::AllPorts),
+        };
         let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
         tracing::info!("pods are bounded by {}", groups.describes);
         if let Some(tree) = groups.tree {
@@ -150,13 +175,16 @@ impl Node {
         let allocatable = register::capacity(&config, &devices);
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
+        let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
         let stored = runtime.stored().await?;
-        let pool = Pool::new(devices, config.address.clone());
+        let pool = Pool::new(devices, config.address.clone(), sharing);
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            level,
             environments,
+            images,
             pool,
             allocatable,
             services: caches.of(),
@@ -173,6 +201,7 @@ impl Node {
         });
         register::start(&shared).await?;
         usage::start(&shared);
+        image_care::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
     }
@@ -180,6 +209,11 @@ impl Node {
     /// How well the node's pods are kept apart.
     pub fn isolation(&self) -> Isolation {
         self.shared.runtime.isolation()
+    }
+
+    /// Why they are not kept apart better; empty where there is no better.
+    pub fn isolation_reason(&self) -> &str {
+        &self.shared.level.reason
     }
 
     /// How many pods have a sandbox here, ended ones included.
@@ -283,6 +317,7 @@ impl Shared {
                 Err(error) => tracing::warn!(pod, %error, "cannot end a pod whose object is gone"),
             }
             self.pool.release(&uid);
+            self.images.release(&format!("{uid}/"));
         }
     }
 

@@ -116,9 +116,12 @@ pub(super) async fn write_node(shared: &Shared) -> kube::Result<Node> {
     let name = &shared.config.name;
     let current = match nodes.get_opt(name).await? {
         Some(node) => {
-            let body = json!({ "metadata": { "labels": labels(shared) } });
-            let has = node.metadata.labels.clone().unwrap_or_default();
-            let same = labels(shared).iter().all(|(key, value)| has.get(key) == Some(value));
+            let (labels, annotations) = (labels(shared), annotations(shared));
+            let has = |map: &Option<BTreeMap<String, String>>, wanted: &BTreeMap<String, String>| {
+                wanted.iter().all(|(key, value)| map.as_ref().and_then(|map| map.get(key)) == Some(value))
+            };
+            let same = has(&node.metadata.labels, &labels) && has(&node.metadata.annotations, &annotations);
+            let body = json!({ "metadata": { "labels": labels, "annotations": annotations } });
             if same { node } else { nodes.patch(name, &PatchParams::default(), &Patch::Merge(&body)).await? }
         }
         None => nodes.create(&PostParams::default(), &node(shared)).await?,
@@ -129,8 +132,12 @@ pub(super) async fn write_node(shared: &Shared) -> kube::Result<Node> {
 }
 
 fn node(shared: &Shared) -> Node {
-    let metadata =
-        ObjectMeta { name: Some(shared.config.name.clone()), labels: Some(labels(shared)), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        name: Some(shared.config.name.clone()),
+        labels: Some(labels(shared)),
+        annotations: Some(annotations(shared)),
+        ..ObjectMeta::default()
+    };
     let spec = NodeSpec {
         pod_cidr: Some(names::POD_NETWORK.to_owned()),
         pod_cidrs: Some(vec![names::POD_NETWORK.to_owned()]),
@@ -150,6 +157,10 @@ fn labels(shared: &Shared) -> BTreeMap<String, String> {
         (names::ISOLATION_LABEL, shared.runtime.isolation().as_str()),
     ];
     rows.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn annotations(shared: &Shared) -> BTreeMap<String, String> {
+    BTreeMap::from([(names::ISOLATION_REASON_ANNOTATION.to_owned(), shared.level.reason.clone())])
 }
 
 /// The architecture as Go spells it.

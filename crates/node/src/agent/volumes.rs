@@ -6,15 +6,18 @@
 use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, PermissionsExt, chown, symlink},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostPathVolumeSource, Pod, Volume};
 
-use crate::core::{
-    ownership::{self, Access, ChangePolicy, Medium},
-    volume::{File, Files},
+use crate::{
+    core::{
+        ownership::{self, Access, ChangePolicy, Medium},
+        volume::{File, Files},
+    },
+    shim::jail,
 };
 
 /// The link to the current files of a volume.
@@ -271,25 +274,10 @@ fn described(kind: &str) -> &'static str {
 /// # Errors
 /// When it would leave the volume, by its own text or by a link on the way.
 pub fn sub_path(root: &Path, sub: &str) -> Result<PathBuf, String> {
-    let escapes = || format!("subPath {sub:?} leaves the volume");
-    let relative = Path::new(sub);
-    if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(escapes());
-    }
-    let real_root = root.canonicalize().map_err(|error| format!("cannot open the volume: {error}"))?;
-    let mut at = real_root.clone();
-    for part in relative.components() {
-        let next = at.join(part);
-        if fs::symlink_metadata(&next).is_err() {
-            fs::create_dir(&next).map_err(|error| format!("cannot make subPath {sub:?}: {error}"))?;
-            let _ = fs::set_permissions(&next, fs::Permissions::from_mode(0o777));
-        }
-        at = next.canonicalize().map_err(|error| format!("cannot open subPath {sub:?}: {error}"))?;
-        if !at.starts_with(&real_root) {
-            return Err(escapes());
-        }
-    }
-    Ok(at)
+    let found = jail::beneath(root, sub)?;
+    // What the descriptor stands for is in the volume; its name is the one it has now.
+    let name = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&found));
+    fs::read_link(name).map_err(|error| format!("cannot open subPath {sub:?}: {error}"))
 }
 
 #[cfg(test)]

@@ -14,6 +14,10 @@ use super::{
     spec::{self, RestartPolicy, Role},
 };
 
+/// Why a container waits whose image could not be had.
+pub const NOT_PULLED: &str = "ErrImagePull";
+/// The same, while it waits for the next try.
+pub const PULL_BACK_OFF: &str = "ImagePullBackOff";
 /// The wait before the second restart; it doubles with each further one.
 pub const BACKOFF_FIRST_S: u32 = 10;
 /// The longest wait.

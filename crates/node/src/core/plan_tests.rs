@@ -34,6 +34,7 @@ fn run(number: u32, backoff_s: u32, started: i64, ended: Option<(i32, i64)>) -> 
         image_id: String::new(),
         backoff_s,
         message_from_log: false,
+        stop_signal: None,
         started_at: at(started),
         exit,
     }

@@ -25,6 +25,7 @@ fn attempt(number: u32, code: Option<i32>) -> Attempt {
         image_id: "sha256:0".to_owned(),
         backoff_s: 10 * number,
         message_from_log: false,
+        stop_signal: None,
         started_at: at(-9),
         exit: code.map(|code| Exit { code, reason, message: String::new(), finished_at: at(-1) }),
     }

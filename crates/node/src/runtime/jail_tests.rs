@@ -35,6 +35,22 @@ impl Place {
         Self { _node: node, sandbox, events, directory }
     }
 
+    /// Whether this host lets this user have a level; says so if not.
+    async fn has(&self, isolation: Isolation) -> bool {
+        let directory = self.directory.path();
+        let clock = SystemClock::shared();
+        let level = trial::choose(Some(isolation), directory, &shim_command(), &clock, &Group::new()).await;
+        if let Err(error) = &level {
+            println!("skipped: {error}");
+        }
+        level.is_ok()
+    }
+
+    /// An image of one layer, where images can be roots here.
+    async fn layer(&self) -> Option<PathBuf> {
+        if self.has(Isolation::Container).await { busybox(self.directory.path()) } else { None }
+    }
+
     /// What a run prints, after the code with which it ends.
     async fn run(&mut self, launch: Launch) -> (i32, String) {
         let (container, number) = (launch.container.clone(), launch.number);
@@ -57,7 +73,7 @@ impl Place {
 }
 
 /// A layer with a shell, below `directory`; `None`, with a word why, where there is none to be had.
-fn layer(directory: &Path) -> Option<PathBuf> {
+fn busybox(directory: &Path) -> Option<PathBuf> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| is_static(path));
     let Some(busybox) = busybox else {
         println!("skipped: no static busybox on this host");
@@ -94,7 +110,7 @@ fn image(container: &str, layer: &Path, script: &str) -> Launch {
 #[tokio::test]
 async fn an_image_is_the_root_of_its_container() {
     let mut place = Place::new().await;
-    let Some(layer) = layer(place.directory.path()) else { return };
+    let Some(layer) = place.layer().await else { return };
     let script = "echo $$; id -u; hostname; ls /; pwd; echo x > /new && cat /new; echo bye > /dev/termination-log";
     let (code, text) = place.run(image("main", &layer, script)).await;
     assert_eq!(text, "1\n0\na-pod\nbin\ndev\netc\nproc\nroot\nsys\ntmp\n/\nx\nbye\n", "{code}");
@@ -105,9 +121,40 @@ async fn an_image_is_the_root_of_its_container() {
 #[tokio::test]
 async fn a_command_joins_its_container() {
     let place = Place::new().await;
-    let Some(layer) = layer(place.directory.path()) else { return };
+    let Some(layer) = place.layer().await else { return };
     place.sandbox.start(image("main", &layer, "echo here > /file; exec sleep 600")).await.unwrap();
     let (status, text) = place.exec("main", "while [ ! -s /file ]; do :; done; cat /file; id -u; ls /proc/1/exe").await;
     assert_eq!((status, text.as_str()), (ExitStatus::Code(0), "here\n0\n/proc/1/exe\n"));
+    place.sandbox.destroy().await.unwrap();
+}
+
+fn environment(container: &str, script: &str) -> Launch {
+    Launch { root: Root::Environment { paths: Vec::new() }, ..image(container, Path::new("/"), script) }
+}
+
+impl Launch {
+    fn with_mount(mut self, source: &Path, target: &str) -> Self {
+        let mount = Mount { source: source.to_owned(), target: target.to_owned(), ..Mount::default() };
+        self.mounts.push(mount);
+        self
+    }
+}
+
+#[tokio::test]
+async fn an_environment_has_the_hosts_programs_and_nothing_else_of_it() {
+    let mut place = Place::new().await;
+    if !place.has(Isolation::Environment).await {
+        return;
+    }
+    let volume = place.directory.path().join("pods/uid-1/volumes/data");
+    std::fs::create_dir_all(&volume).unwrap();
+    let script = "set -e; id -u; hostname; cat /etc/hosts; pwd; ls -A /home /root /var /tmp 2>&1 || true; echo x > /tmp/x; \
+                  echo y > /opt/model/in/y; cat /data/y; test ! -w /usr; ls -d /usr/bin/env";
+    let mut launch = environment("main", script).with_mount(&volume, "/opt/model/in").with_mount(&volume, "/data");
+    launch.etc.hosts = "127.0.0.1 own\n".to_owned();
+    let (code, text) = place.run(launch).await;
+    let expect = "0\na-pod\n127.0.0.1 own\n/home/pod\nls: cannot access '/root': No such file or directory\n";
+    assert!(text.starts_with(expect), "{code} {text}");
+    assert!(text.ends_with("y\n/usr/bin/env\n"), "{code} {text}");
     place.sandbox.destroy().await.unwrap();
 }

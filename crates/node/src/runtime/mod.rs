@@ -12,11 +12,14 @@ pub mod process;
 mod records;
 mod session;
 mod start;
+pub mod trial;
 
 #[cfg(test)]
 mod groups_tests;
 #[cfg(test)]
 mod jail_tests;
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -78,7 +81,7 @@ impl Isolation {
 }
 
 /// What is stored of a pod beside its containers, so that the next agent finds it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodRecord {
     /// That of the stored form: 1.
     pub version: u32,
@@ -106,10 +109,13 @@ pub enum Root {
 }
 
 /// A path of the host that an environment shows under the same name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HostPath {
     pub path: PathBuf,
     pub read_only: bool,
+    /// What is written there is the run's own, and goes with it.
+    #[serde(default)]
+    pub private: bool,
 }
 
 /// A volume's directory or file, and where the container wants it.
@@ -175,6 +181,8 @@ pub struct Launch {
     pub stdin_once: bool,
     pub termination_path: String,
     pub message_from_log: bool,
+    /// Where the image names another than SIGTERM.
+    pub stop_signal: Option<i32>,
     pub root: Root,
     pub security: Security,
     /// The name that the pod's processes see as their host's.

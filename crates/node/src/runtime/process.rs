@@ -32,6 +32,7 @@ use crate::{
     core::{
         address,
         cgroup::Place,
+        network,
         record::{Attempt, Exit, ExitReason},
     },
     shim::{
@@ -75,6 +76,8 @@ struct Shared {
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
+    /// The table of the cluster's network; `None` where pods share the host's.
+    network: Option<PathBuf>,
     /// The control group that holds those of pods, where there is one.
     tree: OnceLock<Place>,
 }
@@ -97,11 +100,19 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group, tree: OnceLock::new() }) })
+        let (network, tree) = (None, OnceLock::new());
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group, network, tree }) })
     }
-}
 
-impl ProcessRuntime {
+    /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
+    #[must_use]
+    pub fn with_network(mut self, table: PathBuf) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.network = Some(table);
+        }
+        self
+    }
+
     /// Bounds the pods that start from here on by groups in this one; ends what is left in groups of pods that are not
     /// here any more. Called once, before the first pod.
     pub fn bound_by(&self, tree: Place) {
@@ -127,6 +138,7 @@ impl PodRuntime for ProcessRuntime {
             let sandbox = ProcessSandbox {
                 shared: self.shared.clone(),
                 uid: pod.uid.clone(),
+                network: self.shared.network_of(&pod.address),
                 directory,
                 ids: address::number(&pod.address, &pod.uid),
                 link: Mutex::new(None),
@@ -153,10 +165,19 @@ impl PodRuntime for ProcessRuntime {
     }
 }
 
+impl Shared {
+    /// How the sockets of a pod with this address get theirs.
+    fn network_of(&self, address: &str) -> Option<protocol::Network> {
+        let address = address.parse().ok()?;
+        Some(protocol::Network { table: self.network.clone()?, address, host: address == network::NODE })
+    }
+}
+
 /// The sandbox of one pod.
 struct ProcessSandbox {
     shared: Arc<Shared>,
     uid: String,
+    network: Option<protocol::Network>,
     directory: PathBuf,
     /// The number that its user ids come from.
     ids: u32,
@@ -303,7 +324,8 @@ impl Sandbox for ProcessSandbox {
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
-            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids };
+            let network = self.network.clone();
+            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids, network };
             let mut start = start::prepare(&pod, launch, self.shared.clock.now())?;
             start.cgroup = groups::of_pod(&self.directory, &self.uid, self.shared.tree.get())?;
             let link = self.link().await?;

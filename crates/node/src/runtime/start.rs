@@ -23,6 +23,7 @@ pub struct Pod<'a> {
     pub directory: &'a Path,
     /// The number that its user ids come from.
     pub ids: u32,
+    pub network: Option<protocol::Network>,
 }
 
 /// Makes the directories of a container, and says how to start it.
@@ -30,7 +31,7 @@ pub struct Pod<'a> {
 /// # Errors
 /// When something cannot be made.
 pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
-    let (uid, pod, ids) = (pod.uid, pod.directory, pod.ids);
+    let Pod { uid, directory: pod, ids, network } = pod;
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
@@ -53,7 +54,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
         (working_dir, environment(&launch, &rewriter, &home, &id), None)
     } else {
-        let jail = jail::prepare(&home, &launch, &message, ids)?;
+        let jail = jail::prepare(&home, &launch, &message, *ids)?;
         (jail::working_dir(&launch), jail::environment(&launch, &id), Some(jail))
     };
     Ok(protocol::Start {
@@ -66,6 +67,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
             image_id: launch.image_id,
             backoff_s: launch.backoff_s,
             message_from_log: launch.message_from_log,
+            stop_signal: launch.stop_signal,
             started_at: now,
             exit: None,
         },
@@ -82,6 +84,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         cgroup: None,
         security: launch.security,
         jail,
+        network: network.clone(),
         paths: rewriter.into_mappings(),
     })
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::{
     cgroup::{self, Group, Join},
-    child::{self, PREFIX, Program, Streams},
+    child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
@@ -55,6 +55,7 @@ pub struct Container {
     outlets: Vec<(Source, Outlet)>,
     stdin: Option<OwnedFd>,
     terminal: Option<File>,
+    listener: Option<OwnedFd>,
 }
 
 impl Container {
@@ -84,9 +85,10 @@ impl Container {
         }
         let group =
             start.cgroup.as_ref().map(|pod| Group::make(pod, &start.group_name(), start.bounds())).transpose()?;
-        let (pid, handle) = run(&start, spaces, group.as_ref(), streams).inspect_err(|_| {
+        let process = run(&start, spaces, group.as_ref(), streams).inspect_err(|_| {
             group.as_ref().map(Group::remove);
-        })?;
+        });
+        let jail::Process { pid, handle, listener } = process?;
         Ok(Self {
             start,
             pid,
@@ -99,7 +101,13 @@ impl Container {
             outlets: Vec::new(),
             stdin,
             terminal,
+            listener,
         })
+    }
+
+    /// Where the filter before its system calls asks; given out once.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
     }
 
     /// Whether the supervisor has to look how much memory it holds.
@@ -211,7 +219,7 @@ fn run(
     spaces: &mut Option<Pod>,
     group: Option<&Group>,
     streams: Streams,
-) -> Result<(i32, Option<OwnedFd>), String> {
+) -> Result<jail::Process, String> {
     let Some(jail) = &start.jail else {
         let join = Join::of(group)?;
         let program = Program {
@@ -220,9 +228,11 @@ fn run(
             working_dir: &start.working_dir,
             user: start.security.user,
             group: start.security.group,
+            is_networked: start.network.is_some(),
             join: &join.descriptors(),
         };
-        return Ok((child::spawn(&program, streams)?, None));
+        let Started { pid, listener } = child::spawn(&program, streams)?;
+        return Ok(jail::Process { pid, handle: None, listener });
     };
     let pod = match spaces {
         Some(pod) => pod,
@@ -231,15 +241,20 @@ fn run(
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    let process = jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))?;
-    Ok((process.pid, Some(process.handle)))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))
 }
 
 /// What runs in a container that is kept apart.
 pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
     let is_bound = start.cgroup.as_ref().is_some_and(|pod| pod.has(Controller::Pids));
-    let processes = start.pids_limit.filter(|_| !is_bound);
-    Task { argv, env: &start.env, working_dir: &start.working_dir, security: &start.security, processes }
+    Task {
+        argv,
+        env: &start.env,
+        working_dir: &start.working_dir,
+        security: &start.security,
+        processes: start.pids_limit.filter(|_| !is_bound),
+        is_networked: start.network.is_some(),
+    }
 }
 
 #[derive(PartialEq, Eq)]

@@ -111,6 +111,8 @@ pub struct Worker {
     failures: BTreeMap<String, u32>,
     watchers: BTreeMap<String, Watcher>,
     gone: bool,
+    /// The pod ends: nothing is waited for that only a start needs.
+    ending: CancellationToken,
     started_at: Timestamp,
     verdict: Option<Verdict>,
     ending_since: Option<Timestamp>,
@@ -160,6 +162,7 @@ impl Worker {
             failures: BTreeMap::new(),
             watchers: BTreeMap::new(),
             gone: false,
+            ending: CancellationToken::new(),
             started_at,
             ending_since: None,
             waiting: BTreeMap::new(),
@@ -236,6 +239,7 @@ impl Worker {
         let plan = plan::plan(situation);
         if plan.ending && self.ending_since.is_none() {
             self.ending_since = Some(situation.now);
+            self.ending.cancel();
         }
         self.wake_at = plan.wake_at;
         self.tell_backoff(&plan);

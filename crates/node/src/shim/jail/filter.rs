@@ -90,8 +90,8 @@ struct LandlockAttr {
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET`, of Linux 6.12.
 const ABSTRACT_SOCKETS: u64 = 1;
 
-/// Closes the way to sockets without a file, which are one for all that share the host's network. Where the kernel
-/// cannot do that, they stay open.
+/// Closes the way to sockets without a file, which are one for all that share the host's network, for this process
+/// and all that come from it; among each other they stay open. Where the kernel cannot do that, they all do.
 pub fn close_abstract_sockets() {
     let rules = LandlockAttr { files: 0, network: 0, scoped: ABSTRACT_SOCKETS };
     // SAFETY: the rules live through the call, and their size is given; the descriptor closes with this program.

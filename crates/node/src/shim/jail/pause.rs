@@ -16,6 +16,7 @@ use rustix::{
 
 use super::{
     channel::{self, Far, Near},
+    filter,
     ids::Ids,
     sys::{self, Change, Side},
 };
@@ -61,7 +62,9 @@ impl Pod {
             }
             Side::Parent(pid) => {
                 drop(far);
-                Self::finish(pid, ids, &near).inspect_err(|_| end(pid))
+                let pod = Self::finish(pid, ids, &near).inspect_err(|_| end(pid))?;
+                confine(&pod.ids);
+                Ok(pod)
             }
         }
     }
@@ -86,6 +89,20 @@ impl Pod {
         near.go().map_err(|error| error.to_string())?;
         near.here()?;
         Ok(pod)
+    }
+}
+
+/// All containers come from the supervisor: what holds for it holds for all of them together.
+fn confine(ids: &Ids) {
+    match ids {
+        // Programs that become another user must be able to.
+        Ids::Ranges { .. } => {}
+        Ids::Single => {
+            if rustix::thread::set_no_new_privs(true).is_ok() {
+                filter::close_abstract_sockets();
+            }
+        }
+        Ids::Shifted(_) => filter::close_abstract_sockets(),
     }
 }
 

@@ -90,7 +90,6 @@ fn confine(who: &Identity, security: &Security) -> Result<(), String> {
     if security.no_new_privileges {
         rustix::thread::set_no_new_privs(true).map_err(|error| failed("set no_new_privs")(error.into()))?;
     }
-    filter::close_abstract_sockets();
     if !security.privileged {
         filter::install().map_err(failed("install a filter of system calls"))?;
     }

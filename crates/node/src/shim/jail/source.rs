@@ -39,6 +39,11 @@ pub struct Sources {
 pub enum Lent {
     Link(String),
     Mount(Waiting),
+    /// A directory over which the container's own changes lie. The paths are directories that it must have.
+    Covered {
+        lower: OwnedFd,
+        directories: Vec<String>,
+    },
 }
 
 /// Directories of the host that every environment has, where the host has them.
@@ -75,7 +80,7 @@ impl Sources {
                     layers.push(layer.map_err(|error| named(path, error))?);
                 }
             }
-            Root::Environment { paths } => lend(paths, ids, &mut host)?,
+            Root::Environment { paths } => lend(jail, paths, ids, &mut host)?,
         }
         let scratch = sys::locate(&jail.scratch).and_then(|place| shifted(place, ids, false));
         let scratch = scratch.map_err(|error| named(&jail.scratch, error))?;
@@ -93,24 +98,57 @@ impl Sources {
     }
 }
 
-fn lend(paths: &[HostPath], ids: Option<BorrowedFd<'_>>, host: &mut Vec<(String, Lent)>) -> Result<(), String> {
+fn lend(
+    jail: &Jail,
+    paths: &[HostPath],
+    ids: Option<BorrowedFd<'_>>,
+    host: &mut Vec<(String, Lent)>,
+) -> Result<(), String> {
     for path in HOST {
         if let Ok(target) = rustix::fs::readlink(path, Vec::new()) {
             host.push((path.to_owned(), Lent::Link(target.to_string_lossy().into_owned())));
         } else if let Ok(place) = sys::locate(path.as_ref()) {
+            let failed = |error| format!("cannot mount {path}: {error}");
+            let directories = missing_below(jail, path);
             // Not shifted: of the host's own files a pod sees what anybody may see.
-            let mount =
-                waiting(place, None, sys::READ_ONLY).map_err(|error| format!("cannot mount {path}: {error}"))?;
-            host.push((path.to_owned(), Lent::Mount(mount)));
+            let lent = if directories.is_empty() {
+                Lent::Mount(waiting(place, None, sys::READ_ONLY).map_err(failed)?)
+            } else {
+                Lent::Covered { lower: shifted(place, None, true).map_err(failed)?, directories }
+            };
+            host.push((path.to_owned(), lent));
         }
     }
-    for HostPath { path, read_only } in paths {
+    for HostPath { path, read_only, private } in paths {
         let set = if *read_only { sys::READ_ONLY } else { 0 };
-        let mount = sys::locate(path).and_then(|place| waiting(place, ids, set));
-        let mount = mount.map_err(|error| format!("cannot mount {}: {error}", path.display()))?;
-        host.push((path.display().to_string(), Lent::Mount(mount)));
+        let lent = sys::locate(path).and_then(|place| {
+            if *private {
+                let directories = Vec::new();
+                return Ok(Lent::Covered { lower: shifted(place, ids, true)?, directories });
+            }
+            waiting(place, ids, set).map(Lent::Mount)
+        });
+        let lent = lent.map_err(|error| format!("cannot mount {}: {error}", path.display()))?;
+        host.push((path.display().to_string(), lent));
     }
+    // Those above before those below.
+    host.sort_by_key(|(path, _)| path.matches('/').count());
     Ok(())
+}
+
+/// Directories below a directory of the host that volumes are mounted in, and that are not there.
+fn missing_below(jail: &Jail, path: &str) -> Vec<String> {
+    let inside = jail.mounts.iter().filter_map(|mount| {
+        let rest = mount.target.strip_prefix(path)?.strip_prefix('/')?;
+        let plain = !rest.split('/').any(|name| matches!(name, "" | "." | ".."));
+        (plain && !Path::new(&mount.target).exists()).then(|| {
+            // A file's place is made later, in a directory that is the container's own.
+            let is_file = mount.source.is_file() && mount.sub_path.is_empty();
+            let directory = if is_file { rest.rsplit_once('/').map_or("", |(above, _)| above) } else { rest };
+            directory.to_owned()
+        })
+    });
+    inside.collect()
 }
 
 fn volume(mount: &Mount, ids: Option<BorrowedFd<'_>>) -> Result<Waiting, String> {
