@@ -109,7 +109,7 @@ async fn usage_is_told(client: &Client) {
 async fn a_node_whose_disk_is_full_says_so_and_ends_the_largest_pod_first() {
     let bench = Bench::new();
     let options = ["--eviction-hard", "nodefs.available<100%", "--eviction-pressure-transition-period", "1"];
-    let server = Server::start_with(&bench, &options);
+    let server = Server::start_with(&bench, "all", &options);
     let client = client_of(server.address, &server.token);
     let (nodes, pods): (Api<Node>, Api<Pod>) = (Api::all(client.clone()), Api::default_namespaced(client));
     let name = nodes.list(&ListParams::default()).await.unwrap().items.remove(0).metadata.name.unwrap();

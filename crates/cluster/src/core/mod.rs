@@ -25,6 +25,7 @@ pub mod rbac;
 pub mod resource;
 pub mod schema;
 pub mod selector;
+pub mod spdy;
 pub mod status;
 pub mod strategic;
 pub mod table;

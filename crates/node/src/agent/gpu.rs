@@ -1,9 +1,9 @@
-//! The files of the GPUs' driver, which a container whose root is an image gets of the host.
+//! What a container with GPUs gets of the host: device files, and where its root is an image, the driver's files.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
 use crate::{
-    core::device::{self, Given},
+    core::device::{self, Devices, Given},
     runtime::{Launch, Mount, Root},
 };
 
@@ -12,10 +12,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where `ldconfig` is: not every user has it in `PATH`.
 const LDCONFIG: [&str; 3] = ["/sbin/ldconfig", "/usr/sbin/ldconfig", "/run/current-system/sw/bin/ldconfig"];
 
-/// Adds the driver's files to a container that has devices of its own and an image as its root: an environment has the
-/// host's libraries.
-pub async fn give_driver(launch: &mut Launch) {
-    if !launch.devices.is_empty() && matches!(launch.root, Root::Image { .. }) {
+/// Adds what the container's devices need.
+pub async fn give(launch: &mut Launch, devices: Option<&Devices>) {
+    let nodes = devices.map(|devices| device::nodes(devices, is_there)).unwrap_or_default();
+    if nodes.is_empty() {
+        return;
+    }
+    launch.devices = nodes.into_iter().map(Into::into).collect();
+    // An environment has the host's libraries.
+    if matches!(launch.root, Root::Image { .. }) {
         let given = device::driver(&libraries().await, std::env::consts::ARCH, is_there);
         launch.mounts.extend(given.into_iter().map(mount));
     }
@@ -37,5 +42,20 @@ async fn libraries() -> String {
     match tokio::time::timeout(PATIENCE, command.output()).await {
         Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).into_owned(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_container_without_real_devices_gets_nothing() {
+        let mut launch = Launch::default();
+        // No machine has so many.
+        let simulated = Devices::from([(device::NVIDIA_GPU.to_owned(), vec![4_000_000])]);
+        give(&mut launch, Some(&simulated)).await;
+        give(&mut launch, None).await;
+        assert!(launch.devices.is_empty() && launch.mounts.is_empty());
     }
 }

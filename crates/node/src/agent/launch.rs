@@ -20,13 +20,14 @@ use super::{
 };
 use crate::{
     core::{
-        device, env, image,
+        device, env, etc, image,
         plan::{self, Trouble},
         quantity,
         record::Attempt,
         spec::Role,
     },
-    runtime::{Isolation, Launch, Mount, Root, Security},
+    runtime::{Etc, Isolation, Launch, Mount, Root, Security},
+    services::RESOLV_CONF,
 };
 
 /// A container that is to be started.
@@ -96,7 +97,7 @@ impl Order {
         all.extend(variables);
         let mut launch = Launch {
             root,
-            etc: contain::etc(&self.pod, &self.prepared.share.address),
+            etc: self.etc(),
             container: container.name.clone(),
             number: self.number,
             backoff_s: self.backoff_s,
@@ -121,8 +122,8 @@ impl Order {
             security: Security { user, group, image_user: defaults.user, ..Security::default() },
             ..Launch::default()
         };
-        contain::fill(&mut launch, &self.pod, container, self.prepared.share.devices.get(&container.name));
-        gpu::give_driver(&mut launch).await;
+        contain::fill(&mut launch, &self.pod, container);
+        gpu::give(&mut launch, self.prepared.share.devices.get(&container.name)).await;
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
         }
@@ -150,6 +151,20 @@ impl Order {
         resolve(&sources.map_err(|error| error.to_string())?)
     }
 
+    /// The container's `/etc/hosts` and `/etc/resolv.conf`.
+    fn etc(&self) -> Etc {
+        // A host without these files has no names to give.
+        let of_host = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let hosts = etc::hosts(&self.pod, &self.prepared.share.address, &of_host("/etc/hosts"));
+        let resolver = of_host(RESOLV_CONF);
+        let Some(network) = &self.shared.network else { return Etc { hosts, resolv_conf: resolver } };
+        let resolved = etc::resolv_conf(&self.pod, network.name_server(), &resolver);
+        for omitted in resolved.omitted.into_iter().filter(|_| self.number == 0) {
+            self.shared.recorder.event(&*self.pod, EventKind::Warning, "DNSConfigForming", omitted);
+        }
+        Etc { hosts, resolv_conf: resolved.text }
+    }
+
     /// Variables that a program on a shared host needs and a container would not.
     fn host_variables(
         &self,
@@ -159,7 +174,7 @@ impl Order {
         let hostname = spec.and_then(|spec| spec.hostname.clone()).or_else(|| self.pod.metadata.name.clone());
         let mut variables = BTreeMap::from([("HOSTNAME".to_owned(), hostname.unwrap_or_default())]);
         let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
-        if self.shared.config.network.is_some() && !on_host {
+        if self.shared.network.is_some() && !on_host {
             variables.extend(env::interface_variables());
         }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
@@ -202,9 +217,8 @@ impl Order {
                 source = if is_bare { found } else { source };
             }
             let sub_path = if is_bare { String::new() } else { sub };
-            let (target, group) = (mount.mount_path.clone(), root.group);
-            let read_only = mount.read_only.unwrap_or(false);
-            mounts.push(Mount { source, sub_path, target, read_only, tmpfs, group });
+            let (target, read_only) = (mount.mount_path.clone(), mount.read_only.unwrap_or(false));
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs, group: root.group });
         }
         Ok(mounts)
     }
