@@ -8,11 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityContext};
 
 use crate::{
-    core::{
-        etc,
-        image::Rule,
-        quantity, sysctl,
-    },
+    core::{etc, image::Rule, quantity, sysctl},
     image::Environment,
     runtime::{HostPath, Isolation, Launch, Root, Security},
 };

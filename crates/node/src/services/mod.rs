@@ -29,13 +29,13 @@ use tokio::sync::watch;
 
 pub use block::{BlockError, Living};
 
+use crate::agent::PodNetwork;
 use crate::core::{
     dns::zone::Zone,
     etc,
     network::{self, Table},
     services::table::Facts,
 };
-use crate::agent::PodNetwork;
 use block::Block;
 
 /// The file that the supervisors of pods read.
