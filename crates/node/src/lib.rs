@@ -22,6 +22,6 @@ pub mod runtime;
 pub mod services;
 pub mod shim;
 
-pub use agent::{Node, NodeConfig, NodeError};
+pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
 pub use core::image::{ImageTable, Rule};
 pub use shim::{SUBCOMMAND as SHIM_SUBCOMMAND, shim_main};

@@ -225,10 +225,12 @@ pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = reference(&call, &pod, "");
     if forward::is_native(&call) {
-        return forward::native(&mut call, self::agent(&call)?, target);
+        let agent = agent(&call)?;
+        return forward::native(&mut call, agent, target);
     }
     if forward::is_tunnel(&call) {
-        return forward::tunnel(&mut call, self::agent(&call)?, target);
+        let agent = agent(&call)?;
+        return forward::tunnel(&mut call, agent, target);
     }
     let ports: Vec<u16> = call
         .options

@@ -186,6 +186,10 @@ impl Order {
         let spec = self.pod.spec.as_ref();
         let hostname = spec.and_then(|spec| spec.hostname.clone()).or_else(|| self.pod.metadata.name.clone());
         let mut variables = BTreeMap::from([("HOSTNAME".to_owned(), hostname.unwrap_or_default())]);
+        let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
+        if self.shared.pod_network.is_some() && !on_host {
+            variables.extend(env::interface_variables());
+        }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
             for name in
                 ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "GOMAXPROCS"]

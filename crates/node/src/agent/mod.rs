@@ -1,6 +1,7 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod dial;
 mod launch;
 mod objects;
 mod pool;
@@ -45,7 +46,9 @@ use crate::{
     },
     services::{Living, Network, NetworkConfig, NetworkError},
 };
+pub use dial::PodNetwork;
 use pool::Pool;
+use ports::Sharing;
 use worker::Note;
 
 /// What a node is told when it starts.
@@ -65,7 +68,7 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
-    /// The cluster's network; `None` where pods share the host's.
+    /// The cluster's network; without one pods share the host's ports.
     pub network: Option<NetworkConfig>,
 }
 
@@ -90,6 +93,8 @@ struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
     network: Option<Network>,
+    /// What pods and those who dial them know of it.
+    pod_network: Option<PodNetwork>,
     environments: Environments,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
@@ -131,13 +136,17 @@ impl Node {
     ) -> Result<Arc<Self>, NodeError> {
         let runtime =
             ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
+        let (runtime, sharing) = match &config.network {
+            Some(network) => (runtime.with_network(network.table()), Sharing::HostPorts),
+            None => (runtime, Sharing::AllPorts),
+        };
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
         let client = caches.client();
         let stored = runtime.stored().await?;
-        let pool = Pool::new(devices, config.address.clone());
+        let pool = Pool::new(devices, config.address.clone(), sharing);
         stored.iter().for_each(|record| pool.adopt(record));
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
         let network = match config.network.clone() {
@@ -146,6 +155,7 @@ impl Node {
         };
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            pod_network: network.as_ref().map(Network::of_pods),
             network,
             environments,
             pool,

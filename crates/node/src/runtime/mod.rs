@@ -12,6 +12,8 @@ mod session;
 mod start;
 
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};

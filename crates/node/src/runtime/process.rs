@@ -29,7 +29,10 @@ use super::{
     start::{self, make_directory},
 };
 use crate::{
-    core::record::{Attempt, Exit, ExitReason},
+    core::{
+        network,
+        record::{Attempt, Exit, ExitReason},
+    },
     shim::{
         self, Durability,
         protocol::{self, Answer, Live, Operation},
@@ -70,6 +73,8 @@ struct Shared {
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
+    /// The table of the cluster's network; `None` where pods share the host's.
+    network: Option<PathBuf>,
 }
 
 impl ProcessRuntime {
@@ -79,7 +84,16 @@ impl ProcessRuntime {
     /// When the directory cannot be made.
     pub fn new(directory: PathBuf, shim: ShimCommand, clock: SharedClock, group: Group) -> Result<Self, Error> {
         make_directory(&directory, 0o711)?;
-        Ok(Self { shared: Arc::new(Shared { directory, shim, clock, group }) })
+        Ok(Self { shared: Arc::new(Shared { directory, shim, clock, group, network: None }) })
+    }
+
+    /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
+    #[must_use]
+    pub fn with_network(mut self, table: PathBuf) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.network = Some(table);
+        }
+        self
     }
 }
 
@@ -97,6 +111,7 @@ impl PodRuntime for ProcessRuntime {
             let sandbox = ProcessSandbox {
                 shared: self.shared.clone(),
                 uid: pod.uid.clone(),
+                network: self.shared.network_of(&pod.address),
                 directory,
                 link: Mutex::new(None),
                 events,
@@ -119,10 +134,19 @@ impl PodRuntime for ProcessRuntime {
     }
 }
 
+impl Shared {
+    /// How the sockets of a pod with this address get theirs.
+    fn network_of(&self, address: &str) -> Option<protocol::Network> {
+        let address = address.parse().ok()?;
+        Some(protocol::Network { table: self.network.clone()?, address, host: address == network::NODE })
+    }
+}
+
 /// The sandbox of one pod.
 struct ProcessSandbox {
     shared: Arc<Shared>,
     uid: String,
+    network: Option<protocol::Network>,
     directory: PathBuf,
     link: Mutex<Option<Link>>,
     events: mpsc::Sender<Event>,
@@ -266,7 +290,8 @@ impl Sandbox for ProcessSandbox {
                 return Err(Error::Closed { uid: self.uid.clone() });
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
-            let start = start::prepare(&self.directory, &self.uid, launch, self.shared.clock.now())?;
+            let start =
+                start::prepare(&self.directory, &self.uid, self.network.clone(), launch, self.shared.clock.now())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {

@@ -21,7 +21,13 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 ///
 /// # Errors
 /// When something cannot be made.
-pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
+pub fn prepare(
+    pod: &Path,
+    uid: &str,
+    network: Option<protocol::Network>,
+    launch: Launch,
+    now: Timestamp,
+) -> Result<protocol::Start, Error> {
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
@@ -63,6 +69,7 @@ pub fn prepare(pod: &Path, uid: &str, launch: Launch, now: Timestamp) -> Result<
         memory_limit_bytes: launch.memory_limit_bytes,
         user: launch.user,
         group: launch.group,
+        network,
         paths: rewriter.into_mappings(),
     })
 }

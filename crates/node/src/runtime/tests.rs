@@ -18,7 +18,7 @@ use super::{
 };
 use crate::core::record::ExitReason;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs before the test harness makes its first thread: a supervisor has one thread.
 extern "C" fn become_supervisor() {
@@ -52,11 +52,11 @@ fn agent_entry() {
     });
 }
 
-fn shim_command() -> ShimCommand {
+pub(super) fn shim_command() -> ShimCommand {
     ShimCommand { program: std::env::current_exe().unwrap(), ..ShimCommand::default() }
 }
 
-fn record(uid: &str) -> PodRecord {
+pub(super) fn record(uid: &str) -> PodRecord {
     PodRecord {
         version: 1,
         namespace: "default".to_owned(),
@@ -87,14 +87,14 @@ pub(crate) fn shell(container: &str, script: &str) -> Launch {
     }
 }
 
-async fn exited(events: &mut mpsc::Receiver<Event>) -> Attempt {
+pub(super) async fn exited(events: &mut mpsc::Receiver<Event>) -> Attempt {
     match tokio::time::timeout(PATIENCE, events.recv()).await.unwrap() {
         Some(Event::Exited(attempt)) => attempt,
         other => panic!("expected an exit, got {other:?}"),
     }
 }
 
-async fn log_text(sandbox: &Arc<dyn Sandbox>, container: &str, number: u32, options: LogOptions) -> String {
+pub(super) async fn log_text(sandbox: &Arc<dyn Sandbox>, container: &str, number: u32, options: LogOptions) -> String {
     let group = Group::new();
     let mut stream = logs::open(sandbox.log(container, number), options, &group);
     let mut text = Vec::new();
@@ -104,7 +104,7 @@ async fn log_text(sandbox: &Arc<dyn Sandbox>, container: &str, number: u32, opti
     String::from_utf8(text).unwrap()
 }
 
-fn exec_options(script: &str) -> ExecOptions {
+pub(super) fn exec_options(script: &str) -> ExecOptions {
     let command = ["sh", "-c", script].map(str::to_owned).to_vec();
     ExecOptions { command, stdin: true, stdout: true, stderr: true, tty: false }
 }

@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    child::{self, Program, Streams},
+    child::{self, Program, Started, Streams},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
     protocol::Start,
@@ -47,6 +47,7 @@ pub struct Container {
     outlets: Vec<(Source, Outlet)>,
     stdin: Option<OwnedFd>,
     terminal: Option<File>,
+    listener: Option<OwnedFd>,
 }
 
 impl Container {
@@ -79,8 +80,9 @@ impl Container {
             working_dir: &start.working_dir,
             user: start.user,
             group: start.group,
+            is_networked: start.network.is_some(),
         };
-        let pid = child::spawn(&program, streams)?;
+        let Started { pid, listener } = child::spawn(&program, streams)?;
         Ok(Self {
             start,
             pid,
@@ -91,7 +93,13 @@ impl Container {
             outlets: Vec::new(),
             stdin,
             terminal,
+            listener,
         })
+    }
+
+    /// Where the filter before its system calls asks; given out once.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
     }
 
     /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.

@@ -3,7 +3,7 @@
 //! A frame is four bytes of length (big-endian) and so many bytes of JSON. File descriptors that a
 //! request needs travel beside its first byte. Nothing here opens or reads a socket.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,20 @@ pub struct Start {
     /// What stands for the container's paths: they are replaced in the arguments of an [`Exec`].
     #[serde(default)]
     pub paths: Vec<Mapping>,
+    /// The addresses of its sockets are those of the cluster's network; without, those of the host.
+    #[serde(default)]
+    pub network: Option<Network>,
+}
+
+/// How the sockets of a pod's processes get their addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Where the [`Table`](crate::core::network::Table) is.
+    pub table: PathBuf,
+    /// The pod's address as objects show it.
+    pub address: Ipv4Addr,
+    /// The pod is in the host's network: it reaches services, and binds the host's addresses.
+    pub host: bool,
 }
 
 /// How to run a further process in a container.

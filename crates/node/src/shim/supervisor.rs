@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixListener,
     path::PathBuf,
     process::Stdio,
@@ -17,11 +16,12 @@ use rustix::{
 };
 
 use super::{
-    child::{self, Program, Streams},
+    child::{self, Program, Started, Streams},
     container::{Container, Ended, read_record, record_path},
+    network::{self, Network},
     outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
-    tree,
+    signals, tree,
     wire::{Reading, Wire},
 };
 use crate::core::rewrite::Rewriter;
@@ -43,6 +43,7 @@ enum Source {
     Connection(u64),
     Container(String, usize),
     Outlets,
+    Network(network::Source, PollFlags),
 }
 
 /// The state of the supervisor.
@@ -60,6 +61,8 @@ pub struct Supervisor {
     /// Ids of containers that ended; processes that escaped them are ended too.
     ended: Vec<String>,
     watchdog_at: Option<Instant>,
+    /// Answers for the sockets of all processes, where the pod has an address of its own.
+    network: Option<Network>,
     served_any: bool,
     leaving: bool,
 }
@@ -71,7 +74,7 @@ impl Supervisor {
     /// When signals cannot be received, or the socket cannot be used.
     pub fn new(directory: PathBuf, listener: UnixListener) -> Result<Self, String> {
         listener.set_nonblocking(true).map_err(|error| format!("socket: {error}"))?;
-        let signals = receive_signals().map_err(|error| format!("signals: {error}"))?;
+        let signals = signals::receive().map_err(|error| format!("signals: {error}"))?;
         Ok(Self {
             directory,
             listener,
@@ -83,6 +86,7 @@ impl Supervisor {
             outlets: Vec::new(),
             ended: Vec::new(),
             watchdog_at: None,
+            network: None,
             served_any: false,
             leaving: false,
         })
@@ -100,6 +104,11 @@ impl Supervisor {
                     Source::Signals => self.drain_signals(),
                     Source::Connection(number) => self.serve(number),
                     Source::Outlets => self.flush(),
+                    Source::Network(source, ready) => {
+                        if let Some(network) = &mut self.network {
+                            network.serve(source, ready, Instant::now());
+                        }
+                    }
                     Source::Container(name, index) => {
                         if let Some(container) = self.containers.get_mut(&name) {
                             container.read(index, Timestamp::now());
@@ -141,13 +150,22 @@ impl Supervisor {
             set.push(PollFd::from_borrowed_fd(outlet, PollFlags::OUT));
             names.push(Source::Outlets);
         }
+        for (source, descriptor, flags) in self.network.iter().flat_map(Network::sources) {
+            set.push(PollFd::from_borrowed_fd(descriptor, flags));
+            names.push(Source::Network(source, flags));
+        }
         match rustix::event::poll(&mut set, self.timeout(Instant::now()).as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
             Err(error) => return Err(format!("poll: {error}")),
         }
-        let ready: Vec<bool> = set.iter().map(|entry| !entry.revents().is_empty()).collect();
-        Ok(names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(name, _)| name).collect())
+        let ready = names.into_iter().zip(set.iter().map(PollFd::revents)).filter(|(_, ready)| !ready.is_empty());
+        Ok(ready
+            .map(|(name, ready)| match name {
+                Source::Network(source, _) => Source::Network(source, ready),
+                name => name,
+            })
+            .collect())
     }
 
     fn flush(&mut self) {
@@ -157,7 +175,8 @@ impl Supervisor {
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         let kills = self.containers.values().filter_map(|container| container.kill_at);
-        let next = kills.chain(self.watchdog_at).min()?;
+        let network = self.network.as_ref().and_then(Network::next_moment);
+        let next = kills.chain(self.watchdog_at).chain(network).min()?;
         let left = next.saturating_duration_since(now);
         Timespec::try_from(left).ok()
     }
@@ -263,13 +282,23 @@ impl Supervisor {
             return Ok(Answer::Started(attempt));
         }
         let watched = start.memory_limit_bytes.is_some();
-        let container = Container::start(&self.directory, start, Timestamp::now())?;
+        if let (Some(settings), None) = (&start.network, &self.network) {
+            self.network = Some(Network::new(settings)?);
+        }
+        let mut container = Container::start(&self.directory, start, Timestamp::now())?;
+        self.listen(container.take_listener());
         let attempt = container.start.attempt.clone();
         self.containers.insert(name, container);
         if watched && self.watchdog_at.is_none() {
             self.watchdog_at = Some(Instant::now() + WATCHDOG);
         }
         Ok(Answer::Started(attempt))
+    }
+
+    fn listen(&mut self, listener: Option<OwnedFd>) {
+        if let (Some(network), Some(listener)) = (&mut self.network, listener) {
+            network.add(listener);
+        }
     }
 
     fn stop(&mut self, name: &str, signal: i32, grace_ms: u64) -> Result<Answer, String> {
@@ -306,8 +335,10 @@ impl Supervisor {
             working_dir: &start.working_dir,
             user: start.user,
             group: start.group,
+            is_networked: start.network.is_some(),
         };
-        let pid = child::spawn(&program, streams)?;
+        let Started { pid, listener } = child::spawn(&program, streams)?;
+        self.listen(listener);
         self.commands.insert(pid, number);
         Ok(Answer::Done)
     }
@@ -396,6 +427,9 @@ impl Supervisor {
                 kill_group(container.pid, Signal::KILL);
             }
         }
+        if let Some(network) = &mut self.network {
+            network.tick(now);
+        }
         if self.watchdog_at.is_some_and(|at| at <= now) {
             let watched = self.watch_memory();
             self.watchdog_at = watched.then(|| now + WATCHDOG);
@@ -456,28 +490,5 @@ fn how(status: WaitStatus) -> Ended {
         (Some(code), _) => Ended { code },
         (None, Some(signal)) => Ended { code: 128 + signal },
         (None, None) => Ended { code: 255 },
-    }
-}
-
-/// Blocks the signals that matter and opens a descriptor that reports them.
-fn receive_signals() -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised by sigemptyset before it is read; all pointers are to locals, and
-    // the descriptor that signalfd returns is owned by nothing else.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-            libc::sigaddset(&raw mut set, signal);
-        }
-        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let descriptor = libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let owned = OwnedFd::from_raw_fd(descriptor);
-        debug_assert!(owned.as_raw_fd() >= 0);
-        Ok(owned)
     }
 }

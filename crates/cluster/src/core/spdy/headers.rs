@@ -74,7 +74,7 @@ pub fn block(begun: &mut bool, bytes: &[u8]) -> Vec<u8> {
 /// Reads the pairs of a block.
 pub fn parse(block: &[u8]) -> Option<Vec<(String, String)>> {
     let mut rest = block;
-    let mut number = |rest: &mut &[u8]| {
+    let number = |rest: &mut &[u8]| {
         let (number, after) = rest.split_first_chunk::<4>()?;
         *rest = after;
         Some(u32::from_be_bytes(*number))

@@ -77,8 +77,12 @@ impl Worker {
         let probe_pending = container.startup_probe.is_some() && !observed.started;
         let cancel = CancellationToken::new();
         let (started, _) = watch::channel(false);
-        let target =
-            Target { sandbox: prepared.sandbox, container: container.clone(), address: prepared.share.address };
+        let target = Target {
+            sandbox: prepared.sandbox,
+            container: container.clone(),
+            address: prepared.share.address,
+            network: self.shared.pod_network.clone(),
+        };
         for (kind, probe) in probes::of(&container) {
             if kind == probes::Kind::Startup && !probe_pending {
                 continue;
@@ -152,7 +156,8 @@ impl Worker {
         }
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.clone()).filter(|_| first);
         let (shared, pod, role) = (self.shared.clone(), self.pod.clone(), self.role(name));
-        let target = Target { sandbox: prepared.sandbox, container, address: prepared.share.address };
+        let network = self.shared.pod_network.clone();
+        let target = Target { sandbox: prepared.sandbox, container, address: prepared.share.address, network };
         let name = name.to_owned();
         self.spawn(format!("stopping {name} in {}", self.uid), async move {
             let left = || Duration::try_from(deadline.duration_since(shared.clock.now())).unwrap_or_default();

@@ -150,7 +150,8 @@ fn doors_are_node_ports_and_addresses_of_the_load_balancer() {
     let found = doors(20, [&web], &Slices::new(&slices), &[]);
     let door = |address: [u8; 4], port| Door { address: address.into(), port, protocol: Protocol::Tcp };
     let owner = Owner::Service { namespace: "ns".to_owned(), name: "web".to_owned() };
-    for (door, what) in [(door([127, 0, 0, 1], 30080), "node port 30080"), (door([127, 20, 254, 1], 80), "load balancer port 80")]
+    for (door, what) in
+        [(door([127, 0, 0, 1], 30080), "node port 30080"), (door([127, 20, 254, 1], 80), "load balancer port 80")]
     {
         let behind = &found[&door];
         assert_eq!((&behind.owner, behind.what.as_str()), (&owner, what));
