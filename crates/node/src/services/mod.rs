@@ -29,12 +29,14 @@ use tokio::sync::watch;
 
 pub use block::{BlockError, Living};
 
-use crate::agent::PodNetwork;
-use crate::core::{
-    dns::zone::Zone,
-    etc,
-    network::{self, Table},
-    services::table::Facts,
+use crate::{
+    agent::PodNetwork,
+    core::{
+        dns::zone::Zone,
+        etc,
+        network::{self, Table},
+        services::table::Facts,
+    },
 };
 use block::Block;
 
@@ -52,6 +54,13 @@ pub struct NetworkConfig {
     pub api: SocketAddrV4,
     /// The file that names the name servers of the host: [`RESOLV_CONF`].
     pub resolv_conf: PathBuf,
+}
+
+impl NetworkConfig {
+    /// The file that the supervisors of pods read.
+    pub fn table(&self) -> PathBuf {
+        self.directory.join(TABLE)
+    }
 }
 
 /// Why a cluster has no network.
@@ -74,6 +83,7 @@ pub struct Network {
     config: NetworkConfig,
     block: Block,
     dns_port: u16,
+    first_port: u16,
 }
 
 impl Network {
@@ -91,12 +101,12 @@ impl Network {
         let block = block::choose(&config.directory, living)?;
         let address = network::dns_address(block.number);
         let sockets = dns::Sockets::bind(address).await.map_err(|source| NetworkError::Dns { address, source })?;
-        let network = Self { dns_port: sockets.port, config, block };
+        let network = Self { dns_port: sockets.port, first_port: first_port(), config, block };
         objects::write(&caches.client()).await.map_err(|error| NetworkError::Objects(Box::new(error)))?;
         let facts = Facts {
             block: network.block.number,
             dns_port: network.dns_port,
-            first_port: first_port(),
+            first_port: network.first_port,
             api: network.config.api,
         };
         let (zone, zones) = watch::channel(Arc::new(Zone::default()));
@@ -119,12 +129,12 @@ impl Network {
 
     /// The file that the supervisors of pods read.
     pub fn table(&self) -> PathBuf {
-        self.config.directory.join(TABLE)
+        self.config.table()
     }
 
-    /// What those need who dial pods.
+    /// What pods and those who dial them know of the network.
     pub fn of_pods(&self) -> PodNetwork {
-        PodNetwork { table: self.table(), block: self.block.number, first_port: first_port() }
+        PodNetwork { table: self.table(), block: self.block.number, first_port: self.first_port }
     }
 
     /// Where the cluster's DNS server listens.

@@ -19,7 +19,6 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
-
 use super::entries;
 
 // linux/audit.h: EM_X86_64 (62) or EM_AARCH64 (183), 64 bit, little-endian.
