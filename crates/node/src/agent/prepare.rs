@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, Volume};
 use tokio::sync::mpsc;
 
 use super::{
-    Shared, objects,
+    Shared, contain, objects,
     pool::Share,
     volumes::{self, Content},
 };
@@ -176,6 +176,7 @@ async fn make_volumes(
 ) -> Result<BTreeMap<String, PathBuf>, Refusal> {
     let directory = sandbox.directory().join("volumes");
     let facts = facts(shared, share);
+    let group = contain::volume_group(shared.runtime.isolation(), pod);
     let mut made = BTreeMap::new();
     for volume in volumes_of(pod) {
         let failed = |message: String| Refusal {
@@ -190,7 +191,7 @@ async fn make_volumes(
                 None => Content::Host(claimed(shared, pod, volume).await.map_err(failed)?),
             },
         };
-        let path = volumes::make(&directory, &volume.name, &content, shared.clock.now()).map_err(failed)?;
+        let path = volumes::make(&directory, &volume.name, &content, group, shared.clock.now()).map_err(failed)?;
         made.insert(volume.name.clone(), path);
     }
     Ok(made)

@@ -46,33 +46,52 @@ pub fn plain_content(volume: &Volume) -> Result<Option<Content>, String> {
     Err(format!("volumes of kind {} are not offered by this node", kind.unwrap_or_default()))
 }
 
-/// Makes a volume below `directory` and returns the path of its root.
+/// Makes a volume below `directory` and returns the path of its root. What is the pod's alone belongs to `group`.
 ///
 /// # Errors
 /// A message for the pod's event.
-pub fn make(directory: &Path, name: &str, content: &Content, now: Timestamp) -> Result<PathBuf, String> {
+pub fn make(
+    directory: &Path,
+    name: &str,
+    content: &Content,
+    group: Option<u32>,
+    now: Timestamp,
+) -> Result<PathBuf, String> {
     let root = directory.join(name);
     let failed = |error: io::Error| format!("cannot make {}: {error}", root.display());
     match content {
         Content::Empty => {
             fs::create_dir_all(&root).map_err(failed)?;
-            fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).map_err(failed)?;
+            let mode = if group.is_some() { 0o2777 } else { 0o777 };
+            give(&root, group).map_err(failed)?;
+            fs::set_permissions(&root, fs::Permissions::from_mode(mode)).map_err(failed)?;
         }
         Content::Files(files) => {
             fs::create_dir_all(&root).map_err(failed)?;
             fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).map_err(failed)?;
-            write_files(&root, files, now).map_err(failed)?;
+            give(&root, group).map_err(failed)?;
+            // A group that is named may read, as a kubelet has it.
+            let mut files = files.clone();
+            if group.is_some() {
+                files.values_mut().for_each(|file| file.mode |= 0o440);
+            }
+            write_files(&root, &files, group, now).map_err(failed)?;
         }
         Content::Host(source) => return host_path(source),
     }
     Ok(root)
 }
 
+/// Gives a path of the pod's own to a group.
+fn give(path: &Path, group: Option<u32>) -> io::Result<()> {
+    if group.is_none() { Ok(()) } else { std::os::unix::fs::lchown(path, None, group) }
+}
+
 /// Puts the files in place of those that are there, at one moment; true when anything was different.
 ///
 /// # Errors
 /// Those of the file system; the old files stay then.
-pub fn write_files(root: &Path, files: &Files, now: Timestamp) -> io::Result<bool> {
+pub fn write_files(root: &Path, files: &Files, group: Option<u32>, now: Timestamp) -> io::Result<bool> {
     let current = root.join(CURRENT);
     let old = fs::read_link(&current).ok();
     if old.is_some() && is_same(&current, files) {
@@ -91,6 +110,7 @@ pub fn write_files(root: &Path, files: &Files, now: Timestamp) -> io::Result<boo
             fs::create_dir_all(parent)?;
         }
         fs::write(&target, &file.content)?;
+        give(&target, group)?;
         fs::set_permissions(&target, fs::Permissions::from_mode(file.mode))?;
     }
     let next = root.join("..data_tmp");
@@ -218,11 +238,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        assert!(write_files(root, &files(&[("a", "1"), ("d/e", "2")]), now).unwrap());
+        assert!(write_files(root, &files(&[("a", "1"), ("d/e", "2")]), None, now).unwrap());
         assert_eq!(fs::read_to_string(root.join("d/e")).unwrap(), "2");
-        assert!(!write_files(root, &files(&[("a", "1"), ("d/e", "2")]), now).unwrap());
+        assert!(!write_files(root, &files(&[("a", "1"), ("d/e", "2")]), None, now).unwrap());
         let later = Timestamp::from_second(1_700_000_009).unwrap();
-        assert!(write_files(root, &files(&[("a", "3")]), later).unwrap());
+        assert!(write_files(root, &files(&[("a", "3")]), None, later).unwrap());
         assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "3");
         let mut names: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
