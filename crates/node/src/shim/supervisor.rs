@@ -443,8 +443,11 @@ impl Supervisor {
             return;
         }
         let own = i32::try_from(std::process::id()).unwrap_or(0);
+        // In a pod whose containers share one process namespace they come to its first process.
+        let shared = self.spaces.as_ref().map(|spaces| tree::descendants(spaces.pid)).unwrap_or_default();
         let strangers: Vec<i32> = tree::children(own)
             .into_iter()
+            .chain(shared)
             .filter(|pid| !self.containers.values().any(|one| one.pid == *pid))
             .collect();
         for pid in strangers {
