@@ -131,7 +131,8 @@ impl Pod {
         let (mut stdout, mut stderr) = (session.stdout.take().unwrap(), session.stderr.take().unwrap());
         let all = async { tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err)) };
         let (read, failed) = tokio::time::timeout(PATIENCE, all).await.expect("the program ends");
-        (read.unwrap(), failed.unwrap());
+        read.unwrap();
+        failed.unwrap();
         assert_eq!((err.as_str(), session.exit.await), ("", ExitStatus::Code(0)), "{script}\n{out}");
         out.trim_end().to_owned()
     }
