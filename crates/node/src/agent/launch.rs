@@ -15,14 +15,15 @@ use super::{
 };
 use crate::{
     core::{
-        device, env, image,
+        device, env, etc, image,
         plan::{self, Trouble},
         quantity,
         record::Attempt,
         spec::Role,
     },
     image::Environment,
-    runtime::{Launch, Mount},
+    runtime::{Isolation, Launch, Mount},
+    services::RESOLV_CONF,
 };
 
 /// A container that is to be started.
@@ -189,6 +190,11 @@ impl Order {
         let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
         if self.shared.pod_network.is_some() && !on_host {
             variables.extend(env::interface_variables());
+        }
+        if self.shared.network.is_some() && self.shared.runtime.isolation() == Isolation::Bare {
+            let host = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+            let names = etc::variables(&self.pod, &host).into_iter();
+            variables.extend(names.map(|(name, value)| (name.to_owned(), value)));
         }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
             for name in

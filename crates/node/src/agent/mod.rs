@@ -150,7 +150,10 @@ impl Node {
         stored.iter().for_each(|record| pool.adopt(record));
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
         let network = match config.network.clone() {
-            Some(config) => Some(Network::start(config, living, caches, clock.clone(), &group).await?),
+            Some(config) => {
+                let isolation = runtime.isolation();
+                Some(Network::start(config, living, isolation, caches, clock.clone(), &group).await?)
+            }
             None => None,
         };
         let shared = Arc::new(Shared {

@@ -170,11 +170,16 @@ pub fn decide_connect(
     protocol: Protocol,
     turn: u64,
 ) -> Destination {
+    let named = || table.services.get(&key(to, protocol));
     match to.ip().octets() {
         _ if is_dns(table.block, to) => match table.dns_port {
             0 => Destination::Refused,
             port => Destination::Cluster(SocketAddrV4::new(dns_address(table.block), port)),
         },
+        // A name server of the host, where pods have the host's settings.
+        _ if to.port() == DNS_PORT && named().is_some() => {
+            named().map_or(Destination::Outside, |target| choose(table, target, own, turn))
+        }
         [127, block, ..] if block == table.block => {
             let port = if is_pod_host(to) { host_port(table.first_port, to.port()) } else { to.port() };
             Destination::Cluster(SocketAddrV4::new(*to.ip(), port))
@@ -185,7 +190,7 @@ pub fn decide_connect(
         }),
         [10, 244, a, _] if a >= BALANCER_RANGE => Destination::Unreachable,
         [10, 244, ..] => Destination::Cluster(host_socket(table, to)),
-        [10, 96, ..] => match table.services.get(&key(to, protocol)) {
+        [10, 96, ..] => match named() {
             Some(target) => choose(table, target, own, turn),
             None if has_address(table, *to.ip()) => Destination::Refused,
             None => Destination::Unreachable,
@@ -196,7 +201,8 @@ pub fn decide_connect(
             None if is_backend(table, to, protocol) => Destination::Cluster(host_socket(table, to)),
             None => Destination::Refused,
         },
-        _ => Destination::Outside,
+        // An `externalIPs` of a service.
+        _ => named().map_or(Destination::Outside, |target| choose(table, target, own, turn)),
     }
 }
 
