@@ -163,7 +163,8 @@ async fn a_volume_in_memory_is_one_for_all_containers_and_has_an_end() {
     assert_eq!((code, text.as_str()), (0, "tmpfs\n"));
     let script = "cat /cache/f; head -c 2m /dev/zero > /cache/big && exit 9; stat -c %a /cache";
     let (code, text) = place.run(with(image("two", &layer, script))).await;
-    assert!(text.starts_with("shared\n") && text.contains("No space left on device"), "{text}");
+    // What busybox says of a full disk is not always the same.
+    assert!(text.starts_with("shared\n"), "{text}");
     assert!(text.ends_with("777\n"), "{text}");
     assert_eq!(code, 0);
     place.sandbox.destroy().await.unwrap();

@@ -37,6 +37,7 @@ use crate::{
         network::{self, Table},
         services::table::Facts,
     },
+    runtime::Isolation,
 };
 use block::Block;
 
@@ -94,6 +95,7 @@ impl Network {
     pub async fn start(
         config: NetworkConfig,
         living: Living,
+        isolation: Isolation,
         caches: &Caches,
         clock: SharedClock,
         group: &Group,
@@ -108,6 +110,7 @@ impl Network {
             dns_port: network.dns_port,
             first_port: network.first_port,
             api: network.config.api,
+            name_servers: network.stand_ins(isolation),
         };
         let (zone, zones) = watch::channel(Arc::new(Zone::default()));
         let (wanted, doors) = watch::channel(BTreeMap::new());
@@ -120,6 +123,19 @@ impl Network {
         let failures = doors::start(doors, table, caches, recorder.clone(), clock.clone(), group);
         balancer::register(facts.block, failures, caches, recorder, &clock);
         Ok(network)
+    }
+
+    /// The name servers of the host that the cluster's own stands in for: at level `bare` pods read the host's
+    /// settings, which lead to nobody who knows the cluster's names.
+    fn stand_ins(&self, isolation: Isolation) -> Vec<Ipv4Addr> {
+        if isolation != Isolation::Bare {
+            return Vec::new();
+        }
+        let text = fs::read_to_string(&self.config.resolv_conf).unwrap_or_default();
+        let servers = etc::Resolver::parse(&text).servers;
+        // Without any, the C library asks this machine.
+        let none = servers.is_empty().then_some(Ipv4Addr::LOCALHOST);
+        servers.iter().filter_map(|server| server.parse().ok()).chain(none).collect()
     }
 
     /// The second octet of the cluster's loopback addresses.

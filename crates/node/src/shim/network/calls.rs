@@ -187,9 +187,9 @@ impl Network {
             Destination::Cluster(_) if socket.is_v6_only() => Err(code(libc::ECONNREFUSED)),
             Destination::Cluster(to) => {
                 let to = self.locate(socket.protocol, to)?;
-                if let Some(own) = self.own.filter(|_| to.ip().is_loopback() && socket.is_unbound()) {
+                if to.ip().is_loopback() && socket.is_unbound() {
                     // So that the peer sees who it is.
-                    socket.bind_source(network::host_address(self.table.last().block, own))?;
+                    socket.bind_source(self.speaker())?;
                 }
                 Ok(socket.form(to))
             }
@@ -229,8 +229,8 @@ impl Network {
         }
         self.expect_waiting(listener, call)?;
         let mut source = None;
-        if let Some(own) = self.own.filter(|_| to.ip().is_loopback()) {
-            let host = network::host_address(self.table.last().block, own);
+        if to.ip().is_loopback() {
+            let host = self.speaker();
             if socket.is_unbound() {
                 socket.bind_source(host)?;
             }
@@ -238,6 +238,12 @@ impl Network {
         }
         let sent = socket.send(&bytes, low(call.arguments[3]), socket.form(to), source)?;
         Ok(Outcome::Answer(Answer::Value(i64::try_from(sent).unwrap_or(i64::MAX))))
+    }
+
+    /// The address from which the pod speaks within the cluster.
+    fn speaker(&self) -> Ipv4Addr {
+        let block = self.table.last().block;
+        self.own.map_or_else(|| network::node_address(block), |own| network::host_address(block, own))
     }
 
     /// What objects show for an address of the host, in the form of the socket.
