@@ -437,9 +437,7 @@ async fn everything_ends_with_the_supervisor_whoever_it_has_become() {
     until("processes outlive their supervisor", || !lives(&seconds)).await;
     // The pod can go on.
     let (code, text) = {
-        while let Ok(event) = place.events.try_recv() {
-            drop(event);
-        }
+        while !matches!(place.events.recv().await, Some(Event::SupervisorLost)) {}
         let attempt = place.sandbox.start(Launch { number: 1, ..image("main", &layer, "echo again") }).await.unwrap();
         assert!(attempt.is_running());
         loop {

@@ -298,7 +298,7 @@ s = listen(('127.0.0.1', 0)); say(s.getsockname()[1])
 s.accept()"
     );
     let (said, mut session) = pod.serve(&script).await;
-    assert_eq!(said, "other 127.0.0.1");
+    assert_eq!(said, "other 10.200.0.1");
     assert_eq!(line(&mut session).await, "127.0.0.1");
     let port: u16 = line(&mut session).await.parse().unwrap();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap().write_all(b"x").unwrap();
