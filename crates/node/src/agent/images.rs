@@ -59,7 +59,9 @@ impl Order {
         }
         let Some(rule) = image::built_in(&reference) else {
             self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
-            return Err(self.not_pulled(name, image::nothing_stands_for(name, level.as_str(), &self.shared.level.reason)));
+            return Err(
+                self.not_pulled(name, image::nothing_stands_for(name, level.as_str(), &self.shared.level.reason))
+            );
         };
         self.environment(name, rule).await
     }

@@ -171,7 +171,7 @@ impl Node {
         let stored = runtime.stored().await?;
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
         let network = match config.network.clone().filter(|_| allows_network(&config.shim)) {
-            Some(config) => Some(Network::start(config, living, caches, clock.clone(), &group).await?),
+            Some(config) => Some(Network::start(config, living, isolation, caches, clock.clone(), &group).await?),
             None => None,
         };
         let (runtime, sharing) = match &network {

@@ -106,10 +106,8 @@ pub fn listed(images: &[(NameRecord, u64)]) -> Vec<ContainerImage> {
         .collect();
     rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
     rows.truncate(MOST_LISTED);
-    let row = |(size, names): (u64, Vec<String>)| ContainerImage {
-        names: Some(names),
-        size_bytes: i64::try_from(size).ok(),
-    };
+    let row =
+        |(size, names): (u64, Vec<String>)| ContainerImage { names: Some(names), size_bytes: i64::try_from(size).ok() };
     rows.into_iter().map(row).collect()
 }
 
@@ -172,16 +170,21 @@ mod tests {
 
     #[test]
     fn a_node_lists_its_images_with_all_their_names_the_largest_first() {
-        let (small, large) = (record("a:1".parse::<Reference>().unwrap().to_string().as_str(), "x"), record("quay.io/b:2", "y"));
+        let (small, large) =
+            (record("a:1".parse::<Reference>().unwrap().to_string().as_str(), "x"), record("quay.io/b:2", "y"));
         let other = NameRecord { name: "docker.io/library/a:2".to_owned(), ..small.clone() };
         let list = listed(&[(small.clone(), 5), (other, 5), (large.clone(), 9)]);
         assert_eq!(list.len(), 2);
         assert_eq!(list[0].size_bytes, Some(9));
-        assert_eq!(list[0].names.as_ref().unwrap()[..], [format!("quay.io/b@{}", large.target), "quay.io/b:2".to_owned()]);
+        assert_eq!(
+            list[0].names.as_ref().unwrap()[..],
+            [format!("quay.io/b@{}", large.target), "quay.io/b:2".to_owned()]
+        );
         let names = list[1].names.as_ref().unwrap();
         assert_eq!(names[0], format!("docker.io/library/a@{}", small.target));
         assert_eq!(names[1..], ["docker.io/library/a:1", "docker.io/library/a:2"]);
-        let many: Vec<(NameRecord, u64)> = (0..60).map(|n| (record(&format!("quay.io/x:{n}"), &n.to_string()), n)).collect();
+        let many: Vec<(NameRecord, u64)> =
+            (0..60).map(|n| (record(&format!("quay.io/x:{n}"), &n.to_string()), n)).collect();
         assert_eq!(listed(&many).len(), 50);
     }
 }

@@ -102,6 +102,23 @@ pub fn forget_scratch(pod: &Path, container: &str, number: u32) {
     }
 }
 
+/// Times that a directory is emptied: a supervisor that ends may write a last file into it meanwhile.
+const REMOVALS: usize = 100;
+
+/// Removes a pod's directory.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_whole(directory: &Path) -> io::Result<()> {
+    for _ in 1..REMOVALS {
+        match remove_tree(directory) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+    remove_tree(directory)
+}
+
 /// Removes a directory with all that is in it, also where its owner has locked itself out.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{Adoption, Note, Stage, Worker, retry_after, revision, terminal};
 use crate::{
     agent::{
-        images,
+        contain, images,
         prepare::{self, Prepared},
         probes,
     },
@@ -291,7 +291,7 @@ impl Worker {
             return;
         }
         self.told_unhonoured = true;
-        let fields = honour::unhonoured(&self.pod, rustix::process::geteuid().is_root());
+        let fields = honour::unhonoured(&self.pod, contain::means(self.shared.runtime.isolation()));
         if !fields.is_empty() {
             let level = self.shared.runtime.isolation().as_str();
             let message = format!("at isolation level {level:?} these fields have no effect: {}", fields.join(", "));

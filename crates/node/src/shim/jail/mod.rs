@@ -34,7 +34,7 @@ use self::{
     channel::Far,
     place::Kind,
     source::{Sources, Waiting},
-    sys::Side,
+    sys::{Looks, Side},
     system::View,
 };
 use super::{
@@ -104,7 +104,7 @@ pub fn enter(
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS
             | libc::CLONE_NEWCGROUP;
-        sys::hide();
+        sys::let_look(Looks::Refused);
         let joined = sys::join(container, all).map_err(|error| format!("cannot join the container: {error}"));
         let reason = joined.and_then(|()| {
             if ids.has_many() {
@@ -181,7 +181,7 @@ fn in_child(
 fn step_in(pod: &Pod, jail: &Jail, far: &Far) -> Result<Sources, String> {
     let _ = far;
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
-    sys::hide();
+    sys::let_look(Looks::Refused);
     let shifts = pod.ids.shifts();
     let before = if shifts { Some(Sources::open(jail, Some(pod.user.as_fd()))?) } else { None };
     sys::join(&pod.user, libc::CLONE_NEWUSER).map_err(failed("join the pod's user namespace"))?;

@@ -64,6 +64,10 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
     // The parts of the scratch are bound one by one, so that it is itself nowhere to be seen.
     rustix::process::chdir(LAYERS).map_err(|error| failed(error.into()))?;
     attach("s", sources.scratch.as_fd()).map_err(failed)?;
+    for (name, path) in SCRATCH {
+        let part = sys::locate(format!("s/{name}").as_ref()).and_then(|part| sys::copy_of(part, false));
+        place::mount(root.as_fd(), part.map_err(failed)?, path, Kind::Directory)?;
+    }
     let mut covers = 0;
     for (path, lent) in sources.host.drain(..) {
         match lent {
@@ -82,10 +86,6 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
                 covered.map_err(|error| format!("cannot mount {path}: {error}"))?;
             }
         }
-    }
-    for (name, path) in SCRATCH {
-        let part = sys::locate(format!("s/{name}").as_ref()).and_then(|part| sys::copy_of(part, false));
-        place::mount(root.as_fd(), part.map_err(failed)?, path, Kind::Directory)?;
     }
     Ok(root)
 }

@@ -22,7 +22,8 @@ const INFO_DATA: u16 = 2; // IFLA_INFO_DATA
 const PEER: u16 = 1; // VETH_INFO_PEER
 
 const LOOPBACK: &str = "lo";
-const ETHERNET: &str = "eth0";
+/// The interface that programs see.
+pub const ETHERNET: &str = "eth0";
 /// The other end of a pair.
 const CABLE: &str = "cable";
 
