@@ -71,6 +71,8 @@ pub struct ProcessRuntime {
 struct Shared {
     directory: PathBuf,
     isolation: Isolation,
+    /// A directory that no environment shows, though it may lie in one that it does.
+    hidden: Option<PathBuf>,
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
@@ -94,7 +96,16 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group }) })
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden: None, shim, clock, group }) })
+    }
+
+    /// The same, whose environments do not show a directory: that of the server.
+    #[must_use]
+    pub fn hiding(mut self, directory: PathBuf) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.hidden = Some(directory);
+        }
+        self
     }
 }
 
@@ -285,7 +296,8 @@ impl Sandbox for ProcessSandbox {
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
-            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids };
+            let (uid, directory, hidden) = (&self.uid, &self.directory, self.shared.hidden.as_deref());
+            let pod = start::Pod { uid, directory, hidden, ids: self.ids };
             let start = start::prepare(&pod, launch, self.shared.clock.now())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
