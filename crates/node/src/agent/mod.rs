@@ -170,6 +170,8 @@ impl Node {
         let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
         let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
+        let data = config.data_dir.parent().unwrap_or(&config.data_dir);
+        let runtime = runtime.hiding(data.canonicalize().unwrap_or_else(|_| data.to_owned()));
         let stored = runtime.stored().await?;
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
         let network = match config.network.clone().filter(|_| allows_network(&config.shim)) {

@@ -53,6 +53,7 @@ pub fn prepare(home: &Path, launch: &Launch, message: &Path, ids: u32) -> Result
         etc: launch.etc.clone(),
         sysctls: launch.sysctls.clone(),
         share_process_namespace: launch.share_process_namespace,
+        hidden: None,
         ids,
     })
 }

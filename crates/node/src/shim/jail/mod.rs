@@ -42,6 +42,7 @@ use super::{
     network,
     protocol::Jail,
 };
+use crate::runtime::Root;
 
 /// The home of an environment.
 pub const HOME: &str = "/home/pod";
@@ -232,6 +233,9 @@ fn memory_path(mount: &crate::runtime::Mount) -> Option<String> {
 fn furnish(jail: &Jail, task: &Task<'_>, mut sources: Sources, pod: &Pod) -> Result<(), String> {
     let made = root::make(&mut sources)?;
     let root = made.as_fd();
+    if let (Some(hidden), Root::Environment { .. }) = (&jail.hidden, &jail.root) {
+        root::hide(root, hidden)?;
+    }
     let view = if task.security.privileged { View::Whole } else { View::Usual };
     system::mount(root, std::mem::take(&mut sources.devices), view, pod.ids.has_many())?;
     let etc = [

@@ -5,6 +5,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use rustix::mount::{MountAttrFlags, MountFlags};
@@ -88,6 +89,17 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
         }
     }
     Ok(root)
+}
+
+/// Covers a directory with an empty one, where the root has it.
+///
+/// # Errors
+/// When it cannot be covered.
+pub fn hide(root: BorrowedFd<'_>, path: &Path) -> Result<(), String> {
+    let Ok(place) = sys::locate_in(root, path) else { return Ok(()) };
+    let options = [("mode", "0755"), ("size", "4k")];
+    let empty = sys::file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_RDONLY);
+    empty.and_then(|empty| sys::place(empty, place)).map_err(|error| format!("cannot hide {}: {error}", path.display()))
 }
 
 /// Mounts a directory of the host with the container's own over it.
