@@ -23,5 +23,8 @@ pub mod services;
 pub mod shim;
 
 pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
-pub use core::image::{ImageTable, Rule};
+pub use core::{
+    evict::Thresholds,
+    image::{ImageTable, Rule},
+};
 pub use shim::{SUBCOMMAND as SHIM_SUBCOMMAND, shim_main};

@@ -10,6 +10,7 @@ pub mod compress;
 pub mod connect;
 pub mod documents;
 mod forward;
+mod metrics;
 pub mod negotiate;
 pub mod options;
 pub mod proxy;

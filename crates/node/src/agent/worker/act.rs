@@ -132,6 +132,7 @@ impl Worker {
             number,
             backoff_s,
             failures: self.failures.get(name).copied().unwrap_or(0),
+            ending: self.ending.clone(),
         };
         let (notes, name) = (self.notes.clone(), name.to_owned());
         self.spawn(format!("starting {name} in {}", self.uid), async move {
@@ -145,6 +146,7 @@ impl Worker {
         let Some((_, container)) = self.containers.iter().find(|(_, one)| one.name == name).cloned() else { return };
         let Some(observed) = self.observed.get_mut(name) else { return };
         let first = observed.stopping.is_none();
+        let signal = observed.last().and_then(|attempt| attempt.stop_signal).unwrap_or(libc::SIGTERM);
         observed.stopping = Some(deadline);
         if let Some(watcher) = self.watchers.get(name)
             && first
@@ -170,7 +172,7 @@ impl Worker {
                 }
                 grace = left().max(AFTER_HOOK);
             }
-            if let Err(error) = target.sandbox.stop(name, libc::SIGTERM, grace).await {
+            if let Err(error) = target.sandbox.stop(name, signal, grace).await {
                 tracing::warn!(%error, "cannot stop a container");
             }
         });
@@ -211,6 +213,7 @@ impl Worker {
                 tracing::warn!(uid, %error, "cannot remove what is left of a pod");
             }
             shared.pool.release(&uid);
+            shared.images.release(&format!("{uid}/"));
             if !gone {
                 delete_object(&shared, &namespace, &name, &uid).await;
             }

@@ -1,7 +1,7 @@
 //! The filter in front of a container's system calls: those that name an address of the network wait for the
 //! pod's supervisor, all others go on as if there were none.
 //!
-//! Assembled by hand: a classic BPF program of some forty instructions, the same for every container. It keeps
+//! Assembled by hand: a classic BPF program of some sixty instructions, the same for every container. It keeps
 //! programs from each other's way; a program that changes its memory while the supervisor reads it, or its
 //! table of descriptors, can get a call past it, as `seccomp_unotify(2)` says.
 
@@ -38,6 +38,21 @@ const ASKED: [libc::c_long; 5] =
 /// Calls that can connect by a flag, and which argument holds their flags: TCP fast open names an address
 /// where the filter cannot read it. Programs fall back to `connect`.
 const FAST_OPEN: [(libc::c_long, u32); 2] = [(libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+
+/// Requests about interfaces of netdevice(7), of any socket: what there is, addresses, masks, flags, names, numbers.
+const INTERFACES: [u64; 9] = [
+    libc::SIOCGIFCONF as u64,
+    libc::SIOCGIFADDR as u64,
+    libc::SIOCGIFNETMASK as u64,
+    libc::SIOCGIFBRDADDR as u64,
+    libc::SIOCGIFFLAGS as u64,
+    libc::SIOCGIFMTU as u64,
+    libc::SIOCGIFHWADDR as u64,
+    libc::SIOCGIFINDEX as u64,
+    SIOCGIFNAME,
+];
+/// linux/sockios.h.
+const SIOCGIFNAME: u64 = 0x8910;
 
 /// Puts the filter before this process and everything that it starts, and hands the descriptor on which it
 /// asks to whoever holds the other end of `supervisor`. Call it in a child last before it executes: from here
@@ -109,7 +124,7 @@ fn load_with(program: &libc::sock_fprog, flags: libc::c_ulong) -> io::Result<Own
 }
 
 /// Room for the program.
-const ROOM: usize = 48;
+const ROOM: usize = 80;
 
 struct Program {
     room: [sock_filter; ROOM],
@@ -167,6 +182,22 @@ fn program() -> Program {
         program.answer(failure(libc::EOPNOTSUPP));
         program.answer(SECCOMP_RET_ALLOW);
     }
+    // Sockets that list interfaces: of family netlink and protocol 0, which is that of routes.
+    program.equal(number(libc::SYS_socket), 0, 5);
+    program.load(argument(0));
+    program.equal(libc::AF_NETLINK.unsigned_abs(), 0, 3);
+    program.load(argument(2));
+    program.equal(libc::NETLINK_ROUTE.unsigned_abs(), 0, 1);
+    program.answer(SECCOMP_RET_USER_NOTIF);
+    program.load(NUMBER);
+    let requests = u8::try_from(INTERFACES.len()).unwrap_or(u8::MAX);
+    program.equal(number(libc::SYS_ioctl), 0, 2 * requests + 1);
+    program.load(argument(1));
+    for request in INTERFACES {
+        program.equal(u32::try_from(request).unwrap_or(u32::MAX), 0, 1);
+        program.answer(SECCOMP_RET_USER_NOTIF);
+    }
+    program.load(NUMBER);
     program.equal(number(libc::SYS_sendto), 1, 0);
     program.answer(SECCOMP_RET_ALLOW);
     program.load(argument(3));
@@ -244,6 +275,12 @@ mod tests {
             (libc::SYS_sendmmsg, [0, 0, fast, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_sendmmsg, [0, 0, 0, fast, 0, 0], failure(libc::EOPNOTSUPP)),
             (libc::SYS_io_uring_setup, [0; 6], failure(libc::ENOSYS)),
+            (libc::SYS_socket, [16, 3, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_socket, [16, 3, 15, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_socket, [2, 1, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_ioctl, [0, libc::SIOCGIFCONF as u64, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [0, SIOCGIFNAME, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [0, libc::TIOCGWINSZ as u64, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_read, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_accept4, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_execve, [0; 6], SECCOMP_RET_ALLOW),

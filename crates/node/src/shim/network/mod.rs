@@ -12,9 +12,12 @@
 mod address;
 mod calls;
 pub mod filter;
+mod interfaces;
 mod known;
-mod listeners;
+pub mod listeners;
+mod listing;
 mod notify;
+mod route;
 mod socket;
 mod table;
 mod target;
@@ -30,6 +33,7 @@ use std::{
 use rustix::event::PollFlags;
 
 use super::protocol;
+use interfaces::Interfaces;
 use known::Known;
 use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
@@ -42,6 +46,8 @@ const PENDING: usize = 256;
 /// How often it is looked whether those who wait for a connection are still there, or have a signal to handle: the
 /// kernel does not tell.
 const LOOK: Duration = Duration::from_millis(250);
+/// Ports that are opened aside.
+const ASIDE: usize = 256;
 /// Answers that did not reach their caller and are kept for when it asks again.
 const UNHEARD: usize = 64;
 
@@ -63,7 +69,11 @@ pub struct Network {
     pending: Vec<Pending>,
     look_at: Option<Instant>,
     known: Known,
+    /// Made when a program asks for interfaces for the first time; `Err` where the system makes none.
+    interfaces: Option<std::io::Result<Interfaces>>,
     others: Listeners,
+    /// Ports that were opened aside, and what they stand for.
+    aside: BTreeMap<u16, u16>,
     unheard: VecDeque<Unheard>,
     /// Counts choices of a backend. Pods begin at different ones.
     turn: u64,
@@ -94,6 +104,8 @@ enum Outcome {
     Answer(Answer),
     /// Carried out: the answer must reach the caller, now or when it asks again.
     Done(u64, SocketAddr, Answer),
+    /// The answer has reached the caller, or there is none any more.
+    Answered,
     Waits(Pending),
 }
 
@@ -111,7 +123,9 @@ impl Network {
             pending: Vec::new(),
             look_at: None,
             known: Known::default(),
+            interfaces: None,
             others: Listeners::default(),
+            aside: BTreeMap::new(),
             unheard: VecDeque::new(),
             turn: u64::from(std::process::id()),
         })
@@ -197,6 +211,7 @@ impl Network {
         let Some(listener) = self.listeners.get(&number) else { return };
         match outcome {
             Outcome::Answer(answer) => drop(listener.answer(call.id, answer)),
+            Outcome::Answered => {}
             Outcome::Done(cookie, asked, answer) => {
                 if listener.answer(call.id, answer) == Delivery::Gone {
                     self.unheard.truncate(UNHEARD - 1);
