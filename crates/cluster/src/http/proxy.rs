@@ -18,13 +18,8 @@ use crate::core::{
 };
 
 /// Headers that are one connection's business: RFC 9110, 7.6.1.
-const HOP: [HeaderName; 5] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::TE,
-    header::TRAILER,
-    HeaderName::from_static("keep-alive"),
-];
+const HOP: [HeaderName; 5] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::TRAILER, HeaderName::from_static("keep-alive")];
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

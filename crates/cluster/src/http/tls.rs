@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use ferroflow_platform::kubelet::Connection;
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use ferroflow_platform::kubelet::Connection;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Accepts any certificate.

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 pub use block::{BlockError, Living};
 
+use crate::agent::PodNetwork;
 use crate::{
     agent::PodNetwork,
     core::{

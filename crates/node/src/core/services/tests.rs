@@ -99,7 +99,8 @@ fn the_api_server_is_found_where_it_listens() {
 #[test]
 fn the_hosts_name_servers_are_stood_in_for() {
     use crate::core::network::{Destination, decide_connect};
-    let mut api = service("web", json!({"clusterIP": "10.96.0.7", "externalIPs": ["192.0.2.7"], "ports": [{"port": 80}]}));
+    let mut api =
+        service("web", json!({"clusterIP": "10.96.0.7", "externalIPs": ["192.0.2.7"], "ports": [{"port": 80}]}));
     api.metadata.namespace = Some("ns".to_owned());
     let endpoints = slice("web", json!([{"port": 8080}]), json!([{"addresses": ["10.244.0.5"]}]));
     let table = table(&[api], &[endpoints], &[]);
