@@ -207,6 +207,13 @@ fn variable_name(name: &str) -> String {
     name.replace('-', "_").to_uppercase()
 }
 
+/// Variables for Open MPI, which finds the host's addresses of version 6 in `/proc/net` and would tell its peers of them:
+/// the cluster has none.
+pub fn network_variables() -> impl Iterator<Item = (String, String)> {
+    let rows = [("OMPI_MCA_btl_tcp_disable_family", "6"), ("OMPI_MCA_oob_tcp_disable_ipv6_family", "1")];
+    rows.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,9 @@ const PEER: u16 = 1; // VETH_INFO_PEER
 const LOOPBACK: &str = "lo";
 /// The interface that programs see.
 pub const ETHERNET: &str = "eth0";
+/// Its number, which no interface of a host has: what programs find out about those elsewhere, as in `/proc/net`, is not
+/// taken for this one's.
+const NUMBER: i32 = 0x0f00_0001;
 /// The other end of a pair.
 const CABLE: &str = "cable";
 
@@ -97,7 +100,7 @@ fn link(index: i32, flags: u32, mask: u32) -> Vec<u8> {
 }
 
 fn new_link(info: &[u8]) -> io::Result<Vec<u8>> {
-    let body = [link(0, 0, 0), named(ETHERNET)?, attribute(LINK_INFO, info)?].concat();
+    let body = [link(NUMBER, 0, 0), named(ETHERNET)?, attribute(LINK_INFO, info)?].concat();
     message(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
 }
 
