@@ -1,6 +1,7 @@
 //! Puts the parts together: the cluster, its controllers, the node.
 
 use std::{
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -11,7 +12,12 @@ use anyhow::Context;
 use ferroflow_api::names;
 use ferroflow_cluster::{Cluster, Controllers, Options};
 use ferroflow_images::core::registries::Registries;
-use ferroflow_node::{ImageTable, Node, NodeConfig, image::store::StoreConfig, runtime::process::ShimCommand};
+use ferroflow_node::{
+    ImageTable, Node, NodeConfig,
+    image::store::StoreConfig,
+    runtime::process::ShimCommand,
+    services::{NetworkConfig, RESOLV_CONF},
+};
 use ferroflow_platform::{
     clock::SharedClock,
     controller::Caches,
@@ -110,7 +116,11 @@ async fn start_node(
         },
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
-        network: None,
+        network: Some(NetworkConfig {
+            directory: data.join("network"),
+            api: api_socket(cluster),
+            resolv_conf: RESOLV_CONF.into(),
+        }),
         isolation: up.isolation,
         eviction: up.eviction_hard.clone(),
         pressure_stays: Duration::from_secs(up.eviction_pressure_transition_period),
@@ -118,6 +128,11 @@ async fn start_node(
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());
     Ok(node)
+}
+
+/// Where the API server listens, which is on loopback of IPv4.
+fn api_socket(cluster: &Cluster) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, cluster.https.port())
 }
 
 /// The host's name, as a node may have it.

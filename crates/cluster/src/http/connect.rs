@@ -1,7 +1,7 @@
 //! `log`, `exec`, `attach` and `portforward`: between a client's connection and the node.
 //!
 //! Commands and ports travel in WebSocket messages whose first byte is a channel
-//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`).
+//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`); ports by SPDY too, see `forward`.
 
 use std::future::Future;
 
@@ -39,6 +39,7 @@ use tokio_tungstenite::{
 
 use super::{
     body::{self, Body, BodyError, BoxError},
+    forward,
     server::{self, Call},
 };
 use crate::core::{
@@ -235,6 +236,14 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
 pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = reference(&call, &pod, "");
+    if forward::is_native(&call) {
+        let agent = agent(&call)?;
+        return forward::native(&mut call, agent, target);
+    }
+    if forward::is_tunnel(&call) {
+        let agent = agent(&call)?;
+        return forward::tunnel(&mut call, agent, target);
+    }
     let ports: Vec<u16> = call
         .options
         .all("ports")
@@ -252,7 +261,7 @@ pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
 }
 
 /// A request that can become a WebSocket.
-struct Upgrade {
+pub(super) struct Upgrade {
     pending: OnUpgrade,
     protocol: Option<&'static str>,
     accept_key: String,
@@ -265,7 +274,7 @@ impl Upgrade {
         upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
     }
 
-    fn of(call: &mut Call<'_>, known: &'static [&'static str]) -> Outcome<Self> {
+    pub(super) fn of(call: &mut Call<'_>, known: &'static [&'static str]) -> Outcome<Self> {
         let text = |name: header::HeaderName| call.parts.headers.get(name).and_then(|value| value.to_str().ok());
         let Some(key) = text(header::SEC_WEBSOCKET_KEY).filter(|_| Self::is_asked(call)) else {
             return Err(Failure::bad_request(
@@ -286,7 +295,7 @@ impl Upgrade {
     }
 
     /// Answers 101 and runs `serve` on the socket, as a task of the server's.
-    fn accept<F>(self, call: &Call<'_>, serve: impl FnOnce(Socket) -> F + Send + 'static) -> Response<Body>
+    pub(super) fn accept<F>(self, call: &Call<'_>, serve: impl FnOnce(Socket) -> F + Send + 'static) -> Response<Body>
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
@@ -333,7 +342,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, to: mpsc::Sender<Me
     }
 }
 
-async fn forward(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
+async fn send_all(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
     while let Some(message) = messages.recv().await {
         if socket.send(message).await.is_err() {
             return;
@@ -398,7 +407,7 @@ async fn stream_command(socket: Socket, session: ExecSession, is_plain: bool) ->
         drop(sender);
     };
     let sending = async {
-        tokio::join!(outputs, forward(receiver, sink));
+        tokio::join!(outputs, send_all(receiver, sink));
     };
     tokio::select! {
         () = sending => {}
@@ -503,7 +512,7 @@ async fn stream_ports(
         }
     };
     let sending = async {
-        tokio::join!(futures::future::join_all(readers), forward(receiver, sink));
+        tokio::join!(futures::future::join_all(readers), send_all(receiver, sink));
     };
     tokio::select! {
         () = sending => {}

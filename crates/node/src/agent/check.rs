@@ -125,7 +125,7 @@ impl Target {
         let named = host.filter(|host| !dial::is_pod(host));
         let connected = match named {
             Some(host) => TcpStream::connect((host, port)).await,
-            None => TcpStream::connect(dial::socket(self.network.as_ref(), self.shown(host), port)).await,
+            None => dial::connect(self.network.as_ref(), self.shown(host), port).await,
         };
         connected.map_err(|error| {
             let why = match error.kind() {

@@ -1,11 +1,17 @@
 //! Where the host reaches the ports of pods.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddrV4},
     path::PathBuf,
 };
 
-use crate::core::network::{self, Table};
+use tokio::net::TcpStream;
+
+use crate::{
+    core::network::{self, Protocol, Table},
+    shim::network::listeners::Listeners,
+};
 
 /// The network in which pods have addresses of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub struct PodNetwork {
 
 /// Where a port of a pod with this shown address is open. A pod of the host's network, and every pod where there
 /// is no network, is on the host itself.
-pub fn socket(network: Option<&PodNetwork>, address: &str, port: u16) -> SocketAddrV4 {
+fn socket(network: Option<&PodNetwork>, address: &str, port: u16) -> SocketAddrV4 {
     let on_host = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
     let (Some(network), Ok(address)) = (network, address.parse()) else { return on_host };
     if address == network::NODE {
@@ -28,6 +34,19 @@ pub fn socket(network: Option<&PodNetwork>, address: &str, port: u16) -> SocketA
     }
     let table = Table { block: network.block, first_port: network.first_port, ..Table::default() };
     network::host_socket(&table, SocketAddrV4::new(address, port))
+}
+
+/// Connects to a port of a pod.
+///
+/// # Errors
+/// `ECONNREFUSED` where nobody of the pod listens, though a program of the host may.
+pub async fn connect(network: Option<&PodNetwork>, address: &str, port: u16) -> io::Result<TcpStream> {
+    let mut to = socket(network, address, port);
+    if *to.ip() != Ipv4Addr::LOCALHOST {
+        let found = Listeners::default().locate(Protocol::Tcp, to);
+        to = found.ok_or_else(|| io::Error::from_raw_os_error(libc::ECONNREFUSED))?;
+    }
+    TcpStream::connect(to).await
 }
 
 /// Whether this is an address of a pod, which nobody but the cluster knows.

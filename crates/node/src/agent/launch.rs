@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shared, contain, image_volumes,
+    Shared, contain, gpu, image_volumes,
     images::Ready,
     objects,
     prepare::{self, Prepared},
@@ -20,13 +20,14 @@ use super::{
 };
 use crate::{
     core::{
-        device, env, image,
+        device, env, etc, image,
         plan::{self, Trouble},
         quantity,
         record::Attempt,
         spec::Role,
     },
-    runtime::{Isolation, Launch, Mount, Root, Security},
+    runtime::{Etc, Isolation, Launch, Mount, Root, Security},
+    services::RESOLV_CONF,
 };
 
 /// A container that is to be started.
@@ -96,7 +97,7 @@ impl Order {
         all.extend(variables);
         let mut launch = Launch {
             root,
-            etc: contain::etc(&self.pod, &self.prepared.share.address),
+            etc: self.etc(),
             container: container.name.clone(),
             number: self.number,
             backoff_s: self.backoff_s,
@@ -121,7 +122,8 @@ impl Order {
             security: Security { user, group, image_user: defaults.user, ..Security::default() },
             ..Launch::default()
         };
-        contain::fill(&mut launch, &self.pod, container, self.prepared.share.devices.get(&container.name));
+        contain::fill(&mut launch, &self.pod, container);
+        gpu::give(&mut launch, self.prepared.share.devices.get(&container.name)).await;
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
         }
@@ -149,6 +151,20 @@ impl Order {
         resolve(&sources.map_err(|error| error.to_string())?)
     }
 
+    /// The container's `/etc/hosts` and `/etc/resolv.conf`.
+    fn etc(&self) -> Etc {
+        // A host without these files has no names to give.
+        let of_host = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let hosts = etc::hosts(&self.pod, &self.prepared.share.address, &of_host("/etc/hosts"));
+        let resolver = of_host(RESOLV_CONF);
+        let Some(network) = &self.shared.network else { return Etc { hosts, resolv_conf: resolver } };
+        let resolved = etc::resolv_conf(&self.pod, network.name_server(), &resolver);
+        for omitted in resolved.omitted.into_iter().filter(|_| self.number == 0) {
+            self.shared.recorder.event(&*self.pod, EventKind::Warning, "DNSConfigForming", omitted);
+        }
+        Etc { hosts, resolv_conf: resolved.text }
+    }
+
     /// Variables that a program on a shared host needs and a container would not.
     fn host_variables(
         &self,
@@ -158,7 +174,7 @@ impl Order {
         let hostname = spec.and_then(|spec| spec.hostname.clone()).or_else(|| self.pod.metadata.name.clone());
         let mut variables = BTreeMap::from([("HOSTNAME".to_owned(), hostname.unwrap_or_default())]);
         let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
-        if self.shared.config.network.is_some() && !on_host {
+        if self.shared.network.is_some() && !on_host {
             variables.extend(env::interface_variables());
         }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
@@ -171,7 +187,9 @@ impl Order {
         let gpus = self.shared.pool.capacity().contains_key(device::NVIDIA_GPU);
         let none = device::Devices::new();
         let devices = self.prepared.share.devices.get(&self.container.name).unwrap_or(&none);
-        variables.extend(device::variables(devices, gpus, device::Sight::All));
+        let bare = self.shared.runtime.isolation() == Isolation::Bare;
+        let sight = if bare { device::Sight::All } else { device::Sight::Own };
+        variables.extend(device::variables(devices, gpus, sight));
         variables
     }
 
@@ -200,7 +218,7 @@ impl Order {
             }
             let sub_path = if is_bare { String::new() } else { sub };
             let (target, read_only) = (mount.mount_path.clone(), mount.read_only.unwrap_or(false));
-            mounts.push(Mount { source, sub_path, target, read_only, tmpfs });
+            mounts.push(Mount { source, sub_path, target, read_only, tmpfs, group: root.group });
         }
         Ok(mounts)
     }

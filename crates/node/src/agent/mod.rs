@@ -5,6 +5,7 @@ mod contain;
 mod dial;
 mod disk;
 mod figures;
+mod gpu;
 mod grouping;
 mod image_care;
 mod image_volumes;
@@ -58,7 +59,8 @@ use crate::{
         process::{ProcessRuntime, ShimCommand},
         trial::{self, Level},
     },
-    shim::cgroup,
+    services::{Living, Network, NetworkConfig, NetworkError},
+    shim::{self, cgroup},
 };
 pub use dial::PodNetwork;
 use figures::Figures;
@@ -85,8 +87,8 @@ pub struct NodeConfig {
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
-    /// The network of the cluster's pods; without one they share the host's ports.
-    pub network: Option<PodNetwork>,
+    /// The cluster's network; `None` where pods share the host's.
+    pub network: Option<NetworkConfig>,
     /// How well containers are to be kept apart; without it as well as this machine allows.
     pub isolation: Option<Isolation>,
     /// How little the node may have left before it ends pods.
@@ -100,6 +102,8 @@ pub struct NodeConfig {
 pub enum NodeError {
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    #[error("the cluster's network cannot be started: {0}")]
+    Network(#[from] NetworkError),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
     #[error("the images of the data directory cannot be used")]
@@ -116,6 +120,9 @@ struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
     level: Level,
+    network: Option<Network>,
+    /// The same as those see it who dial pods.
+    pod_network: Option<PodNetwork>,
     environments: Environments,
     images: images::Images,
     pool: Pool,
@@ -161,8 +168,14 @@ impl Node {
         let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
         let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
-        let (runtime, sharing) = match &config.network {
-            Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
+        let stored = runtime.stored().await?;
+        let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
+        let network = match config.network.clone().filter(|_| allows_network(&config.shim)) {
+            Some(config) => Some(Network::start(config, living, caches, clock.clone(), &group).await?),
+            None => None,
+        };
+        let (runtime, sharing) = match &network {
+            Some(network) => (runtime.with_network(network.table()), Sharing::HostPorts),
             None => (runtime, Sharing::AllPorts),
         };
         let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
@@ -176,12 +189,13 @@ impl Node {
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
         let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
-        let stored = runtime.stored().await?;
         let pool = Pool::new(devices, config.address.clone(), sharing);
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
             level,
+            pod_network: network.as_ref().map(Network::of_pods),
+            network,
             environments,
             images,
             pool,
@@ -213,6 +227,11 @@ impl Node {
     /// Why they are not kept apart better; empty where there is no better.
     pub fn isolation_reason(&self) -> &str {
         &self.shared.level.reason
+    }
+
+    /// The cluster's network; `None` where pods share the host's.
+    pub fn network(&self) -> Option<&Network> {
+        self.shared.network.as_ref()
     }
 
     /// How many pods have a sandbox here, ended ones included.
@@ -277,6 +296,15 @@ impl Node {
             tracing::debug!(%error, "cannot end a supervisor");
         }
     }
+}
+
+/// Whether supervisors can answer for the sockets of pods here; without that pods share the host's network.
+fn allows_network(shim: &ShimCommand) -> bool {
+    let tried = shim::network::trial(&shim.program, &shim.arguments);
+    if let Err(reason) = &tried {
+        tracing::warn!("pods share this host's network and ports: {reason}");
+    }
+    tried.is_ok()
 }
 
 impl Shared {

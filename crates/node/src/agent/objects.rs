@@ -9,12 +9,14 @@ use k8s_openapi::{
         core::v1::{
             ConfigMap, HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
         },
+        node::v1::RuntimeClass,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Client, api::PostParams};
 
 use crate::core::{
+    admit,
     env::{References, Sources},
     volume::TokenRequest,
 };
@@ -79,6 +81,21 @@ fn token_body(pod: &Pod, request: &TokenRequest) -> ApiTokenRequest {
         },
         status: None,
     }
+}
+
+/// Checks that the runtime class of a pod asks for nothing that this node does not have.
+///
+/// # Errors
+/// A message for the pod's event.
+pub async fn check_runtime_class(client: &Client, pod: &Pod) -> Result<(), String> {
+    let name = pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref()).unwrap_or_default();
+    if name.is_empty() {
+        return Ok(());
+    }
+    let classes: Api<RuntimeClass> = Api::all(client.clone());
+    let class = classes.get_opt(name).await.map_err(|error| error.to_string())?;
+    let class = class.ok_or_else(|| format!("runtimeclass.node.k8s.io {name:?} not found"))?;
+    admit::check_handler(&class.handler)
 }
 
 /// The path of the host behind a claim.

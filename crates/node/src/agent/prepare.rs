@@ -78,12 +78,16 @@ pub async fn prepare(
         address: share.address.clone(),
         devices: share.devices.clone(),
     };
+    let failed = |message: String| Refusal {
+        reason: "FailedCreatePodSandBox",
+        message: format!("Failed to create pod sandbox: {message}"),
+    };
     let sandbox = async {
+        if extent == Extent::Whole {
+            objects::check_runtime_class(&shared.client, pod).await.map_err(failed)?;
+        }
         let opened = shared.runtime.open(record, events).await;
-        opened.map_err(|error| Refusal {
-            reason: "FailedCreatePodSandBox",
-            message: format!("Failed to create pod sandbox: {error}"),
-        })
+        opened.map_err(|error| failed(error.to_string()))
     };
     if extent == Extent::Leftovers {
         let sandbox = sandbox.await?;

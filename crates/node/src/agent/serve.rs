@@ -10,7 +10,6 @@ use ferroflow_platform::{
     },
 };
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use tokio::net::TcpStream;
 
 use super::{Node, Shared, dial};
 use crate::{
@@ -119,8 +118,7 @@ impl NodeAgent for Node {
         Box::pin(async move {
             self.shared.target(&target)?;
             let address = self.shared.pool.address(&target.uid).unwrap_or_default();
-            let socket = dial::socket(self.shared.config.network.as_ref(), &address, port);
-            let stream = TcpStream::connect(socket).await.map_err(|error| {
+            let stream = dial::connect(self.shared.pod_network.as_ref(), &address, port).await.map_err(|error| {
                 AgentError::Internal(format!("failed to connect to port {port} of pod {:?}: {error}", target.pod))
             })?;
             Ok(Box::new(stream) as Box<dyn Connection>)

@@ -41,6 +41,14 @@ pub struct Made {
     pub path: PathBuf,
     /// It is kept in memory, at most so many bytes: what is mounted is not the directory at the path.
     pub memory: Option<u64>,
+    /// The group that what is kept in memory belongs to.
+    pub group: Option<u32>,
+}
+
+impl Made {
+    fn at(path: PathBuf) -> Self {
+        Self { path, memory: None, group: None }
+    }
 }
 
 /// The group that a pod's volumes get.
@@ -86,17 +94,17 @@ pub fn make(
         Content::Empty(medium) => {
             empty(&root, grouping).map_err(failed)?;
             let memory = if let Medium::Memory(bytes) = medium { Some(*bytes) } else { None };
-            return Ok(Made { path: root, memory });
+            return Ok(Made { path: root, memory, group: grouping.map(|grouping| grouping.group) });
         }
         Content::Files(files) => {
             fs::create_dir_all(&root).map_err(failed)?;
             fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).map_err(failed)?;
             write_files(&root, files, grouping.map(|grouping| grouping.group), now).map_err(failed)?;
         }
-        Content::Host(source) => return Ok(Made { path: host_path(source)?, memory: None }),
+        Content::Host(source) => return Ok(Made::at(host_path(source)?)),
         Content::Claimed(source) => return claimed(source, grouping),
     }
-    Ok(Made { path: root, memory: None })
+    Ok(Made::at(root))
 }
 
 /// Whoever a container runs as may write to it.
@@ -120,7 +128,7 @@ fn claimed(source: &HostPathVolumeSource, grouping: Option<Grouping>) -> Result<
     if let Some(grouping) = grouping {
         super::grouping::give(&path, grouping).map_err(failed)?;
     }
-    Ok(Made { path, memory: None })
+    Ok(Made::at(path))
 }
 
 /// Puts the files in place of those that are there, at one moment; true when anything was different.

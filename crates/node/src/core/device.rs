@@ -107,16 +107,14 @@ pub struct Given {
 }
 
 /// The device nodes that belong to these devices; `is_there` tells which exist, for a simulated device has none.
-pub fn nodes(devices: &Devices, is_there: impl Fn(&str) -> bool) -> Vec<Given> {
-    let own: Vec<String> =
-        devices.get(NVIDIA_GPU).into_iter().flatten().map(|index| format!("/dev/nvidia{index}")).collect();
-    let own: Vec<String> = own.into_iter().filter(|path| is_there(path)).collect();
+pub fn nodes(devices: &Devices, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    let own = devices.get(NVIDIA_GPU).into_iter().flatten().map(|index| format!("/dev/nvidia{index}"));
+    let own: Vec<String> = own.filter(|path| is_there(path)).collect();
     if own.is_empty() {
-        return Vec::new();
+        return own;
     }
     let common = NVIDIA_NODES.into_iter().filter(|path| is_there(path)).map(str::to_owned);
-    let given = |path: String| Given { source: path.clone(), target: path, read_only: false };
-    own.into_iter().chain(common).map(given).collect()
+    own.into_iter().chain(common).collect()
 }
 
 /// The driver's files that an image does not have: they must be those of the host's kernel module. `cache` is what
@@ -191,9 +189,7 @@ mod tests {
     fn a_container_gets_the_nodes_of_its_devices() {
         let devices = Devices::from([(NVIDIA_GPU.to_owned(), vec![1])]);
         let there = ["/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl", "/dev/nvidia-uvm"];
-        let paths = |devices: &Devices, there: &[&str]| {
-            nodes(devices, |path| there.contains(&path)).into_iter().map(|one| one.target).collect::<Vec<_>>()
-        };
+        let paths = |devices: &Devices, there: &[&str]| nodes(devices, |path| there.contains(&path));
         assert_eq!(paths(&devices, &there), ["/dev/nvidia1", "/dev/nvidiactl", "/dev/nvidia-uvm"]);
         // A simulated device has no nodes, whatever else the host has.
         assert!(paths(&devices, &["/dev/nvidiactl"]).is_empty());

@@ -27,6 +27,10 @@ pub const SERVER_RANGE: u8 = 255;
 /// which Linux chooses ports (32768 to 60999).
 const MOVED_PORTS: u16 = 64512;
 
+/// A port that another program of the host has at all addresses is opened here instead: 61000 + p mod 3512, above
+/// the range from which Linux chooses and below the ports that are moved.
+const ASIDE_PORTS: (u16, u16) = (61000, 3512);
+
 /// What the supervisors of pods know of the network. Stored as `<data>/network/table.json`, replaced whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,7 +64,7 @@ pub struct Target {
 }
 
 /// The protocols that services have here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     Tcp,
     Udp,
@@ -141,6 +145,12 @@ pub fn shown_port(first_port: u16, port: u16) -> u16 {
         Some(moved) if moved != 0 && moved < first_port.min(1024) => moved,
         _ => port,
     }
+}
+
+/// The port that a pod has in place of one that a program of the host has at all addresses. Whoever dials a pod
+/// looks here when nobody of the cluster is at the port itself.
+pub fn aside(port: u16) -> u16 {
+    ASIDE_PORTS.0 + port % ASIDE_PORTS.1
 }
 
 /// Where a port of a pod is really open; for everyone who dials one, on the host as in pods.

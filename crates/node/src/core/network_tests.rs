@@ -133,6 +133,14 @@ fn what_is_shown_is_the_inverse_of_what_is_opened() {
 }
 
 #[test]
+fn ports_aside_are_none_that_linux_or_a_moved_port_takes() {
+    for port in 0..=u16::MAX {
+        assert!((61000..64512).contains(&aside(port)), "{port}");
+    }
+    assert_ne!(aside(80), aside(8080));
+}
+
+#[test]
 fn a_stored_table_is_read() {
     let text = r#"{"version":1,"block":40,"dnsPort":53,"services":
         {"10.96.0.1:443/TCP":{"backends":[["127.0.0.1",6443]],"affinityS":10800}}}"#;

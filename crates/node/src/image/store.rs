@@ -67,6 +67,8 @@ pub struct Collected {
     pub freed_bytes: u64,
 }
 
+/// With so much left a disk is not full, however large it is: an image that came from an archive cannot be pulled again.
+const ENOUGH_BYTES: u64 = 10 << 30;
 /// How full the disk of images may be, in percent: a kubelet's values.
 const HIGH_PERCENT: u64 = 85;
 const LOW_PERCENT: u8 = 80;
@@ -235,7 +237,11 @@ impl ImageStore {
             .map_err(|error| format!("the disk of {:?} cannot be looked at: {error}", self.config.directory))?;
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
         // What only root may use counts as taken, as for those who write here.
-        let used_bytes = total_bytes.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free_bytes >= ENOUGH_BYTES {
+            return Ok(None);
+        }
+        let used_bytes = total_bytes.saturating_sub(free_bytes);
         self.collect_for(total_bytes, used_bytes)
     }
 

@@ -131,6 +131,9 @@ pub struct Mount {
     /// The volume is kept in memory, at most this many bytes; 0 for as many as there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tmpfs: Option<u64>,
+    /// The group that a volume in memory belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
 }
 
 /// As whom a container runs, and what it may.

@@ -20,7 +20,10 @@ use super::{
     tests::{PATIENCE, record, shell, shim_command},
     *,
 };
-use crate::core::network::{self, Protocol, Table, Target};
+use crate::{
+    core::network::{self, Protocol, Table, Target},
+    shim::network::listeners::Listeners,
+};
 
 /// What the programs begin with.
 const PRELUDE: &str = "
@@ -95,9 +98,17 @@ impl Net {
         Pod { sandbox, _events: events }
     }
 
-    /// Where the host reaches a port of a pod.
-    fn dial(&self, shown: &str) -> SocketAddrV4 {
-        network::host_socket(&self.table, shown.parse().unwrap())
+    /// Ends pods, and all that runs in them.
+    async fn end(&self, pods: &[&Pod]) {
+        for pod in pods {
+            pod.sandbox.destroy().await.unwrap();
+        }
+    }
+
+    /// A connection of the host to a port of a pod.
+    fn dial(&self, shown: &str) -> TcpStream {
+        let to = network::host_socket(&self.table, shown.parse().unwrap());
+        TcpStream::connect(Listeners::default().locate(Protocol::Tcp, to).unwrap()).unwrap()
     }
 }
 
@@ -172,10 +183,11 @@ async fn two_pods_serve_on_one_port_and_a_service_leads_to_both() {
     net.service("10.96.0.20:80", Protocol::Tcp, &[]);
     assert_eq!(two.run("say(ask(('10.96.0.20', 80)), ask(('10.96.0.99', 80)))").await, "ECONNREFUSED EHOSTUNREACH");
 
-    let mut stream = TcpStream::connect(net.dial("10.244.1.2:8080")).unwrap();
+    let mut stream = net.dial("10.244.1.2:8080");
     let mut said = String::new();
     std::io::Read::read_to_string(&mut stream, &mut said).unwrap();
     assert_eq!(said, "two 127.0.0.1");
+    net.end(&[&one, &two]).await;
 }
 
 #[tokio::test]
@@ -196,6 +208,7 @@ d = socket.create_connection(('10.244.2.1', 8080)); say(d.getsockname()[0], d.ge
     for _ in 0..2 {
         assert_eq!(line(&mut session).await, "('10.244.2.1', 8080) 10.244.2.2");
     }
+    net.end(&[&one, &two]).await;
 }
 
 #[tokio::test]
@@ -239,6 +252,7 @@ True
 ('0.0.0.0', 0)
 ENOTCONN";
     assert_eq!(pod.run(script).await, expected);
+    net.end(&[&pod]).await;
 }
 
 #[tokio::test]
@@ -265,6 +279,7 @@ u.sendto(b'x', ('127.0.0.1', {}))
     host.set_nonblocking(true).unwrap();
     datagrams.set_nonblocking(true).unwrap();
     assert!(host.accept().is_err() && datagrams.recv(&mut [0; 8]).is_err());
+    net.end(&[&pod]).await;
 }
 
 #[tokio::test]
@@ -287,6 +302,7 @@ s.accept()"
     let port: u16 = line(&mut session).await.parse().unwrap();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap().write_all(b"x").unwrap();
     assert_eq!(session.exit.await, ExitStatus::Code(0));
+    net.end(&[&pod, &other]).await;
 }
 
 #[tokio::test]
@@ -322,6 +338,7 @@ EMSGSIZE
 ECONNREFUSED
 EHOSTUNREACH";
     assert_eq!(two.run(client).await, expected);
+    net.end(&[&one, &two]).await;
 }
 
 #[tokio::test]
@@ -340,6 +357,7 @@ say(set(ask(('10.244.7.1', 8080)) for _ in range(1000)))
 os.environ.clear(); say(os.spawnv(os.P_WAIT, '/bin/sh', ['sh', '-c', 'exit 0']))";
     let expected = "True True 0\nECONNREFUSED\n('10.244.7.1', 8080)\n{'one 10.244.7.2'}\n0";
     assert_eq!(two.run(script).await, expected);
+    net.end(&[&one, &two]).await;
 }
 
 /// Fills the queue of a listener that takes nothing: the next connection does not come to stand.
@@ -382,6 +400,7 @@ while True: s.accept()
     assert_eq!(line(&mut session).await, "EINPROGRESS");
     tokio::io::AsyncWriteExt::write_all(&mut stdin, b"go\n").await.unwrap();
     assert_eq!(line(&mut session).await, "stands");
+    net.end(&[&pod]).await;
 }
 
 #[tokio::test]
@@ -417,6 +436,33 @@ signal.setitimer(signal.ITIMER_REAL, 0); say(good)
     lines.sort_unstable();
     assert_eq!(lines, ["300", "9", "alarm", "interrupted", "parent", "waits"]);
     assert_eq!(pod.run("say(ask(('127.0.0.1', 1)))").await, "ECONNREFUSED");
+    net.end(&[&pod]).await;
+}
+
+#[tokio::test]
+async fn a_pod_serves_on_a_port_that_a_program_of_the_host_has_at_all_addresses() {
+    let net = Net::new();
+    let (one, two) = (net.pod("10.244.10.1").await, net.pod("10.244.10.2").await);
+    let host = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let datagrams = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let (port, other) = (host.local_addr().unwrap().port(), datagrams.local_addr().unwrap().port());
+    let server = format!(
+        "
+s = listen(('0.0.0.0', {port})); say(s.getsockname())
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('0.0.0.0', {other}))
+c, _ = s.accept(); say(c.getsockname()[1]); c.sendall(b'pod'); c.close()
+data, peer = u.recvfrom(9); u.sendto(data.upper(), peer)"
+    );
+    let (name, mut session) = one.serve(&server).await;
+    assert_eq!(name, format!("('0.0.0.0', {port})"));
+    let client = format!(
+        "say(ask(('10.244.10.1', {port})))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
+u.connect(('10.244.10.1', {other})); u.send(b'pod'); say(u.recv(9), u.getpeername()[1] == {other})"
+    );
+    assert_eq!(two.run(&client).await, "pod\nb'POD' True");
+    assert_eq!(line(&mut session).await, port.to_string());
+    net.end(&[&one, &two]).await;
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Worker {
             sandbox: prepared.sandbox,
             container: container.clone(),
             address: prepared.share.address,
-            network: self.shared.config.network.clone(),
+            network: self.shared.pod_network.clone(),
         };
         for (kind, probe) in probes::of(&container) {
             if kind == probes::Kind::Startup && !probe_pending {
@@ -158,7 +158,7 @@ impl Worker {
         }
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.clone()).filter(|_| first);
         let (shared, pod, role) = (self.shared.clone(), self.pod.clone(), self.role(name));
-        let network = self.shared.config.network.clone();
+        let network = self.shared.pod_network.clone();
         let target = Target { sandbox: prepared.sandbox, container, address: prepared.share.address, network };
         let name = name.to_owned();
         self.spawn(format!("stopping {name} in {}", self.uid), async move {

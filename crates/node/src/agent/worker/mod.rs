@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     core::{
-        evict,
+        admit, evict,
         plan::{self, Deletion, Observed, Situation, Trouble, Verdict, Waiting},
         record::Attempt,
         spec::{self, Role},
@@ -146,7 +146,7 @@ impl Worker {
         let adopted = stored.is_some();
         let mut worker = Self {
             containers: pod.spec.as_ref().map(spec::containers).unwrap_or_default(),
-            verdict: terminal(&pod),
+            verdict: terminal(&pod).or_else(|| admit::refuse(&pod)),
             shared,
             pod,
             uid,

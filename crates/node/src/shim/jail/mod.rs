@@ -210,8 +210,9 @@ fn make_memory(jail: &Jail) -> Result<(), String> {
         if std::path::Path::new(&path).is_dir() {
             continue;
         }
-        let size = size.to_string();
-        let mut options = vec![("mode", "0777")];
+        let (size, group) = (size.to_string(), mount.group.map(|group| group.to_string()));
+        let mut options = vec![("mode", if group.is_some() { "2777" } else { "0777" })];
+        options.extend(group.as_deref().map(|group| ("gid", group)));
         if size != "0" {
             options.push(("size", size.as_str()));
         }

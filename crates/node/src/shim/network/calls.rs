@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Network, Outcome, Pending,
+    ASIDE, Network, Outcome, Pending,
     address::{self, Address},
     listeners::Listening,
     notify::{Answer, Call},
@@ -77,11 +77,27 @@ impl Network {
             Binding::AsAsked => socket.bind(asked)?,
             Binding::To(_) if is_any && asked.port() == 0 => return self.bind_any(socket, asked),
             Binding::To(_) if socket.is_v6_only() => socket.bind_aside()?,
-            Binding::To(to) => socket.bind(socket.form(to))?,
+            Binding::To(to) => match socket.bind(socket.form(to)) {
+                Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => self.bind_aside(socket, to, error)?,
+                bound => bound?,
+            },
         }
         if is_any || socket.is_v6_only() {
             self.known.change(socket.cookie, |facts| facts.local = Some(asked));
         }
+        Ok(())
+    }
+
+    /// Opens another port where a program of the host has this one at all addresses, as it may: in a real cluster it
+    /// would not be in the way.
+    fn bind_aside(&mut self, socket: &mut Socket, to: SocketAddrV4, taken: io::Error) -> io::Result<()> {
+        let is_taken = self.others.at(socket.protocol, to) == Listening::Everywhere;
+        if !is_taken || self.aside.len() >= ASIDE {
+            return Err(taken);
+        }
+        let aside = network::aside(to.port());
+        socket.bind(socket.form(SocketAddrV4::new(*to.ip(), aside)))?;
+        self.aside.insert(aside, to.port());
         Ok(())
     }
 
@@ -169,8 +185,8 @@ impl Network {
             Destination::Refused => Err(code(libc::ECONNREFUSED)),
             Destination::Unreachable => Err(code(libc::EHOSTUNREACH)),
             Destination::Cluster(_) if socket.is_v6_only() => Err(code(libc::ECONNREFUSED)),
-            Destination::Cluster(to) if self.is_strangers(socket.protocol, to) => Err(code(libc::ECONNREFUSED)),
             Destination::Cluster(to) => {
+                let to = self.locate(socket.protocol, to)?;
                 if let Some(own) = self.own.filter(|_| to.ip().is_loopback() && socket.is_unbound()) {
                     // So that the peer sees who it is.
                     socket.bind_source(network::host_address(self.table.last().block, own))?;
@@ -180,11 +196,13 @@ impl Network {
         }
     }
 
-    /// Whether a program of the host answers at an address of the cluster, because it listens at all addresses: it is
-    /// no pod, and a pod's loopback is not the host's.
-    fn is_strangers(&mut self, protocol: Protocol, to: SocketAddrV4) -> bool {
-        let is_ours = matches!(to.ip().octets(), [127, block, ..] if block == self.table.last().block);
-        protocol == Protocol::Tcp && is_ours && self.others.at(to) == Listening::Everywhere
+    /// Where a socket of the cluster is found. A program of the host that answers there, because it listens at all
+    /// addresses, is no pod: a pod's loopback is not the host's.
+    fn locate(&mut self, protocol: Protocol, to: SocketAddrV4) -> io::Result<SocketAddrV4> {
+        if !matches!(to.ip().octets(), [127, block, ..] if block == self.table.last().block) {
+            return Ok(to);
+        }
+        self.others.locate(protocol, to).ok_or_else(|| code(libc::ECONNREFUSED))
     }
 
     fn send(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
@@ -200,7 +218,7 @@ impl Network {
             Destination::Refused => return Err(code(libc::ECONNREFUSED)),
             Destination::Unreachable => return Err(code(libc::EHOSTUNREACH)),
             Destination::Cluster(_) if socket.is_v6_only() => return Err(code(libc::ENETUNREACH)),
-            Destination::Cluster(to) => to,
+            Destination::Cluster(to) => self.locate(Protocol::Udp, to)?,
         };
         let mut bytes = vec![0; usize::try_from(call.arguments[2]).unwrap_or(usize::MAX).min(DATAGRAM + 1)];
         if bytes.len() > DATAGRAM {
@@ -276,7 +294,13 @@ impl Network {
             SocketAddr::V4(host) => Some(host),
             SocketAddr::V6(host) => host.ip().to_ipv4_mapped().map(|ip| SocketAddrV4::new(ip, host.port())),
         };
-        v4.map_or(host, |host| socket.form(network::shown_socket(self.table.last(), host)))
+        let own = self.own.map(|own| network::host_address(self.table.last().block, own));
+        v4.map_or(host, |mut host| {
+            if let Some(port) = self.aside.get(&host.port()).filter(|_| Some(*host.ip()) == own) {
+                host.set_port(*port);
+            }
+            socket.form(network::shown_socket(self.table.last(), host))
+        })
     }
 
     /// The socket of a call and the address in its arguments `at` and `at + 1`.

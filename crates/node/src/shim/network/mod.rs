@@ -14,7 +14,7 @@ mod calls;
 pub mod filter;
 mod interfaces;
 mod known;
-mod listeners;
+pub mod listeners;
 mod listing;
 mod notify;
 mod route;
@@ -46,6 +46,8 @@ const PENDING: usize = 256;
 /// How often it is looked whether those who wait for a connection are still there, or have a signal to handle: the
 /// kernel does not tell.
 const LOOK: Duration = Duration::from_millis(250);
+/// Ports that are opened aside.
+const ASIDE: usize = 256;
 /// Answers that did not reach their caller and are kept for when it asks again.
 const UNHEARD: usize = 64;
 
@@ -70,6 +72,8 @@ pub struct Network {
     /// Made when a program asks for interfaces for the first time; `Err` where the system makes none.
     interfaces: Option<std::io::Result<Interfaces>>,
     others: Listeners,
+    /// Ports that were opened aside, and what they stand for.
+    aside: BTreeMap<u16, u16>,
     unheard: VecDeque<Unheard>,
     /// Counts choices of a backend. Pods begin at different ones.
     turn: u64,
@@ -121,6 +125,7 @@ impl Network {
             known: Known::default(),
             interfaces: None,
             others: Listeners::default(),
+            aside: BTreeMap::new(),
             unheard: VecDeque::new(),
             turn: u64::from(std::process::id()),
         })
