@@ -4,7 +4,6 @@
 
 mod common;
 #[path = "common/registry.rs"]
-#[allow(dead_code, reason = "pods need more of it")]
 mod registry;
 
 use std::{

@@ -1,5 +1,7 @@
 //! A real registry, Debian's `docker-registry`, and images of busybox that are pushed to it.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
