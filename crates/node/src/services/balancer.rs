@@ -17,9 +17,9 @@ use tokio::sync::watch;
 
 use super::doors::Failures;
 use crate::core::services::{
-    protocol,
+    port_number, protocol,
     reach::{self, Door},
-    port_number, table,
+    table,
 };
 
 struct Balancer {
@@ -82,7 +82,8 @@ impl Reconciler for Balancer {
             if is_new {
                 let asked = service.spec.as_ref().and_then(|spec| spec.load_balancer_ip.clone());
                 if let Some(asked) = asked.filter(|asked| !asked.is_empty() && *asked != address.to_string()) {
-                    let message = format!("spec.loadBalancerIP {asked} cannot be given: {address} is, one of this host");
+                    let message =
+                        format!("spec.loadBalancerIP {asked} cannot be given: {address} is, one of this host");
                     self.recorder.event(&*service, EventKind::Warning, "LoadBalancerIPNotGiven", message);
                 }
                 let message = format!("Ensured load balancer at {address}, reached from this host");

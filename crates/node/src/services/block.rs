@@ -93,7 +93,9 @@ fn candidates(path: &Path) -> impl Iterator<Item = u8> {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
     let count = LAST - FIRST + 1;
     let start = u16::from_be_bytes([digest[0], digest[1]]) % u16::from(count);
-    (0..u16::from(count)).filter_map(move |step| u8::try_from((start + step) % u16::from(count)).ok()).map(|n| FIRST + n)
+    (0..u16::from(count))
+        .filter_map(move |step| u8::try_from((start + step) % u16::from(count)).ok())
+        .map(|n| FIRST + n)
 }
 
 fn lock(block: u8) -> io::Result<UnixListener> {

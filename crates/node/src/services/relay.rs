@@ -150,8 +150,7 @@ async fn carry(mut client: TcpStream, server: Option<TcpStream>, permit: OwnedSe
         return client.set_zero_linger();
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let carried =
-        tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, CHUNK_BYTES, CHUNK_BYTES).await;
+    let carried = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, CHUNK_BYTES, CHUNK_BYTES).await;
     if carried.is_err() {
         // What broke at one end breaks at the other.
         let _ = (client.set_zero_linger(), server.set_zero_linger());
@@ -230,13 +229,8 @@ pub async fn udp(
     }
 }
 
-async fn flow(
-    hall: &Hall,
-    door: &Arc<UdpSocket>,
-    client: SocketAddr,
-    backend: (Ipv4Addr, u16),
-) -> io::Result<Flow> {
-    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+async fn flow(hall: &Hall, door: &Arc<UdpSocket>, client: SocketAddr, backend: (Ipv4Addr, u16)) -> io::Result<Flow> {
+    let socket = Arc::new(UdpSocket::bind((network::node_address(hall.table.block), 0)).await?);
     socket.connect(hall.socket(backend)).await?;
     let flow = Flow { socket: socket.clone(), backend, heard: Arc::default(), ended: CancellationToken::new() };
     let (door, heard, ended, clock) = (door.clone(), flow.heard.clone(), flow.ended.clone(), hall.clock.clone());

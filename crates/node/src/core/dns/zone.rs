@@ -205,7 +205,11 @@ impl Zone {
             ["ns", "dns"] => self.server(),
             ["dns-version"] => Found::Text,
             [namespace, "svc" | "pod"] => {
-                if self.namespaces.contains(*namespace) { Found::Branch } else { Found::Nothing }
+                if self.namespaces.contains(*namespace) {
+                    Found::Branch
+                } else {
+                    Found::Nothing
+                }
             }
             [pod, namespace, "pod"] => match dashed(pod) {
                 Some(address) if self.namespaces.contains(*namespace) => {

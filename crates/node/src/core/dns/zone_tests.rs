@@ -28,23 +28,34 @@ fn zone() -> Zone {
         service("svc1", json!({"clusterIP": "10.0.0.1", "ports": http})),
         service("svc6", json!({"clusterIP": "1234:abcd::1", "ports": http})),
         service("dual", json!({"clusterIP": "10.0.0.3", "clusterIPs": ["10.0.0.3", "10::3"], "ports": http})),
-        service("two", json!({"clusterIP": "10.96.0.7", "ports": [
-            {"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]})),
+        service(
+            "two",
+            json!({"clusterIP": "10.96.0.7", "ports": [
+            {"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]}),
+        ),
         service("hdls1", json!({"clusterIP": "None", "ports": http})),
         service("hdlsprtls", json!({"clusterIP": "None"})),
         service("hdlsempty", json!({"clusterIP": "None", "ports": http})),
         service("external", json!({"type": "ExternalName", "externalName": "ext.interwebs.test"})),
-        service("external-to-service", json!({"type": "ExternalName",
-            "externalName": "svc1.testns.svc.cluster.local."})),
+        service(
+            "external-to-service",
+            json!({"type": "ExternalName",
+            "externalName": "svc1.testns.svc.cluster.local."}),
+        ),
         service("loop", json!({"type": "ExternalName", "externalName": "loop.testns.svc.cluster.local"})),
         service("numeric", json!({"type": "ExternalName", "externalName": "192.0.2.1"})),
     ];
     let slices = [
         slice("svc1", "IPv4", http.clone(), json!([{"addresses": ["172.0.0.1"]}])),
-        slice("hdls1", "IPv4", http.clone(), json!([
+        slice(
+            "hdls1",
+            "IPv4",
+            http.clone(),
+            json!([
             {"addresses": ["172.0.0.2"]}, {"addresses": ["172.0.0.3"], "conditions": {"ready": true}},
             {"addresses": ["172.0.0.4"], "hostname": "dup-name"}, {"addresses": ["172.0.0.5"], "hostname": "dup-name"},
-            {"addresses": ["172.0.0.9"], "conditions": {"ready": false}}])),
+            {"addresses": ["172.0.0.9"], "conditions": {"ready": false}}]),
+        ),
         slice("hdls1", "IPv6", http, json!([{"addresses": ["5678:abcd::1"]}, {"addresses": ["5678:abcd::2"]}])),
         slice("hdlsprtls", "IPv4", json!([]), json!([{"addresses": ["172.0.0.20"]}])),
     ];
@@ -147,11 +158,7 @@ fn aliases_are_followed_inside_and_handed_on_outside() {
         ("external.testns.svc.cluster.local", kind::A, outside),
         ("external.testns.svc.cluster.local", kind::SRV, NO_DATA),
         ("endpoint.external.testns.svc.cluster.local", kind::CNAME, NO_NAME),
-        (
-            "external-to-service.testns.svc.cluster.local",
-            kind::A,
-            "CNAME svc1.testns.svc.cluster.local., 10.0.0.1",
-        ),
+        ("external-to-service.testns.svc.cluster.local", kind::A, "CNAME svc1.testns.svc.cluster.local., 10.0.0.1"),
         ("numeric.testns.svc.cluster.local", kind::A, NO_NAME),
     ]);
     let Answer::Whole(reply) = zone().answer(&Name::parse("loop.testns.svc.cluster.local").unwrap(), kind::A) else {
