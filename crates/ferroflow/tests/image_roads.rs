@@ -4,7 +4,6 @@
 
 mod common;
 #[path = "common/registry.rs"]
-#[allow(dead_code, reason = "pods need more of it")]
 mod registry;
 
 use std::{
@@ -78,7 +77,7 @@ fn a_registry_with_a_private_authority_is_reached_also_through_a_proxy_with_a_lo
     assert!(strange.stderr.contains("certificate"), "{strange:?}");
 
     let done = pull(&bench, image, &[("HTTPS_PROXY", &proxy), ("SSL_CERT_FILE", authority)]);
-    assert_eq!((done.code, done.stdout), (0, format!("registry.example:5000/app@{digest}\n")), "{}", done.stderr);
+    assert_eq!((done.code, done.stdout), (0, format!("{image}@{digest}\n")), "{}", done.stderr);
     let heads = asked.lock().unwrap().clone();
     assert!(heads.iter().all(|head| head.starts_with("CONNECT registry.example:5000 ")), "{heads:?}");
     assert!(heads[0].to_lowercase().contains("proxy-authorization: basic c29tzw9uztpwyxnz"), "{heads:?}");

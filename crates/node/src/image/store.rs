@@ -124,9 +124,10 @@ impl ImageStore {
         let key = Key { image: image.clone(), logins: digest_of(&logins) };
         let puller = self.puller(image, &logins)?;
         let (image, clock) = (image.clone(), self.clock.clone());
+        let is_tls = self.config.registries.endpoints(&image.registry).last().is_some_and(|one| one.scheme == "https");
         let now_s = self.now_s();
         let pull = async move {
-            let pulled = puller.pull(&image, now_s).await.map_err(|error| explained(&error))?;
+            let pulled = puller.pull(&image, now_s).await.map_err(|error| explained(&error, is_tls))?;
             tracing::info!(image = %image, digest = %pulled.target, "pulled an image");
             Ok(pulled)
         };
@@ -327,7 +328,7 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// Why a pull failed, and what may help.
-fn explained(error: &PullError) -> String {
+fn explained(error: &PullError, is_tls: bool) -> String {
     let text = told(error);
     let PullError::Registry { image, source, .. } = error else { return text };
     match &**source {
@@ -335,7 +336,7 @@ fn explained(error: &PullError) -> String {
             "{text}; name a secret with a login for {} in imagePullSecrets, if the image is there at all",
             image.registry
         ),
-        RegistryError::Connect { .. } => format!(
+        RegistryError::Connect { .. } if is_tls => format!(
             "{text}; if {} speaks no TLS, write plain_http = true for it into the file of `ferroflow up --images`",
             image.registry
         ),
