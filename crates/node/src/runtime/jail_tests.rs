@@ -84,9 +84,7 @@ fn busybox(directory: &Path) -> Option<PathBuf> {
         std::fs::create_dir_all(tree.join(name)).unwrap();
     }
     std::fs::copy(busybox, tree.join("bin/busybox")).unwrap();
-    for name in
-        ["sh", "ls", "cat", "id", "sleep", "mount", "mknod", "hostname", "touch", "ps", "stat", "mkdir", "nc"]
-    {
+    for name in ["sh", "ls", "cat", "id", "sleep", "mount", "mknod", "hostname", "touch", "ps", "stat", "mkdir", "nc"] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
     }
     let users = "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n";
