@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
-use ferroflow_node::runtime::Isolation;
+use ferroflow_node::{Thresholds, runtime::Isolation};
 
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
@@ -61,6 +61,15 @@ pub struct Up {
     /// mounts) or bare (processes of the host). The best that works here if none is given.
     #[arg(long, value_name = "LEVEL", value_parser = isolation)]
     pub isolation: Option<Isolation>,
+
+    /// How little memory and disk may be left before pods are ended, as the kubelet's flag of this name. Its own ten per
+    /// cent of the disk are for machines that do nothing else.
+    #[arg(long, value_name = "THRESHOLDS", default_value = "memory.available<100Mi,nodefs.available<1Gi", value_parser = Thresholds::parse)]
+    pub eviction_hard: Thresholds,
+
+    /// Seconds for which the node counts as being under pressure after that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub eviction_pressure_transition_period: u64,
 
     /// Return once the cluster is ready, and leave it running.
     #[arg(long)]

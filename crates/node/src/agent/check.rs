@@ -17,13 +17,14 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::dial::{self, PodNetwork};
 use crate::runtime::Sandbox;
 
 /// Output of a command that goes into a message.
 const OUTPUT_LIMIT: u64 = 10 << 10;
 /// Bytes of an answer that are read.
 const BODY_LIMIT: usize = 10 << 10;
-/// Where pods that share the host's network listen. It stands in no object and no message.
+/// The name of a server on this host, for TLS and gRPC. It stands in no object and no message.
 const HOST: &str = "127.0.0.1";
 
 /// What to look at.
@@ -31,8 +32,10 @@ const HOST: &str = "127.0.0.1";
 pub struct Target {
     pub sandbox: Arc<dyn Sandbox>,
     pub container: Container,
-    /// The pod's address, for messages.
+    /// The pod's address.
     pub address: String,
+    /// How it is reached.
+    pub network: Option<PodNetwork>,
 }
 
 /// How to look.
@@ -119,7 +122,12 @@ impl Target {
     }
 
     async fn connect(&self, host: Option<&str>, port: u16) -> Result<TcpStream, String> {
-        TcpStream::connect((host.unwrap_or(HOST), port)).await.map_err(|error| {
+        let named = host.filter(|host| !dial::is_pod(host));
+        let connected = match named {
+            Some(host) => TcpStream::connect((host, port)).await,
+            None => dial::connect(self.network.as_ref(), self.shown(host), port).await,
+        };
+        connected.map_err(|error| {
             let why = match error.kind() {
                 std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
                 _ => error.to_string(),

@@ -23,7 +23,12 @@ async fn look(probe: serde_json::Value) -> Result<(), String> {
     let check = exec.map(Check::Exec).or(http_get.map(Check::Http)).or(tcp_socket.map(Check::Tcp));
     let check = check.or(grpc.map(Check::Grpc)).unwrap();
     let container = serde_json::from_value(json!({"name": "main", "ports": [{"name": "web", "containerPort": port}]}));
-    let target = Target { sandbox: sandbox.clone(), container: container.unwrap(), address: "10.244.0.2".to_owned() };
+    let target = Target {
+        sandbox: sandbox.clone(),
+        container: container.unwrap(),
+        address: "10.244.0.2".to_owned(),
+        network: None,
+    };
     let result = target.check(&check, Duration::from_millis(700)).await;
     server.abort();
     sandbox.destroy().await.unwrap();

@@ -9,28 +9,18 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityCon
 
 use crate::{
     core::{
-        device::{self, Devices},
+        etc,
         honour::{Means, Users},
         image::Rule,
         quantity, sysctl,
     },
     image::Environment,
-    runtime::{Etc, HostPath, Isolation, Launch, Root, Security},
+    runtime::{HostPath, Isolation, Launch, Root, Security},
     shim::jail::Ids,
 };
 
 /// Directories of the host that every environment has.
 const HOST: [&str; 10] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu"];
-/// Device files that programs need beside those of their own GPUs.
-const NVIDIA: [&str; 6] = [
-    "/dev/nvidiactl",
-    "/dev/nvidia-uvm",
-    "/dev/nvidia-uvm-tools",
-    "/dev/nvidia-modeset",
-    "/dev/nvidia-caps",
-    "/dev/nvidia-nvswitchctl",
-];
-
 /// The root of a container that runs what a rule stands for.
 pub fn root(isolation: Isolation, rule: &Rule, environment: &Environment) -> Root {
     if isolation == Isolation::Bare {
@@ -89,27 +79,20 @@ pub fn means(isolation: Isolation) -> Means {
     })
 }
 
-/// The group that a pod's volumes belong to, where this program can give them to it.
-pub fn volume_group(isolation: Isolation, pod: &Pod) -> Option<u32> {
-    let wanted = pod.spec.as_ref()?.security_context.as_ref()?.fs_group?;
-    let can = means(isolation) == Means::Apart(Users::All);
-    u32::try_from(wanted).ok().filter(|_| can)
-}
-
 /// Fills what a container is to be kept apart by. Its root and its user stand already.
-pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container, devices: Option<&Devices>) {
+pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container) {
     let spec = pod.spec.as_ref();
     let of_pod = spec.and_then(|spec| spec.security_context.as_ref());
     let own = container.security_context.as_ref();
     fill_security(&mut launch.security, of_pod, own);
-    launch.hostname = hostname(pod);
+    // A name that is too long has been told of; the short one has room.
+    launch.hostname = etc::machine_name(pod).unwrap_or_else(|_| etc::Identity::of(pod).hostname);
     launch.share_process_namespace = spec.and_then(|spec| spec.share_process_namespace).unwrap_or(false);
     let sysctls = of_pod.and_then(|one| one.sysctls.as_ref()).into_iter().flatten();
     launch.sysctls = sysctls
         .filter(|sysctl| sysctl::is_of_pod(&sysctl.name))
         .map(|sysctl| (sysctl.name.clone(), sysctl.value.clone()))
         .collect();
-    launch.devices = device_files(devices);
     let resources = container.resources.as_ref();
     let millis = |list: Option<&BTreeMap<String, _>>| {
         quantity::milli_of(list, "cpu").and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0)
@@ -131,46 +114,6 @@ fn fill_security(security: &mut Security, pod: Option<&PodSecurityContext>, own:
     security.drop = capabilities.and_then(|one| one.drop.clone()).unwrap_or_default();
 }
 
-/// The name that the pod sees as its host's.
-pub fn hostname(pod: &Pod) -> String {
-    let spec = pod.spec.as_ref();
-    let name = spec.and_then(|spec| spec.hostname.clone()).filter(|name| !name.is_empty());
-    let name = name.or_else(|| pod.metadata.name.clone()).unwrap_or_default();
-    let subdomain = spec.and_then(|spec| spec.subdomain.clone()).filter(|name| !name.is_empty());
-    let whole = spec.and_then(|spec| spec.set_hostname_as_fqdn) == Some(true);
-    match subdomain.filter(|_| whole) {
-        Some(subdomain) => {
-            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            format!("{name}.{subdomain}.{namespace}.svc.cluster.local")
-        }
-        // As long as the kernel takes it.
-        None => name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned(),
-    }
-}
-
-fn device_files(devices: Option<&Devices>) -> Vec<PathBuf> {
-    let indices = devices.and_then(|devices| devices.get(device::NVIDIA_GPU)).into_iter().flatten();
-    let own: Vec<PathBuf> = indices.map(|index| PathBuf::from(format!("/dev/nvidia{index}"))).collect();
-    // Those that are only simulated have no files.
-    let own: Vec<PathBuf> = own.into_iter().filter(|path| path.exists()).collect();
-    if own.is_empty() {
-        return own;
-    }
-    let common = NVIDIA.iter().map(PathBuf::from).filter(|path| path.exists());
-    own.into_iter().chain(common).collect()
-}
-
-/// The pod's own `/etc/hosts` and `/etc/resolv.conf`.
-pub fn etc(pod: &Pod, address: &str) -> Etc {
-    let name = hostname(pod);
-    let hosts = format!(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         {address}\t{name}\n"
-    );
-    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    Etc { hosts, resolv_conf }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,18 +124,6 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_has_its_name_or_the_one_it_asks_for() {
-        let rows = [
-            (json!({"containers": []}), "a"),
-            (json!({"containers": [], "hostname": "b"}), "b"),
-            (json!({"containers": [], "subdomain": "s", "setHostnameAsFQDN": true}), "a.s.n.svc.cluster.local"),
-        ];
-        for (spec, expect) in rows {
-            assert_eq!(hostname(&pod(spec)), expect);
-        }
-    }
-
-    #[test]
     fn the_fields_of_security_reach_the_container() {
         let pod = pod(json!({
             "securityContext": {"fsGroup": 7, "supplementalGroups": [8], "sysctls": [
@@ -200,7 +131,7 @@ mod tests {
             "containers": [{"name": "c", "securityContext": {"readOnlyRootFilesystem": true,
                 "allowPrivilegeEscalation": false, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}}]}));
         let mut launch = Launch::default();
-        fill(&mut launch, &pod, &pod.spec.as_ref().unwrap().containers[0], None);
+        fill(&mut launch, &pod, &pod.spec.as_ref().unwrap().containers[0]);
         let security = &launch.security;
         assert_eq!(security.supplementary, [8, 7]);
         assert!(security.read_only_root && security.no_new_privileges && !security.privileged);

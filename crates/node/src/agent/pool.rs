@@ -9,7 +9,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::sync::Notify;
 
-use super::ports::Ports;
+use super::ports::{Ports, Sharing};
 use crate::{
     core::{
         address,
@@ -28,7 +28,6 @@ pub struct Share {
     pub devices: BTreeMap<String, Devices>,
 }
 
-#[derive(Default)]
 struct State {
     last_address: Option<Ipv4Addr>,
     shares: HashMap<String, Share>,
@@ -45,8 +44,15 @@ pub struct Pool {
 
 impl Pool {
     /// A pool with so many devices of each resource.
-    pub fn new(capacity: BTreeMap<String, u32>, host_address: String) -> Self {
-        Self { capacity, host_address, state: Mutex::default(), released: Notify::new() }
+    pub fn new(capacity: BTreeMap<String, u32>, host_address: String, sharing: Sharing) -> Self {
+        let state = State { last_address: None, shares: HashMap::new(), ports: Ports::new(sharing) };
+        Self { capacity, host_address, state: Mutex::new(state), released: Notify::new() }
+    }
+
+    /// The address that a pod has.
+    pub fn address(&self, uid: &str) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.shares.get(uid).map(|share| share.address.clone())
     }
 
     /// The devices of the node.
@@ -160,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_pod_gets_the_same_share_again_and_gives_it_back_once() {
-        let pool = Pool::new(BTreeMap::from([(device::NVIDIA_GPU.to_owned(), 2)]), "10.200.0.1".to_owned());
+        let pool =
+            Pool::new(BTreeMap::from([(device::NVIDIA_GPU.to_owned(), 2)]), "10.200.0.1".to_owned(), Sharing::AllPorts);
         let share = pool.take(&pod(2, 1), "1").unwrap();
         assert_eq!(share.address, "10.244.0.2");
         assert_eq!(share.devices["a"][device::NVIDIA_GPU], [0]);

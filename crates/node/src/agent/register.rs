@@ -1,6 +1,11 @@
 //! The Node object and its Lease: what this machine has, and that it is alive.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use ferroflow_api::names;
 use ferroflow_platform::task::Kind;
@@ -22,7 +27,7 @@ use kube::{
 use serde_json::json;
 
 use super::{NodeConfig, NodeError, Shared};
-use crate::core::device;
+use crate::core::{device, pressure::Row};
 
 /// How often the Lease is renewed, and how long it holds: a kubelet's values.
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
@@ -106,7 +111,7 @@ pub async fn start(shared: &Arc<Shared>) -> Result<(), NodeError> {
     Ok(())
 }
 
-async fn write_node(shared: &Shared) -> kube::Result<Node> {
+pub(super) async fn write_node(shared: &Shared) -> kube::Result<Node> {
     let nodes: Api<Node> = Api::all(shared.client.clone());
     let name = &shared.config.name;
     let current = match nodes.get_opt(name).await? {
@@ -172,7 +177,7 @@ fn status(shared: &Shared, previous: Option<&NodeStatus>) -> NodeStatus {
     NodeStatus {
         capacity: Some(shared.allocatable.clone()),
         allocatable: Some(shared.allocatable.clone()),
-        conditions: Some(conditions(previous, shared.clock.now())),
+        conditions: Some(conditions(previous, &pressures(shared), shared.clock.now())),
         addresses: Some(vec![address("InternalIP", &shared.config.address), address("Hostname", &shared.config.name)]),
         node_info: Some(system_info(&shared.config.name)),
         daemon_endpoints: Some(NodeDaemonEndpoints::default()),
@@ -180,10 +185,13 @@ fn status(shared: &Shared, previous: Option<&NodeStatus>) -> NodeStatus {
     }
 }
 
-fn conditions(previous: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
+fn pressures(shared: &Shared) -> [Row; 2] {
+    shared.pressure.lock().unwrap_or_else(PoisonError::into_inner).rows()
+}
+
+fn conditions(previous: Option<&NodeStatus>, pressures: &[Row], now: Timestamp) -> Vec<NodeCondition> {
+    let pressures = pressures.iter().map(|row| (row.condition, row.status, row.reason, row.message));
     let rows = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ];
@@ -200,7 +208,7 @@ fn conditions(previous: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeConditio
         last_heartbeat_time: Some(Time(now)),
         last_transition_time: Some(since(kind, status)),
     };
-    rows.into_iter().map(condition).collect()
+    pressures.chain(rows).map(condition).collect()
 }
 
 fn system_info(name: &str) -> NodeSystemInfo {

@@ -1,18 +1,17 @@
 //! What the API server asks of the node: logs, commands, attached streams, ports, usage.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 use ferroflow_platform::{
     clock::BoxFuture,
     kubelet::{
-        AgentError, Connection, ContainerRef, ContainerUsage, ExecOptions, ExecSession, LogOptions, LogStream,
+        AgentError, Connection, ContainerRef, ContainerUsage, ExecOptions, ExecSession, Figures, LogOptions, LogStream,
         NodeAgent,
     },
 };
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use tokio::net::TcpStream;
 
-use super::{Node, Shared};
+use super::{Node, Shared, dial};
 use crate::{
     core::{record::Attempt, spec},
     runtime::{self, Sandbox, logs},
@@ -118,11 +117,18 @@ impl NodeAgent for Node {
     fn connect(&self, target: ContainerRef, port: u16) -> BoxFuture<'_, Result<Box<dyn Connection>, AgentError>> {
         Box::pin(async move {
             self.shared.target(&target)?;
-            // Pods share the host's network: their ports are the host's.
-            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
+            let address = self.shared.pool.address(&target.uid).unwrap_or_default();
+            let stream = dial::connect(self.shared.pod_network.as_ref(), &address, port).await.map_err(|error| {
                 AgentError::Internal(format!("failed to connect to port {port} of pod {:?}: {error}", target.pod))
             })?;
             Ok(Box::new(stream) as Box<dyn Connection>)
+        })
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        Box::pin(async move {
+            let node = self.shared.figures.node(&self.shared.config.name);
+            Figures { nodes: node.into_iter().collect(), pods: self.shared.figures.pods() }
         })
     }
 

@@ -62,7 +62,6 @@ fn of_pod(spec: &PodSpec, users: Users) -> Vec<String> {
     let security = spec.security_context.as_ref();
     let has_groups = security.is_some_and(|one| one.supplemental_groups.as_ref().is_some_and(|list| !list.is_empty()));
     let mut fields = chosen(&[
-        ("spec.runtimeClassName", spec.runtime_class_name.is_some()),
         ("spec.hostPID", spec.host_pid == Some(true)),
         ("spec.hostIPC", spec.host_ipc == Some(true)),
         ("spec.hostUsers", spec.host_users == Some(true)),
@@ -107,8 +106,7 @@ fn of_bare_pod(spec: &PodSpec, is_root: bool) -> Vec<String> {
     let rows = [
         ("spec.hostAliases", spec.host_aliases.as_ref().is_some_and(|list| !list.is_empty())),
         ("spec.dnsConfig", spec.dns_config.is_some()),
-        ("spec.runtimeClassName", spec.runtime_class_name.is_some()),
-        ("spec.securityContext.fsGroup", security.is_some_and(|one| one.fs_group.is_some())),
+        ("spec.securityContext.fsGroup", !is_root && security.is_some_and(|one| one.fs_group.is_some())),
         ("spec.securityContext.supplementalGroups", security.is_some_and(|one| one.supplemental_groups.is_some())),
         ("spec.securityContext.sysctls", security.is_some_and(|one| one.sysctls.is_some())),
         ("spec.securityContext.runAsUser", !is_root && security.is_some_and(|one| one.run_as_user.is_some())),

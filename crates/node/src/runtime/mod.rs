@@ -4,6 +4,7 @@
 //! implementation is [`process`]: a container is a process of the host. One that pulls images and
 //! makes namespaces is another implementation of the same traits; the agent does not change.
 
+mod groups;
 mod jail;
 pub mod link;
 pub mod logs;
@@ -14,7 +15,11 @@ mod start;
 pub mod trial;
 
 #[cfg(test)]
+mod groups_tests;
+#[cfg(test)]
 mod jail_tests;
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -126,6 +131,9 @@ pub struct Mount {
     /// The volume is kept in memory, at most this many bytes; 0 for as many as there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tmpfs: Option<u64>,
+    /// The group that a volume in memory belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
 }
 
 /// As whom a container runs, and what it may.
@@ -173,6 +181,8 @@ pub struct Launch {
     pub stdin_once: bool,
     pub termination_path: String,
     pub message_from_log: bool,
+    /// Where the image names another than SIGTERM.
+    pub stop_signal: Option<i32>,
     pub root: Root,
     pub security: Security,
     /// The name that the pod's processes see as their host's.

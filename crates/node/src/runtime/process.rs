@@ -11,7 +11,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use ferroflow_platform::{
 use tokio::sync::mpsc;
 
 use super::{
-    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, jail,
+    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, groups, jail,
     link::{self, Link},
     logs, records, session,
     start::{self, make_directory},
@@ -31,10 +31,12 @@ use super::{
 use crate::{
     core::{
         address,
+        cgroup::Place,
+        network,
         record::{Attempt, Exit, ExitReason},
     },
     shim::{
-        self, Durability,
+        self, Durability, cgroup,
         protocol::{self, Answer, Live, Operation},
         tree,
     },
@@ -76,6 +78,10 @@ struct Shared {
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
+    /// The table of the cluster's network; `None` where pods share the host's.
+    network: Option<PathBuf>,
+    /// The control group that holds those of pods, where there is one.
+    tree: OnceLock<Place>,
 }
 
 impl ProcessRuntime {
@@ -96,7 +102,8 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden: None, shim, clock, group }) })
+        let (hidden, network, tree) = (None, None, OnceLock::new());
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden, shim, clock, group, network, tree }) })
     }
 
     /// The same, whose environments do not show a directory: that of the server.
@@ -106,6 +113,25 @@ impl ProcessRuntime {
             shared.hidden = Some(directory);
         }
         self
+    }
+
+    /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
+    #[must_use]
+    pub fn with_network(mut self, table: PathBuf) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.network = Some(table);
+        }
+        self
+    }
+
+    /// Bounds the pods that start from here on by groups in this one; ends what is left in groups of pods that are not
+    /// here any more. Called once, before the first pod.
+    pub fn bound_by(&self, tree: Place) {
+        let entries = fs::read_dir(&self.shared.directory).into_iter().flatten().flatten();
+        let here = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        cgroup::sweep(&tree, &here);
+        // A second tree would leave the first one's groups behind.
+        let _ = self.shared.tree.set(tree);
     }
 }
 
@@ -123,6 +149,7 @@ impl PodRuntime for ProcessRuntime {
             let sandbox = ProcessSandbox {
                 shared: self.shared.clone(),
                 uid: pod.uid.clone(),
+                network: self.shared.network_of(&pod.address),
                 directory,
                 ids: address::number(&pod.address, &pod.uid),
                 link: Mutex::new(None),
@@ -131,6 +158,9 @@ impl PodRuntime for ProcessRuntime {
             };
             sandbox.remember(&pod)?;
             sandbox.reconnect().await;
+            if sandbox.current_link().is_none() {
+                groups::end(&sandbox.directory);
+            }
             Ok(Arc::new(sandbox) as Arc<dyn Sandbox>)
         })
     }
@@ -146,10 +176,19 @@ impl PodRuntime for ProcessRuntime {
     }
 }
 
+impl Shared {
+    /// How the sockets of a pod with this address get theirs.
+    fn network_of(&self, address: &str) -> Option<protocol::Network> {
+        let address = address.parse().ok()?;
+        Some(protocol::Network { table: self.network.clone()?, address, host: address == network::NODE })
+    }
+}
+
 /// The sandbox of one pod.
 struct ProcessSandbox {
     shared: Arc<Shared>,
     uid: String,
+    network: Option<protocol::Network>,
     directory: PathBuf,
     /// The number that its user ids come from.
     ids: u32,
@@ -297,8 +336,9 @@ impl Sandbox for ProcessSandbox {
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
             let (uid, directory, hidden) = (&self.uid, &self.directory, self.shared.hidden.as_deref());
-            let pod = start::Pod { uid, directory, hidden, ids: self.ids };
-            let start = start::prepare(&pod, launch, self.shared.clock.now())?;
+            let pod = start::Pod { uid, directory, hidden, ids: self.ids, network: self.network.clone() };
+            let mut start = start::prepare(&pod, launch, self.shared.clock.now())?;
+            start.cgroup = groups::of_pod(&self.directory, &self.uid, self.shared.tree.get())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {
@@ -414,6 +454,9 @@ impl Sandbox for ProcessSandbox {
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>> {
         Box::pin(async move {
             let usage = |live: &Live| {
+                if let Some(usage) = groups::usage(&self.directory, live) {
+                    return usage;
+                }
                 let pids = tree::descendants(live.pid);
                 let ticks: u64 = pids.iter().map(|pid| tree::processor_ticks(*pid)).sum();
                 ContainerUsage {
@@ -445,9 +488,14 @@ impl Sandbox for ProcessSandbox {
         Box::pin(async move {
             self.rest().await?;
             let directory = self.directory.clone();
-            let removed = tokio::task::spawn_blocking(move || match remove_all(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", directory, error)),
-                _ => Ok(()),
+            let removed = tokio::task::spawn_blocking(move || {
+                groups::end(&directory);
+                match remove_all(&directory) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(Error::file("remove", directory, error))
+                    }
+                    _ => Ok(()),
+                }
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })

@@ -25,6 +25,7 @@ pub struct Pod<'a> {
     pub hidden: Option<&'a Path>,
     /// The number that its user ids come from.
     pub ids: u32,
+    pub network: Option<protocol::Network>,
 }
 
 /// Makes the directories of a container, and says how to start it.
@@ -32,7 +33,7 @@ pub struct Pod<'a> {
 /// # Errors
 /// When something cannot be made.
 pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
-    let (uid, hidden, ids, pod) = (pod.uid, pod.hidden, pod.ids, pod.directory);
+    let Pod { uid, directory: pod, hidden, ids, network } = pod;
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
@@ -55,7 +56,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
         (working_dir, environment(&launch, &rewriter, &home, &id), None)
     } else {
-        let mut jail = jail::prepare(&home, &launch, &message, ids)?;
+        let mut jail = jail::prepare(&home, &launch, &message, *ids)?;
         jail.hidden = hidden.map(Path::to_owned);
         (jail::working_dir(&launch), jail::environment(&launch, &id), Some(jail))
     };
@@ -69,6 +70,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
             image_id: launch.image_id,
             backoff_s: launch.backoff_s,
             message_from_log: launch.message_from_log,
+            stop_signal: launch.stop_signal,
             started_at: now,
             exit: None,
         },
@@ -82,8 +84,10 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         cpu_limit_millis: launch.cpu_limit_millis,
         cpu_request_millis: launch.cpu_request_millis,
         pids_limit: launch.pids_limit,
+        cgroup: None,
         security: launch.security,
         jail,
+        network: network.clone(),
         paths: rewriter.into_mappings(),
     })
 }

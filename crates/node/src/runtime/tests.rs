@@ -18,7 +18,7 @@ use super::{
 };
 use crate::core::record::ExitReason;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs before the test harness makes its first thread: a supervisor has one thread.
 extern "C" fn become_supervisor() {
@@ -107,7 +107,7 @@ pub(crate) async fn log_text(sandbox: &Arc<dyn Sandbox>, container: &str, number
     String::from_utf8(text).unwrap()
 }
 
-fn exec_options(script: &str) -> ExecOptions {
+pub(super) fn exec_options(script: &str) -> ExecOptions {
     let command = ["sh", "-c", script].map(str::to_owned).to_vec();
     ExecOptions { command, stdin: true, stdout: true, stderr: true, tty: false }
 }

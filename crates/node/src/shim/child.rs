@@ -6,15 +6,15 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    os::unix::process::CommandExt,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::unix::{net::UnixStream, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
 };
 
 use rustix::process::Signal;
 
-use super::jail::sys;
+use super::{jail::sys, network::filter};
 
 /// What a container runtime says before the reason.
 pub const PREFIX: &str = "unable to start container process: error during container init";
@@ -26,6 +26,17 @@ pub struct Program<'a> {
     pub working_dir: &'a str,
     pub user: Option<u32>,
     pub group: Option<u32>,
+    /// Whether its supervisor answers for its sockets.
+    pub is_networked: bool,
+    /// The way into its control group, from [`Join`](super::cgroup::Join).
+    pub join: &'a [RawFd],
+}
+
+/// A process that has been started.
+pub struct Started {
+    pub pid: i32,
+    /// Where the filter before its system calls asks.
+    pub listener: Option<OwnedFd>,
 }
 
 /// Where the three standard streams go.
@@ -36,11 +47,11 @@ pub enum Streams {
     Terminal(OwnedFd),
 }
 
-/// Starts a program; returns its process id.
+/// Starts a program.
 ///
 /// # Errors
 /// A sentence in the words of a container runtime when it cannot be executed.
-pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
+pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String> {
     let Some(name) = program.argv.first() else { return Err("no command specified".to_owned()) };
     let mut command = Command::new(name);
     command.args(&program.argv[1..]).env_clear().envs(program.env).current_dir(program.working_dir);
@@ -62,9 +73,13 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
         command.uid(user);
     }
     let supervisor = std::process::id();
+    let ends = program.is_networked.then(UnixStream::pair).transpose().map_err(|error| error.to_string())?;
+    let (near, far) = ends.unzip();
+    let join = program.join.to_vec();
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
+            super::cgroup::enter(&join)?;
             rustix::process::setsid()?;
             sys::unblock_signals()?;
             if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
@@ -76,13 +91,20 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<i32, String> {
             if parent != Some(supervisor) {
                 return Err(io::Error::from_raw_os_error(libc::ECHILD));
             }
-            Ok(())
+            // The last act before the program: from here on, calls wait for the supervisor.
+            far.as_ref().map_or(Ok(()), |supervisor| filter::install(supervisor.as_fd()))
         });
     }
-    match command.spawn() {
-        Ok(child) => i32::try_from(child.id()).map_err(|error| error.to_string()),
-        Err(error) => Err(describe(name, program.working_dir, &error)),
-    }
+    let child = command.spawn().map_err(|error| describe(name, program.working_dir, &error))?;
+    let pid = i32::try_from(child.id()).map_err(|error| error.to_string())?;
+    let listener = near.map(|child| filter::receive(child.as_fd())).transpose();
+    listener.map(|listener| Started { pid, listener }).map_err(|error| {
+        // Without anyone who answers for it, it would have no network: it must not run at all.
+        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        format!("the filter before its system calls is lost: {error}")
+    })
 }
 
 fn describe(name: &str, working_dir: &str, error: &io::Error) -> String {

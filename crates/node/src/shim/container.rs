@@ -14,13 +14,17 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    child::{self, PREFIX, Program, Streams},
+    cgroup::{self, Group, Join},
+    child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
     protocol::Start,
 };
-use crate::core::record::{Attempt, Exit, ExitReason};
+use crate::core::{
+    cgroup::Controller,
+    record::{Attempt, Exit, ExitReason},
+};
 
 const READ_SIZE: usize = 64 << 10;
 /// What a container wrote before it ended is read to its end, but no more than this: a process that
@@ -42,6 +46,8 @@ pub struct Container {
     /// When its group is killed, if it has not ended before.
     pub kill_at: Option<Instant>,
     pub out_of_memory: bool,
+    /// Its control group, where it has one.
+    pub group: Option<Group>,
     /// A source that has ended is `None`, so that the numbers of the others stay.
     sources: Vec<(Source, Option<File>)>,
     journal: Journal,
@@ -49,6 +55,7 @@ pub struct Container {
     outlets: Vec<(Source, Outlet)>,
     stdin: Option<OwnedFd>,
     terminal: Option<File>,
+    listener: Option<OwnedFd>,
 }
 
 impl Container {
@@ -76,19 +83,37 @@ impl Container {
         for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
             rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
         }
-        let (pid, handle) = run(&start, spaces, streams)?;
+        let group =
+            start.cgroup.as_ref().map(|pod| Group::make(pod, &start.group_name(), start.bounds())).transpose()?;
+        let process = run(&start, spaces, group.as_ref(), streams).inspect_err(|_| {
+            group.as_ref().map(Group::remove);
+        });
+        let jail::Process { pid, handle, listener } = process?;
         Ok(Self {
             start,
             pid,
             handle,
             kill_at: None,
             out_of_memory: false,
+            group,
             sources,
             journal,
             outlets: Vec::new(),
             stdin,
             terminal,
+            listener,
         })
+    }
+
+    /// Where the filter before its system calls asks; given out once.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
+    }
+
+    /// Whether the supervisor has to look how much memory it holds.
+    pub fn is_watched(&self) -> bool {
+        let bound = self.group.as_ref().is_some_and(|group| group.bounds(Controller::Memory));
+        self.start.memory_limit_bytes.is_some() && !bound
     }
 
     /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.
@@ -189,16 +214,25 @@ impl Container {
 }
 
 /// Starts the process as a host's or in a jail.
-fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<(i32, Option<OwnedFd>), String> {
+fn run(
+    start: &Start,
+    spaces: &mut Option<Pod>,
+    group: Option<&Group>,
+    streams: Streams,
+) -> Result<jail::Process, String> {
     let Some(jail) = &start.jail else {
+        let join = Join::of(group)?;
         let program = Program {
             argv: &start.argv,
             env: &start.env,
             working_dir: &start.working_dir,
             user: start.security.user,
             group: start.security.group,
+            is_networked: start.network.is_some(),
+            join: &join.descriptors(),
         };
-        return Ok((child::spawn(&program, streams)?, None));
+        let Started { pid, listener } = child::spawn(&program, streams)?;
+        return Ok(jail::Process { pid, handle: None, listener });
     };
     let pod = match spaces {
         Some(pod) => pod,
@@ -207,13 +241,20 @@ fn run(start: &Start, spaces: &mut Option<Pod>, streams: Streams) -> Result<(i32
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    let process = jail::start(pod, jail, &task(start, &start.argv), streams, &mut |_| Ok(()))?;
-    Ok((process.pid, Some(process.handle)))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))
 }
 
 /// What runs in a container that is kept apart.
 pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
-    Task { argv, env: &start.env, working_dir: &start.working_dir, security: &start.security }
+    let is_bound = start.cgroup.as_ref().is_some_and(|pod| pod.has(Controller::Pids));
+    Task {
+        argv,
+        env: &start.env,
+        working_dir: &start.working_dir,
+        security: &start.security,
+        processes: start.pids_limit.filter(|_| !is_bound),
+        is_networked: start.network.is_some(),
+    }
 }
 
 #[derive(PartialEq, Eq)]

@@ -5,12 +5,15 @@
 //! to the same socket. It decides nothing: it never restarts a container, knows no image, no volume
 //! and no Kubernetes object. It ends when nothing runs and nobody is connected, or when it is told to.
 
+pub mod cgroup;
 mod child;
 mod container;
 pub mod jail;
 mod journal;
+pub mod network;
 mod outlet;
 pub mod protocol;
+mod signals;
 mod supervisor;
 pub mod tree;
 pub mod wire;
@@ -49,6 +52,9 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     let Some(directory) = args.into_iter().next().map(PathBuf::from) else {
         return Err("the pod's directory is missing".to_owned());
     };
+    if directory.as_os_str() == network::TRIAL_ARGUMENT {
+        return network::trial_main();
+    }
     // SAFETY: descriptor 0 is open, and nothing else in this process uses it from here on.
     let socket = unsafe { OwnedFd::from_raw_fd(0) };
     let listener = UnixListener::from(socket.try_clone().map_err(|error| format!("standard input: {error}"))?);

@@ -3,12 +3,16 @@
 //! A frame is four bytes of length (big-endian) and so many bytes of JSON. File descriptors that a
 //! request needs travel beside its first byte. Nothing here opens or reads a socket.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    core::{record::Attempt, rewrite::Mapping},
+    core::{
+        cgroup::{Bounds, Place},
+        record::Attempt,
+        rewrite::Mapping,
+    },
     runtime::{Etc, Mount, Root, Security},
 };
 
@@ -62,6 +66,9 @@ pub struct Start {
     pub cpu_request_millis: Option<u64>,
     #[serde(default)]
     pub pids_limit: Option<u64>,
+    /// The pod's control group, in which the container's is made; `None` where there are none.
+    #[serde(default)]
+    pub cgroup: Option<Place>,
     /// As whom it runs. Without a jail only user and group count, and only root may ask for others than itself.
     #[serde(default)]
     pub security: Security,
@@ -71,6 +78,42 @@ pub struct Start {
     /// What stands for the container's paths: they are replaced in the arguments of an [`Exec`].
     #[serde(default)]
     pub paths: Vec<Mapping>,
+    /// The addresses of its sockets are those of the cluster's network; without, those of the host.
+    #[serde(default)]
+    pub network: Option<Network>,
+}
+
+/// How the sockets of a pod's processes get their addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Where the [`Table`](crate::core::network::Table) is.
+    pub table: PathBuf,
+    /// The pod's address as objects show it.
+    pub address: Ipv4Addr,
+    /// The pod is in the host's network: it reaches services, and binds the host's addresses.
+    pub host: bool,
+}
+
+impl Start {
+    /// What the container may use.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            memory_bytes: self.memory_limit_bytes,
+            cpu_limit_millis: self.cpu_limit_millis,
+            cpu_request_millis: self.cpu_request_millis,
+            pids: self.pids_limit,
+        }
+    }
+
+    /// The name of its control group in the pod's: each run has one of its own, so that nothing is counted twice.
+    pub fn group_name(&self) -> String {
+        group_name(&self.attempt.container, self.attempt.number)
+    }
+}
+
+/// The name of the control group of a run.
+pub fn group_name(container: &str, number: u32) -> String {
+    format!("{container}.{number}")
 }
 
 /// What a container sees in place of the host.

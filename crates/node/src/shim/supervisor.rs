@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixListener,
     path::PathBuf,
     time::{Duration, Instant},
@@ -16,18 +15,22 @@ use rustix::{
 };
 
 use super::{
-    child::{self, Program, Streams},
+    cgroup::{self, Group, Join},
+    child::{self, Program, Started, Streams},
     container::{self, Container, Ended, read_record, record_path},
     jail::{self, Pod},
+    network::{self, Network},
     outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
-    tree,
+    signals, tree,
     wire::{Reading, Wire},
 };
-use crate::core::rewrite::Rewriter;
+use crate::core::{cgroup::Place, rewrite::Rewriter};
 
 /// How often memory limits are looked at, where there are any.
 const WATCHDOG: Duration = Duration::from_millis(500);
+/// Rounds of ending what is left, a millisecond each: a fork bomb may be faster than a few.
+const LAST_ROUNDS: usize = 1000;
 /// Connections at a time; an agent holds one, and one for each command that it runs.
 const CONNECTIONS: usize = 512;
 
@@ -43,6 +46,7 @@ enum Source {
     Connection(u64),
     Container(String, usize),
     Outlets,
+    Network(network::Source, PollFlags),
 }
 
 /// The state of the supervisor.
@@ -61,7 +65,13 @@ pub struct Supervisor {
     outlets: Vec<Outlet>,
     /// Ids of containers that ended; processes that escaped them are ended too.
     ended: Vec<String>,
+    /// Control groups of ended containers whose last processes are not gone yet.
+    groups: Vec<Group>,
+    /// The pod's control group, once a container was started in it.
+    pod_group: Option<Place>,
     watchdog_at: Option<Instant>,
+    /// Answers for the sockets of all processes, where the pod has an address of its own.
+    network: Option<Network>,
     served_any: bool,
     leaving: bool,
 }
@@ -73,7 +83,7 @@ impl Supervisor {
     /// When signals cannot be received, or the socket cannot be used.
     pub fn new(directory: PathBuf, listener: UnixListener) -> Result<Self, String> {
         listener.set_nonblocking(true).map_err(|error| format!("socket: {error}"))?;
-        let signals = receive_signals().map_err(|error| format!("signals: {error}"))?;
+        let signals = signals::receive().map_err(|error| format!("signals: {error}"))?;
         Ok(Self {
             directory,
             listener,
@@ -85,7 +95,10 @@ impl Supervisor {
             commands: BTreeMap::new(),
             outlets: Vec::new(),
             ended: Vec::new(),
+            groups: Vec::new(),
+            pod_group: None,
             watchdog_at: None,
+            network: None,
             served_any: false,
             leaving: false,
         })
@@ -103,6 +116,11 @@ impl Supervisor {
                     Source::Signals => self.drain_signals(),
                     Source::Connection(number) => self.serve(number),
                     Source::Outlets => self.flush(),
+                    Source::Network(source, ready) => {
+                        if let Some(network) = &mut self.network {
+                            network.serve(source, ready, Instant::now());
+                        }
+                    }
                     Source::Container(name, index) => {
                         if let Some(container) = self.containers.get_mut(&name) {
                             container.read(index, Timestamp::now());
@@ -114,6 +132,9 @@ impl Supervisor {
             self.tick(Instant::now());
         }
         self.end_stragglers();
+        if let Some(pod) = &self.pod_group {
+            cgroup::end(pod);
+        }
         Ok(())
     }
 
@@ -144,13 +165,22 @@ impl Supervisor {
             set.push(PollFd::from_borrowed_fd(outlet, PollFlags::OUT));
             names.push(Source::Outlets);
         }
+        for (source, descriptor, flags) in self.network.iter().flat_map(Network::sources) {
+            set.push(PollFd::from_borrowed_fd(descriptor, flags));
+            names.push(Source::Network(source, flags));
+        }
         match rustix::event::poll(&mut set, self.timeout(Instant::now()).as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
             Err(error) => return Err(format!("poll: {error}")),
         }
-        let ready: Vec<bool> = set.iter().map(|entry| !entry.revents().is_empty()).collect();
-        Ok(names.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(name, _)| name).collect())
+        let ready = names.into_iter().zip(set.iter().map(PollFd::revents)).filter(|(_, ready)| !ready.is_empty());
+        Ok(ready
+            .map(|(name, ready)| match name {
+                Source::Network(source, _) => Source::Network(source, ready),
+                name => name,
+            })
+            .collect())
     }
 
     fn flush(&mut self) {
@@ -160,7 +190,8 @@ impl Supervisor {
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         let kills = self.containers.values().filter_map(|container| container.kill_at);
-        let next = kills.chain(self.watchdog_at).min()?;
+        let network = self.network.as_ref().and_then(Network::next_moment);
+        let next = kills.chain(self.watchdog_at).chain(network).min()?;
         let left = next.saturating_duration_since(now);
         Timespec::try_from(left).ok()
     }
@@ -265,14 +296,25 @@ impl Supervisor {
         if let Some(attempt) = record.filter(|attempt| attempt.exit.is_some()) {
             return Ok(Answer::Started(attempt));
         }
-        let watched = start.memory_limit_bytes.is_some();
-        let container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
+        if let (Some(settings), None) = (&start.network, &self.network) {
+            self.network = Some(Network::new(settings)?);
+        }
+        self.pod_group = start.cgroup.clone().or(self.pod_group.take());
+        let mut container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
+        self.listen(container.take_listener());
         let attempt = container.start.attempt.clone();
+        let watched = container.is_watched();
         self.containers.insert(name, container);
         if watched && self.watchdog_at.is_none() {
             self.watchdog_at = Some(Instant::now() + WATCHDOG);
         }
         Ok(Answer::Started(attempt))
+    }
+
+    fn listen(&mut self, listener: Option<OwnedFd>) {
+        if let (Some(network), Some(listener)) = (&mut self.network, listener) {
+            network.add(listener);
+        }
     }
 
     fn stop(&mut self, name: &str, signal: i32, grace_ms: u64) -> Result<Answer, String> {
@@ -298,13 +340,15 @@ impl Supervisor {
             .containers
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
-        let start = &container.start;
-        let pid = match (&container.handle, &self.spaces) {
+        let (start, group) = (&container.start, container.group.as_ref());
+        let (pid, listener) = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                jail::enter(handle, &spaces.ids, &task, streams, &mut |_| Ok(()))?.pid
+                let process = jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
+                (process.pid, process.listener)
             }
             _ => {
+                let join = Join::of(group)?;
                 let rewriter = Rewriter::new(start.paths.iter().cloned());
                 let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
                 let program = Program {
@@ -313,10 +357,14 @@ impl Supervisor {
                     working_dir: &start.working_dir,
                     user: start.security.user,
                     group: start.security.group,
+                    is_networked: start.network.is_some(),
+                    join: &join.descriptors(),
                 };
-                child::spawn(&program, streams)?
+                let Started { pid, listener } = child::spawn(&program, streams)?;
+                (pid, listener)
             }
         };
+        self.listen(listener);
         self.commands.insert(pid, number);
         Ok(Answer::Done)
     }
@@ -360,12 +408,18 @@ impl Supervisor {
                 self.spaces.take_if(|spaces| spaces.pid == pid);
             }
             self.sweep();
+            self.groups.retain(|group| !group.remove());
         }
     }
 
-    fn finish(&mut self, container: Container, ended: Ended) {
+    fn finish(&mut self, mut container: Container, ended: Ended) {
         // As in a container, whose first process takes all others with it.
         kill_group(container.pid, Signal::KILL);
+        if let Some(group) = &container.group {
+            container.out_of_memory |= ended.code != 0 && group.ran_out_of_memory();
+            group.kill();
+        }
+        self.groups.extend(container.group.take());
         self.ended.push(container.start.attempt.id.clone());
         self.sweep();
         let (attempt, outlets) = container.finish(&self.directory, ended, Timestamp::now());
@@ -411,6 +465,9 @@ impl Supervisor {
                 kill_group(container.pid, Signal::KILL);
             }
         }
+        if let Some(network) = &mut self.network {
+            network.tick(now);
+        }
         if self.watchdog_at.is_some_and(|at| at <= now) {
             let watched = self.watch_memory();
             self.watchdog_at = watched.then(|| now + WATCHDOG);
@@ -420,7 +477,7 @@ impl Supervisor {
     fn watch_memory(&mut self) -> bool {
         let mut watched = false;
         for container in self.containers.values_mut() {
-            let Some(limit) = container.start.memory_limit_bytes else { continue };
+            let Some(limit) = container.start.memory_limit_bytes.filter(|_| container.is_watched()) else { continue };
             watched = true;
             let used: u64 = tree::descendants(container.pid).into_iter().map(tree::resident_bytes).sum();
             if used > limit {
@@ -433,8 +490,8 @@ impl Supervisor {
 
     fn end_stragglers(&self) {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        // Killing a parent brings its children here; a bound, since a fork bomb is faster than this.
-        for _ in 0..1000 {
+        // Killing a parent brings its children here.
+        for _ in 0..LAST_ROUNDS {
             let left = tree::children(own);
             if left.is_empty() {
                 return;
@@ -471,28 +528,5 @@ fn how(status: WaitStatus) -> Ended {
         (Some(code), _) => Ended { code },
         (None, Some(signal)) => Ended { code: 128 + signal },
         (None, None) => Ended { code: 255 },
-    }
-}
-
-/// Blocks the signals that matter and opens a descriptor that reports them.
-fn receive_signals() -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised by sigemptyset before it is read; all pointers are to locals, and
-    // the descriptor that signalfd returns is owned by nothing else.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-            libc::sigaddset(&raw mut set, signal);
-        }
-        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let descriptor = libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let owned = OwnedFd::from_raw_fd(descriptor);
-        debug_assert!(owned.as_raw_fd() >= 0);
-        Ok(owned)
     }
 }

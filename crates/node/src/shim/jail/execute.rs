@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::CString,
     fs, io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::Path,
 };
@@ -12,7 +12,11 @@ use std::{
 use super::{ids::Ids, person, sys};
 use crate::{
     runtime::Security,
-    shim::child::{PREFIX, Streams},
+    shim::{
+        cgroup,
+        child::{PREFIX, Streams},
+        network,
+    },
 };
 
 /// Where programs are looked for when nothing says where.
@@ -24,13 +28,23 @@ pub struct Task<'a> {
     pub env: &'a BTreeMap<String, String>,
     pub working_dir: &'a str,
     pub security: &'a Security,
+    /// Whether its supervisor answers for its sockets.
+    pub is_networked: bool,
+    /// Processes that its user may have in the pod, where no control group bounds them.
+    pub processes: Option<u64>,
 }
 
-/// Becomes the program; the container's root is this process's.
+/// Becomes the program; the container's root is this process's. The descriptor on which the filter before its system
+/// calls asks goes to whoever holds the other end of `supervisor`.
 ///
 /// # Errors
 /// A sentence in the words of a container runtime. Nothing is returned when all is well.
-pub fn execute(task: &Task<'_>, streams: Streams, ids: &Ids) -> Result<std::convert::Infallible, String> {
+pub fn execute(
+    task: &Task<'_>,
+    streams: Streams,
+    ids: &Ids,
+    supervisor: Option<BorrowedFd<'_>>,
+) -> Result<std::convert::Infallible, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{PREFIX}: cannot {what}: {error}");
     let Some(name) = task.argv.first() else { return Err("no command specified".to_owned()) };
     rustix::process::setsid().map_err(|error| failed("make a session")(error.into()))?;
@@ -41,7 +55,14 @@ pub fn execute(task: &Task<'_>, streams: Streams, ids: &Ids) -> Result<std::conv
     let who = person::identify(task.security).map_err(|reason| format!("{PREFIX}: {reason}"))?;
     let mut env = task.env.clone();
     env.entry("HOME".to_owned()).or_insert_with(|| who.home.clone().unwrap_or_else(|| "/".to_owned()));
+    if let Some(supervisor) = supervisor {
+        // As long as this is the pod's root, and programs may still gain privileges. Nothing below asks.
+        network::filter::install(supervisor).map_err(failed("put a filter before system calls"))?;
+    }
     person::become_one(&who, task.security, ids).map_err(|reason| format!("{PREFIX}: {reason}"))?;
+    if let Some(limit) = task.processes {
+        cgroup::bound_processes(limit).map_err(failed("bound processes"))?;
+    }
     let path = find(name, env.get("PATH").map_or(DEFAULT_PATH, String::as_str))?;
     let error = run(&path, task.argv, &env);
     Err(format!("{PREFIX}: exec: {name:?}: {error}"))

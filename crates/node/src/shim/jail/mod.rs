@@ -20,7 +20,10 @@ mod source;
 pub(super) mod sys;
 mod system;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    unix::net::UnixStream,
+};
 
 pub use execute::Task;
 pub use ids::{Ids, is_root_of_host};
@@ -36,6 +39,7 @@ use self::{
 };
 use super::{
     child::{PREFIX, Streams},
+    network,
     protocol::Jail,
 };
 use crate::runtime::Root;
@@ -48,8 +52,10 @@ pub const SCRATCH: [&str; 7] = ["upper", "work", "etc", "tmp", "var-tmp", "run",
 /// A container's first process, or one that was started in it later.
 pub struct Process {
     pub pid: i32,
-    /// It, whoever has its number later.
-    pub handle: OwnedFd,
+    /// It, whoever has its number later; those in no namespaces have none.
+    pub handle: Option<OwnedFd>,
+    /// Where the filter before its system calls asks.
+    pub listener: Option<OwnedFd>,
 }
 
 /// Starts a container of a pod. `prepare` is called with the number of a process before it does anything: what is
@@ -64,7 +70,7 @@ pub fn start(
     streams: Streams,
     prepare: &mut dyn FnMut(i32) -> Result<(), String>,
 ) -> Result<Process, String> {
-    make(prepare, |far| {
+    make(task, prepare, |far, supervisor| {
         let reason = step_in(pod, jail, &far).and_then(|sources| {
             let flags = libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
             let own = if jail.share_process_namespace { 0 } else { libc::CLONE_NEWPID };
@@ -73,7 +79,7 @@ pub fn start(
                 in_child(flags | own, || {
                     far.here().map_err(|error| error.to_string())?;
                     furnish(jail, task, sources, pod)?;
-                    execute::execute(task, streams, &pod.ids)
+                    execute::execute(task, streams, &pod.ids, supervisor)
                 })
             })
         });
@@ -92,7 +98,7 @@ pub fn enter(
     streams: Streams,
     prepare: &mut dyn FnMut(i32) -> Result<(), String>,
 ) -> Result<Process, String> {
-    make(prepare, |far| {
+    make(task, prepare, |far, supervisor| {
         let all = libc::CLONE_NEWUSER
             | libc::CLONE_NEWNS
             | libc::CLONE_NEWPID
@@ -107,7 +113,7 @@ pub fn enter(
             }
             in_child(0, || {
                 far.here().map_err(|error| error.to_string())?;
-                execute::execute(task, streams, ids)
+                execute::execute(task, streams, ids, supervisor)
             })
         });
         far.fail(&prefixed(reason));
@@ -120,19 +126,26 @@ fn prefixed(reason: Result<std::convert::Infallible, String>) -> String {
 }
 
 /// Makes a process that `act` in the end becomes, and waits until it has.
-fn make(prepare: &mut dyn FnMut(i32) -> Result<(), String>, act: impl FnOnce(Far)) -> Result<Process, String> {
-    let (near, far) = channel::pair().map_err(|error| format!("cannot make a socket: {error}"))?;
+fn make(
+    task: &Task<'_>,
+    prepare: &mut dyn FnMut(i32) -> Result<(), String>,
+    act: impl FnOnce(Far, Option<BorrowedFd<'_>>),
+) -> Result<Process, String> {
+    let failed = |error: std::io::Error| format!("cannot make a socket: {error}");
+    let (near, far) = channel::pair().map_err(failed)?;
+    let ends = task.is_networked.then(UnixStream::pair).transpose().map_err(failed)?;
+    let (listens, supervisor) = ends.unzip();
     // SAFETY: a supervisor has one thread.
     match unsafe { sys::fork(0) }.map_err(|error| format!("cannot make a process: {error}"))? {
         Side::Child => {
-            drop(near);
+            drop((near, listens));
             if far.wait().is_ok() {
-                act(far);
+                act(far, supervisor.as_ref().map(AsFd::as_fd));
             }
             sys::leave(1)
         }
         Side::Parent(first) => {
-            drop(far);
+            drop((far, supervisor));
             prepare(first)?;
             near.go().map_err(|error| error.to_string())?;
             let done = near.done();
@@ -140,7 +153,14 @@ fn make(prepare: &mut dyn FnMut(i32) -> Result<(), String>, act: impl FnOnce(Far
             let number = rustix::process::Pid::from_raw(pid).ok_or("the process has no number")?;
             // It is a child that nobody has waited for: the number is still its own.
             let handle = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty());
-            Ok(Process { pid, handle: handle.map_err(|error| format!("cannot watch process {pid}: {error}"))? })
+            let handle = handle.map_err(|error| format!("cannot watch process {pid}: {error}"))?;
+            let listener = listens.map(|child| network::filter::receive(child.as_fd())).transpose();
+            let listener = listener.map_err(|error| {
+                // Without anyone who answers for it, it would have no network: it must not run at all.
+                let _ = rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::KILL);
+                format!("the filter before its system calls is lost: {error}")
+            })?;
+            Ok(Process { pid, handle: Some(handle), listener })
         }
     }
 }
@@ -191,8 +211,9 @@ fn make_memory(jail: &Jail) -> Result<(), String> {
         if std::path::Path::new(&path).is_dir() {
             continue;
         }
-        let size = size.to_string();
-        let mut options = vec![("mode", "0777")];
+        let (size, group) = (size.to_string(), mount.group.map(|group| group.to_string()));
+        let mut options = vec![("mode", if group.is_some() { "2777" } else { "0777" })];
+        options.extend(group.as_deref().map(|group| ("gid", group)));
         if size != "0" {
             options.push(("size", size.as_str()));
         }
