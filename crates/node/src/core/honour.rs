@@ -62,7 +62,6 @@ fn of_pod(spec: &PodSpec, users: Users) -> Vec<String> {
     let security = spec.security_context.as_ref();
     let has_groups = security.is_some_and(|one| one.supplemental_groups.as_ref().is_some_and(|list| !list.is_empty()));
     let mut fields = chosen(&[
-        ("spec.runtimeClassName", spec.runtime_class_name.is_some()),
         ("spec.hostPID", spec.host_pid == Some(true)),
         ("spec.hostIPC", spec.host_ipc == Some(true)),
         ("spec.hostUsers", spec.host_users == Some(true)),

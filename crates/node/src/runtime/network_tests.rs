@@ -60,7 +60,8 @@ impl Net {
         let range = u32::from(*network::BLOCKS.end() - *network::BLOCKS.start());
         let block = network::BLOCKS.start() + u8::try_from(std::process::id() % range).unwrap();
         let pods = directory.path().join("pods");
-        let node = ProcessRuntime::new(pods, Isolation::Bare, shim_command(), SystemClock::shared(), Group::new()).unwrap();
+        let node =
+            ProcessRuntime::new(pods, Isolation::Bare, shim_command(), SystemClock::shared(), Group::new()).unwrap();
         let path = directory.path().join("table.json");
         let node = node.with_network(path);
         let first_port = if rustix::process::geteuid().is_root() { 0 } else { 1024 };

@@ -93,13 +93,8 @@ impl Listener {
     pub fn give(&self, id: u64, descriptor: BorrowedFd<'_>, closes_on_exec: bool) -> io::Result<()> {
         let number = descriptor.as_raw_fd().unsigned_abs();
         let flags = if closes_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 };
-        let mut addition = libc::seccomp_notif_addfd {
-            id,
-            flags: ADD_AND_ANSWER,
-            srcfd: number,
-            newfd: 0,
-            newfd_flags: flags,
-        };
+        let mut addition =
+            libc::seccomp_notif_addfd { id, flags: ADD_AND_ANSWER, srcfd: number, newfd: 0, newfd_flags: flags };
         control(&self.0, libc::SECCOMP_IOCTL_NOTIF_ADDFD, (&raw mut addition).cast())
     }
 
