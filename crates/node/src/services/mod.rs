@@ -29,7 +29,6 @@ use tokio::sync::watch;
 
 pub use block::{BlockError, Living};
 
-use crate::agent::PodNetwork;
 use crate::{
     agent::PodNetwork,
     core::{
@@ -152,11 +151,6 @@ impl Network {
     /// What pods and those who dial them know of the network.
     pub fn of_pods(&self) -> PodNetwork {
         PodNetwork { table: self.table(), block: self.block.number, first_port: self.first_port }
-    }
-
-    /// What those need who dial pods.
-    pub fn of_pods(&self) -> PodNetwork {
-        PodNetwork { table: self.table(), block: self.block.number, first_port: first_port() }
     }
 
     /// Where the cluster's DNS server listens.
