@@ -125,8 +125,14 @@ pub fn shown_address(block: u8, host: Ipv4Addr) -> Ipv4Addr {
     match host.octets() {
         [127, x, a, b] if x == block && a < BALANCER_RANGE => Ipv4Addr::new(10, 244, a, b),
         _ if host == dns_address(block) => DNS,
+        _ if host == node_address(block) => NODE,
         _ => host,
     }
+}
+
+/// From where the host's own programs speak with pods: answers to 127.0.0.1 would end in the pod itself.
+pub fn node_address(block: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, block, SERVER_RANGE, 1)
 }
 
 /// Where the cluster's DNS server listens.

@@ -131,7 +131,8 @@ impl Pod {
         let (mut stdout, mut stderr) = (session.stdout.take().unwrap(), session.stderr.take().unwrap());
         let all = async { tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err)) };
         let (read, failed) = tokio::time::timeout(PATIENCE, all).await.expect("the program ends");
-        (read.unwrap(), failed.unwrap());
+        read.unwrap();
+        failed.unwrap();
         assert_eq!((err.as_str(), session.exit.await), ("", ExitStatus::Code(0)), "{script}\n{out}");
         out.trim_end().to_owned()
     }
@@ -297,7 +298,7 @@ s = listen(('127.0.0.1', 0)); say(s.getsockname()[1])
 s.accept()"
     );
     let (said, mut session) = pod.serve(&script).await;
-    assert_eq!(said, "other 127.0.0.1");
+    assert_eq!(said, "other 10.200.0.1");
     assert_eq!(line(&mut session).await, "127.0.0.1");
     let port: u16 = line(&mut session).await.parse().unwrap();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap().write_all(b"x").unwrap();
