@@ -113,7 +113,11 @@ async fn both(stream: &mut TcpStream) -> (String, String) {
         decoder.push(&buffer[..count]);
         while let Some(frame) = decoder.next_frame().unwrap() {
             if let Frame::Data { stream, last, bytes } = frame {
-                if stream == 1 { errors.extend(bytes) } else { answer.extend(bytes) }
+                if stream == 1 {
+                    errors.extend(bytes)
+                } else {
+                    answer.extend(bytes)
+                }
                 ended += usize::from(last);
             }
         }
