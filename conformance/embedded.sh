@@ -6,7 +6,8 @@
 #   embedded.sh exec [OPTION… --] COMMAND…     runs a command with KUBECONFIG set, then removes the cluster
 #
 # OPTIONs are those of `ferroflow up`. FERROFLOW_BINARY names the binary; without it target/release/ferroflow is taken,
-# and built where it is missing.
+# and built where it is missing. FERROFLOW_LOAD names archives of images that the cluster has from the start, with spaces
+# between them. FERROFLOW_USER, a number, is the user that it runs as, where that is another than who calls.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,15 +17,28 @@ program=${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-$root/target}/release/ferroflow}
 
 build() { [ -x "$program" ] || (cd "$root" && cargo build --release --package ferroflow >&2); }
 
+ferroflow() { # ARGUMENTS, the first two of which are --data-dir DIRECTORY
+    if [ -z "${FERROFLOW_USER:-}" ]; then
+        "$program" "$@"
+    else
+        HOME=$2 setpriv --reuid "$FERROFLOW_USER" --regid "$FERROFLOW_USER" --clear-groups --inh-caps=-all \
+            --bounding-set=-all "$program" "$@"
+    fi
+}
+
 start() { # DIRECTORY OPTIONS
     directory=$1
     shift
     build
     mkdir -p "$directory"
-    "$program" --data-dir "$directory" up --detach --port 0 --http-port 0 "$@" >&2
+    [ -z "${FERROFLOW_USER:-}" ] || chown "$FERROFLOW_USER:$FERROFLOW_USER" "$directory"
+    for archive in ${FERROFLOW_LOAD:-}; do
+        ferroflow --data-dir "$directory" images load - <"$archive" >/dev/null
+    done
+    ferroflow --data-dir "$directory" up --detach --port 0 --http-port 0 "$@" >&2
 }
 
-stop() { [ ! -d "$1" ] || "$program" --data-dir "$1" down >&2 || true; }
+stop() { [ ! -d "$1" ] || ferroflow --data-dir "$1" down >&2 || true; }
 
 remove() {
     status=$?

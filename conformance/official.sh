@@ -1,8 +1,10 @@
 #!/bin/sh
 # Runs conformance specs of the official Kubernetes suite against the embedded cluster, or a real one.
 #
-#   official.sh all                 every spec of official/specs.txt; writes its column of official/results.md
+#   official.sh all                 every spec of official/conformance.txt; writes its column of official/results.md
 #   official.sh shard               the specs of official/shard.txt
+#   official.sh user [FILE]         the specs of official/user.txt, or of a file, on a cluster that an ordinary user runs;
+#                                   writes its column of official/results.md
 #   official.sh FILE                the specs of a file, one name a line
 #   official.sh real [FILE]         the specs of official/conformance.txt, or of a file, on a real cluster with two nodes;
 #                                   writes its column of official/results.md
@@ -21,10 +23,11 @@ fail() { echo "official.sh: $1" >&2; exit 1; }
 
 kind=embedded write=
 case ${1:-} in
-all) list=$here/official/specs.txt write=--write ;;
+all) list=$here/official/conformance.txt write=--write ;;
 shard) list=$here/official/shard.txt ;;
+user) list=${2:-$here/official/user.txt} kind=user write=${FERROFLOW_CONFORMANCE_WRITE---write} ;;
 real) list=${2:-$here/official/conformance.txt} kind=real write=--write ;;
-"") fail "say all, shard, real, or a file with names of specs" ;;
+"") fail "say all, shard, user, real, or a file with names of specs" ;;
 *) list=$1 ;;
 esac
 [ -r "$list" ] || fail "cannot read $list"
@@ -45,7 +48,7 @@ if [ "$kind" = real ] && [ -z "${FERROFLOW_CONFORMANCE_KUBECONFIG:-}" ]; then
     exit
 fi
 
-programs=$("$here/kubernetes/build.sh" ginkgo e2e.test agnhost kubectl)
+programs=$("$here/kubernetes/build.sh" ginkgo e2e.test kubectl)
 work=$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-official-XXXXXX")
 cluster= running=
 stop() {
@@ -64,36 +67,17 @@ trap 'exit 143' TERM
 if [ -n "${FERROFLOW_CONFORMANCE_KUBECONFIG:-}" ]; then
     KUBECONFIG=$FERROFLOW_CONFORMANCE_KUBECONFIG
 else
-    # Pods of the suite only have to run; the two images that serve pages stand for a process that waits. Some run as
-    # another user, who must be able to reach the program.
+    # The images of the suite are made once, which needs root; a user's cluster gets them as archives, too.
+    [ -n "${FERROFLOW_LOAD:-}" ] || FERROFLOW_LOAD=$(cd "$root" && cargo xtask cluster images | tr '\n' ' ')
+    export FERROFLOW_LOAD
+    if [ "$kind" = user ]; then
+        # Anyone who is nobody else here will do. The cluster's directory is its own; the path to it must be open.
+        FERROFLOW_USER=${FERROFLOW_USER:-54321}
+        export FERROFLOW_USER
+    fi
     chmod 755 "$work"
-    cp -l "$programs/agnhost" "$work/agnhost" 2>/dev/null || cp "$programs/agnhost" "$work/agnhost"
-    cat >"$work/images.toml" <<END
-[[image]]
-match = "registry.k8s.io/e2e-test-images/busybox:*"
-cmd = ["sh"]
-# The shell of busybox knows [[ and keeps variables whose names have dashes; of the host's shells bash does.
-programs = { "sh" = "bash", "/bin/sh" = "bash" }
-
-[[image]]
-match = "registry.k8s.io/e2e-test-images/agnhost:*"
-entrypoint = ["$work/agnhost"]
-cmd = ["pause"]
-
-[[image]]
-match = "registry.k8s.io/e2e-test-images/httpd:*"
-cmd = ["$work/agnhost", "pause"]
-
-[[image]]
-match = "registry.k8s.io/e2e-test-images/nginx:*"
-cmd = ["$work/agnhost", "pause"]
-
-[[image]]
-match = "registry.k8s.io/pause:*"
-cmd = ["$work/agnhost", "pause"]
-END
     cluster=started
-    "$here/embedded.sh" start "$work/cluster" --images "$work/images.toml"
+    "$here/embedded.sh" start "$work/cluster" ${FERROFLOW_UP:-}
     KUBECONFIG=$work/cluster/kubeconfig
 fi
 export KUBECONFIG

@@ -2,7 +2,8 @@
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
 #   real.sh                          the clients' suites, the services beside Kubernetes, and the examples
-#   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, mnist, replicas, image, kube-rs
+#   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, mnist, replicas, distributed, image,
+#                                    kube-rs
 #
 # `kube-rs` is run only where it is named. `services` asks, from within pods, for what stands beside Kubernetes: the package
 # index, and S3 and PostgreSQL, which the cluster is given where this part is run. `image` runs the release binary in the
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.."
 with_uv
 
 suites="raw faults answers kubectl python model services"
-examples="mnist replicas image"
+examples="mnist replicas distributed image"
 nodes=1
 if [ "${1:-}" = --nodes ]; then
     nodes="$2"
@@ -51,6 +52,7 @@ trap 'exit 143' TERM
 
 # There is no way out of the cluster's network, so what suites need is brought beforehand.
 for part; do
+    [ "$part" != distributed ] || archive="$(xtask images distributed)"
     [ "$part" != kube-rs ] || export FERROFLOW_KUBE_RS="$(conformance/kube_rs_program.sh)"
     [ ! -e "conformance/clients/$part/requirements.txt" ] ||
         conformance/clients/environment.sh "conformance/clients/$part" >/dev/null
@@ -58,6 +60,7 @@ done
 PATH="$PATH:$(conformance/kubernetes/build.sh kubectl)"
 export PATH
 xtask up --nodes "$nodes" --simulate nvidia.com/gpu=4 "${beside[@]}"
+[ -z "${archive:-}" ] || xtask load "$archive"
 
 passed=0 failed=0 skipped=0
 count() { # LAST-LINE STATUS
@@ -73,7 +76,7 @@ count() { # LAST-LINE STATUS
 for part; do
     printf '\n== %s on the real cluster\n' "$part"
     case $part in
-    mnist | replicas) command=("examples/$part/run.sh") ;;
+    mnist | replicas | distributed) command=("examples/$part/run.sh") ;;
     image | services) command=("conformance/$part.sh") ;;
     kube-rs) command=(conformance/kube_rs.sh) ;;
     *) command=(conformance/clients.sh "$part") ;;

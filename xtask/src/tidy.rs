@@ -21,7 +21,7 @@ const DIRECTIONS: [(&str, &[&str]); 8] = [
     ("api", &[]),
     ("platform", &["ferroflow-api"]),
     ("cluster", &["ferroflow-api", "ferroflow-platform"]),
-    ("node", &["ferroflow-api", "ferroflow-platform"]),
+    ("node", &["ferroflow-api", "ferroflow-platform", "ferroflow-images"]),
     ("images", &[]),
     ("testkit", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node"]),
     ("ferroflow", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node", "ferroflow-images"]),

@@ -14,6 +14,8 @@ pub const SERVICE_NETWORK: &str = "10.96.0.0/16";
 
 /// The node's label that says how well its pods are isolated.
 pub const ISOLATION_LABEL: &str = "ferroflow.dev/isolation";
+/// On a Node: why its pods are not kept apart better than its label says; empty where there is no better.
+pub const ISOLATION_REASON_ANNOTATION: &str = "ferroflow.dev/isolation-reason";
 
 /// The address of the embedded node as objects show it: one of a network that is never routed, since
 /// no loopback address may stand in an object.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
+use ferroflow_node::{Thresholds, runtime::Isolation};
 
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
@@ -55,6 +56,20 @@ pub struct Up {
     /// A TOML file with the table that maps images to environments and commands.
     #[arg(long, value_name = "FILE")]
     pub images: Option<PathBuf>,
+
+    /// How well pods are kept apart: container (images as roots), environment (the host's programs in private
+    /// mounts) or bare (processes of the host). The best that works here if none is given.
+    #[arg(long, value_name = "LEVEL", value_parser = isolation)]
+    pub isolation: Option<Isolation>,
+
+    /// How little memory and disk may be left before pods are ended, as the kubelet's flag of this name. Its own ten per
+    /// cent of the disk are for machines that do nothing else.
+    #[arg(long, value_name = "THRESHOLDS", default_value = "memory.available<100Mi,nodefs.available<1Gi", value_parser = Thresholds::parse)]
+    pub eviction_hard: Thresholds,
+
+    /// Seconds for which the node counts as being under pressure after that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub eviction_pressure_transition_period: u64,
 
     /// Return once the cluster is ready, and leave it running.
     #[arg(long)]
@@ -187,6 +202,12 @@ pub struct Reset {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    let levels = [Isolation::Container, Isolation::Environment, Isolation::Bare];
+    let found = levels.into_iter().find(|level| level.as_str() == text);
+    found.ok_or_else(|| "expected container, environment or bare".to_owned())
 }
 
 fn simulated(text: &str) -> Result<(String, u32), String> {

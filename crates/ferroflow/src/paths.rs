@@ -34,3 +34,8 @@ pub fn log(data: &Path) -> PathBuf {
 pub fn images(data: &Path) -> PathBuf {
     data.join("images")
 }
+
+/// A path that the environment names; `None` where it is empty or not set.
+pub fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

@@ -1,6 +1,7 @@
 //! Puts the parts together: the cluster, its controllers, the node.
 
 use std::{
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -10,7 +11,13 @@ use std::{
 use anyhow::Context;
 use ferroflow_api::names;
 use ferroflow_cluster::{Cluster, Controllers, Options};
-use ferroflow_node::{ImageTable, Node, NodeConfig, runtime::process::ShimCommand};
+use ferroflow_images::core::registries::Registries;
+use ferroflow_node::{
+    ImageTable, Node, NodeConfig,
+    image::store::StoreConfig,
+    runtime::process::ShimCommand,
+    services::{NetworkConfig, RESOLV_CONF},
+};
 use ferroflow_platform::{
     clock::SharedClock,
     controller::Caches,
@@ -23,6 +30,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     args::{Parts, Up},
     images_file::ImagesFile,
+    paths,
     record::Record,
 };
 
@@ -66,18 +74,28 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
     Ok(Server { cluster, node, node_name: node_name() })
 }
 
-/// The images table that was given, and what its relative paths are relative to.
-fn images(up: &Up) -> anyhow::Result<(ImageTable, PathBuf)> {
-    let Some(file) = &up.images else { return Ok((ImageTable::default(), PathBuf::from("/"))) };
-    let rules = ImagesFile::read(file)?.image;
-    let base = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
-    Ok((ImageTable { rules }, base))
+/// What the file of `--images` says.
+struct Images {
+    table: ImageTable,
+    /// What relative paths in the table are relative to.
+    base: PathBuf,
+    registries: Registries,
+}
+
+fn images(up: &Up) -> anyhow::Result<Images> {
+    let Some(path) = &up.images else {
+        let (table, registries) = (ImageTable::default(), Registries::default());
+        return Ok(Images { table, base: PathBuf::from("/"), registries });
+    };
+    let file = ImagesFile::read(path)?;
+    let base = std::path::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
+    Ok(Images { registries: file.registries()?, table: ImageTable { rules: file.image }, base })
 }
 
 async fn start_node(
     data: &Path,
     up: &Up,
-    (images, images_base): (ImageTable, PathBuf),
+    images: Images,
     cluster: &Cluster,
     clock: SharedClock,
     group: Group,
@@ -88,15 +106,33 @@ async fn start_node(
         name: node_name(),
         data_dir: data.join("node"),
         address: names::NODE_ADDRESS.to_owned(),
-        images,
-        images_base,
+        images: images.table,
+        images_base: images.base,
+        store: StoreConfig {
+            directory: paths::images(data),
+            registries: images.registries,
+            docker_config: paths::variable("DOCKER_CONFIG"),
+            home: paths::variable("HOME"),
+        },
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
-        network: None,
+        network: Some(NetworkConfig {
+            directory: data.join("network"),
+            api: api_socket(cluster),
+            resolv_conf: RESOLV_CONF.into(),
+        }),
+        isolation: up.isolation,
+        eviction: up.eviction_hard.clone(),
+        pressure_stays: Duration::from_secs(up.eviction_pressure_transition_period),
     };
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());
     Ok(node)
+}
+
+/// Where the API server listens, which is on loopback of IPv4.
+fn api_socket(cluster: &Cluster) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, cluster.https.port())
 }
 
 /// The host's name, as a node may have it.
@@ -126,7 +162,9 @@ impl Server {
     /// The node in a few words; `None` where there is none.
     pub fn describe_node(&self) -> Option<String> {
         let node = self.node.as_ref()?;
-        Some(format!("{}, isolation {}", self.node_name, node.isolation().as_str()))
+        let reason = node.isolation_reason();
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        Some(format!("{}, isolation {}{reason}", self.node_name, node.isolation().as_str()))
     }
 
     /// Ends the pods' processes.

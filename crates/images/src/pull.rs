@@ -6,9 +6,10 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
 use crate::{
     core::{
@@ -22,13 +23,15 @@ use crate::{
         retry,
     },
     registry::{Http, Keyring, RegistryError, Session},
-    store::{Packed, Store, StoreError, Work},
+    store::{Guard, Packed, Store, StoreError, Work},
 };
 
 /// Layers that are downloaded and unpacked at once, as other runtimes have it.
 const AT_ONCE: usize = 3;
 /// How often a download goes on after a break that came after some progress: once for each gigabyte of the largest.
 const MOST_BREAKS: u32 = 64;
+/// How often it is looked whether another program is done: a lock of a file tells nobody.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why an image cannot be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +99,7 @@ impl Puller {
     /// [`PullError`] with the cause. What was downloaded stays for another attempt.
     pub async fn pull(&self, image: &Reference, now_s: u64) -> Result<NameRecord, PullError> {
         let stored = |source| PullError::Store { image: Box::new(image.clone()), source };
-        let store = self.store.clone();
-        let guard = blocking(image, move || store.lock(Work::Add)).await?.map_err(stored)?;
+        let guard = patiently(|| self.store.try_lock(Work::Add)).await.map_err(stored)?;
         let job = Job { puller: self, image, sessions: self.sessions(image).await? };
         let (target, digest, manifest) = job.manifest().await?;
         let config = job.small("configuration", &manifest.read.config).await?;
@@ -105,9 +107,10 @@ impl Puller {
         let read = Config::read(&config).map_err(wrong)?;
         let layers = document::layers(&manifest.read, &read).map_err(wrong)?;
         let mut seen = BTreeSet::new();
-        let distinct: Vec<&WantedLayer> = layers.iter().filter(|layer| seen.insert(&layer.diff_id)).collect();
-        let work = stream::iter(distinct).map(|layer| job.layer(layer)).buffer_unordered(AT_ONCE);
-        work.try_collect::<Vec<()>>().await?;
+        let distinct = layers.iter().filter(|layer| seen.insert(&layer.diff_id));
+        let work: Vec<BoxFuture<'_, Result<(), PullError>>> =
+            distinct.map(|layer| job.layer(layer).boxed()).collect();
+        stream::iter(work).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         let record = NameRecord {
             version: VERSION,
             name: image.to_string(),
@@ -171,11 +174,15 @@ impl Job<'_> {
     async fn document(&self, wanted: &str, expected: Option<&Digest>) -> Result<(Digest, Vec<u8>), PullError> {
         let what = format!("manifests/{wanted}");
         let most_bytes = self.puller.limits.document_bytes;
-        self.anywhere(async |session: &Session| {
-            let bytes = session.get(&what, 0).await?.bytes(&what, most_bytes).await?;
-            let found = Digest::of(&bytes);
-            check(session, &what, expected, &found)?;
-            Ok((found, bytes))
+        let what = what.as_str();
+        self.anywhere(|session| {
+            let ask = async move {
+                let bytes = session.get(what, 0).await?.bytes(what, most_bytes).await?;
+                let found = Digest::of(&bytes);
+                check(session, what, expected, &found)?;
+                Ok((found, bytes))
+            };
+            ask.boxed()
         })
         .await
     }
@@ -187,16 +194,23 @@ impl Job<'_> {
             .check_document(name, blob.size)
             .map_err(|source| PullError::Document { image: Box::new(self.image.clone()), source })?;
         let what = format!("blobs/{}", blob.digest);
-        self.anywhere(async |session: &Session| {
-            let bytes = session.get(&what, 0).await?.bytes(&what, blob.size).await?;
-            check(session, &what, Some(&blob.digest), &Digest::of(&bytes))?;
-            Ok(bytes)
+        let what = what.as_str();
+        self.anywhere(|session| {
+            let ask = async move {
+                let bytes = session.get(what, 0).await?.bytes(what, blob.size).await?;
+                check(session, what, Some(&blob.digest), &Digest::of(&bytes))?;
+                Ok(bytes)
+            };
+            ask.boxed()
         })
         .await
     }
 
     /// Asks one server after the other until one has it.
-    async fn anywhere<T>(&self, ask: impl AsyncFn(&Session) -> Result<T, RegistryError>) -> Result<T, PullError> {
+    async fn anywhere<'s, T>(
+        &'s self,
+        ask: impl Fn(&'s Session) -> BoxFuture<'s, Result<T, RegistryError>>,
+    ) -> Result<T, PullError> {
         let mut mirrors = Vec::new();
         for session in &self.sessions {
             match ask(session).await {
@@ -213,14 +227,13 @@ impl Job<'_> {
         let (puller, image) = (self.puller, self.image);
         let stored = |source| PullError::Store { image: Box::new(image.clone()), source };
         let progress = puller.progress.clone();
-        let (store, id) = (puller.store.clone(), wanted.diff_id.clone());
-        let guard = blocking(image, move || store.lock_layer(&id)).await?.map_err(stored)?;
+        let guard = patiently(|| puller.store.try_lock_layer(&wanted.diff_id)).await.map_err(stored)?;
         if puller.store.has_layer(&wanted.diff_id) {
             progress.step(&wanted.diff_id, Step::Present);
             return Ok(());
         }
         let path = puller.store.partial(&wanted.blob.digest, &wanted.diff_id);
-        self.anywhere(async |session: &Session| self.download(session, wanted, &path).await).await?;
+        self.anywhere(|session| self.download(session, wanted, &path).boxed()).await?;
         progress.step(&wanted.diff_id, Step::Unpacking);
         let (store, limits, layer) = (puller.store.clone(), puller.limits, wanted.clone());
         // The lock goes with the work: a pull that is given up leaves it to whoever still writes.
@@ -368,6 +381,16 @@ fn check(session: &Session, what: &str, expected: Option<&Digest>, found: &Diges
             expected: expected.clone(),
             found: found.clone(),
         }),
+    }
+}
+
+/// Waits for a lock such that the wait can be given up at any time.
+async fn patiently(attempt: impl Fn() -> Result<Option<Guard>, StoreError>) -> Result<Guard, StoreError> {
+    loop {
+        if let Some(guard) = attempt()? {
+            return Ok(guard);
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -6,6 +6,8 @@
 //! * [`shim`]: the small supervisor of one pod, which owns its processes and outlives this program. The
 //!   binary calls [`shim::shim_main`] before it makes a thread.
 //! * [`image`]: interpreters and packages that stand for images.
+//! * [`services`]: the network of the cluster on this host: what services and names lead to, DNS, and the
+//!   sockets through which the host reaches services.
 //! * [`agent`]: the shell: one worker a pod, the Node and its Lease, and what the API server asks of a
 //!   node (logs, exec, attach, ports).
 //!
@@ -17,8 +19,12 @@ pub mod agent;
 pub mod core;
 pub mod image;
 pub mod runtime;
+pub mod services;
 pub mod shim;
 
 pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
-pub use core::image::{ImageTable, Rule};
+pub use core::{
+    evict::Thresholds,
+    image::{ImageTable, Rule},
+};
 pub use shim::{SUBCOMMAND as SHIM_SUBCOMMAND, shim_main};

@@ -3,7 +3,7 @@
 //! `cluster` calls this trait and `node` implements it; the binary hands one to the other. Nothing
 //! here knows how the bytes travel to a client.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -103,6 +103,43 @@ pub struct ContainerUsage {
     pub memory_bytes: u64,
 }
 
+/// What a container uses, over a short while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerFigures {
+    pub name: String,
+    /// Billionths of a processor.
+    pub cpu_nanocores: u64,
+    pub memory_bytes: u64,
+}
+
+/// What a pod uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFigures {
+    pub namespace: String,
+    pub name: String,
+    pub at: Timestamp,
+    pub window: Duration,
+    pub containers: Vec<ContainerFigures>,
+}
+
+/// What a node uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFigures {
+    pub name: String,
+    pub at: Timestamp,
+    pub window: Duration,
+    /// Billionths of a processor.
+    pub cpu_nanocores: u64,
+    pub memory_bytes: u64,
+}
+
+/// What is known of the use of nodes and pods; those of which nothing is known yet are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub nodes: Vec<NodeFigures>,
+    pub pods: Vec<PodFigures>,
+}
+
 /// The node's side of `pods/log`, `exec`, `attach`, `portforward` and `proxy`.
 pub trait NodeAgent: Send + Sync {
     /// Opens a container's log.
@@ -116,6 +153,9 @@ pub trait NodeAgent: Send + Sync {
 
     /// Connects to a port of a pod; `target.container` is empty.
     fn connect(&self, target: ContainerRef, port: u16) -> BoxFuture<'_, Result<Box<dyn Connection>, AgentError>>;
+
+    /// What the node and the pods on it use.
+    fn figures(&self) -> BoxFuture<'_, Figures>;
 
     /// Usage of the containers of a pod that runs here.
     fn usage(&self, target: ContainerRef) -> BoxFuture<'_, Result<Vec<ContainerUsage>, AgentError>>;

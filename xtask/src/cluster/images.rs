@@ -67,7 +67,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
     let work = Work::new(folder, "images")?;
     let layer = |name: &str, layer: &Layer| write_layer(layer, &work.path(name));
     let layers = Layers {
-        debian: cached(folder, &format!("debian-{}", debian_key()?), |part| roots::debian(&part.join("root")))?,
+        debian: cached(folder, &format!("debian-{}", debian_key()?), |part| roots::debian(&part.join("root"), &[]))?,
         agnhost: layer("agnhost", &agnhost_layer(&agnhost)?)?,
         busybox: layer("busybox", &roots::busybox()?)?,
         bash: layer("bash", &roots::bash()?)?,
@@ -81,6 +81,31 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         pip: layer("pip", &pip_layer()?)?,
     };
     write_whole(&archive, &[for_tests(&layers), for_people(&layers)].concat())?;
+    Ok(archive)
+}
+
+/// The archive of the image in which two processes train together: PyTorch and Open MPI of Debian, and kubectl, through
+/// which mpirun reaches the other pods. Large, so that only those build it who run the example.
+///
+/// # Errors
+/// When a tree cannot be made or the archive cannot be written.
+pub fn distributed(programs: &Programs) -> anyhow::Result<PathBuf> {
+    let folder = cache::folder("images")?;
+    fs::create_dir_all(&folder)?;
+    let kubectl = programs.path("kubectl")?;
+    let packages = roots::DISTRIBUTED_PACKAGES;
+    let debian = format!("debian-{}", key(&[&debian_key()?, &packages.join(" ")]));
+    let archive = folder.join(format!(
+        "distributed-{}.tar",
+        key(&[&FORM.to_string(), &debian, &kubectl.display().to_string()])
+    ));
+    if !archive.exists() {
+        let work = Work::new(&folder, "distributed")?;
+        let debian = cached(&folder, &debian, |part| roots::debian(&part.join("root"), &packages))?;
+        let kubectl =
+            write_layer(&single("usr/local/bin/kubectl", roots::host_file(&kubectl)?)?, &work.path("kubectl"))?;
+        write_whole(&archive, &[image(&["ferroflow.dev/examples/distributed:dev"], &[&debian, &kubectl], &[], &["sh"])])?;
+    }
     Ok(archive)
 }
 

@@ -37,7 +37,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use self::{
     extra::Extra,
-    layout::{Layout, MARK},
+    layout::{Layout, MARK, Node},
     programs::Programs,
     record::{Phase, Record},
 };
@@ -52,6 +52,9 @@ pub const USAGE: &str = "usage: cargo xtask cluster <command>
   status                     tells how far it is, and how pods reach what stands beside it
   kubeconfig                 prints the path of its kubeconfig, which is of use inside of its network
   exec -- COMMAND…           runs a command in its network, with KUBECONFIG set
+  images                     builds the images of suites and examples, and prints the paths of their archives
+  images distributed         the same of the image of examples/distributed, which is large
+  load ARCHIVE…              brings images into the nodes of the cluster
   lacking [--with …]…        tells what this machine lacks for a cluster, and fails when it lacks something";
 
 /// How long a cluster may take to be ready; its parts have bounds of their own.
@@ -87,6 +90,15 @@ pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
         ["status"] => return status(&Layout::of_environment()?),
         ["kubeconfig"] => println!("{}", running(&Layout::of_environment()?)?.0.display()),
         ["exec", "--", command @ ..] if !command.is_empty() => execute(&Layout::of_environment()?, command)?,
+        ["images"] => {
+            build(repository, &[])?.images.iter().for_each(|archive| println!("{}", archive.display()));
+        }
+        ["images", "distributed"] => {
+            debian::install(&[])?;
+            debian::require_root()?;
+            println!("{}", images::distributed(&Programs::build(repository, &[])?)?.display());
+        }
+        ["load", archives @ ..] if !archives.is_empty() => load(&Layout::of_environment()?, archives)?,
         ["lacking", options @ ..] => {
             let lacking = lacking(&Layout::of_environment()?, &parse_extras(options)?);
             lacking.iter().for_each(|one| println!("{one}"));
@@ -256,6 +268,24 @@ fn running(layout: &Layout) -> anyhow::Result<(PathBuf, Record)> {
     let record = Record::read(layout)?.filter(|record| teardown::is_running(layout, record));
     let record = record.context("no cluster runs; `cargo xtask cluster up` starts one")?;
     Ok((layout.kubeconfig(), record))
+}
+
+/// Brings archives of images into every node of the cluster that runs.
+fn load(layout: &Layout, archives: &[&str]) -> anyhow::Result<()> {
+    debian::require_root()?;
+    let (_, record) = running(layout)?;
+    for archive in archives {
+        let archive = fs::canonicalize(archive).with_context(|| (*archive).to_owned())?;
+        for node in Node::all(record.nodes) {
+            let import = containerd::import(node, &archive);
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--target={}", record.first_process)).args(["--mount", "--"]);
+            command.arg(import.get_program()).args(import.get_args()).stdout(Stdio::null());
+            let status = command.status().context("nsenter")?;
+            ensure!(status.success(), "{} cannot be brought into node {}", archive.display(), node.name());
+        }
+    }
+    Ok(())
 }
 
 /// Becomes the command.

@@ -28,25 +28,44 @@ pub const DEBIAN_PACKAGES: [&str; 9] = [
     "libopenblas0-pthread",
 ];
 
+/// What the example of distributed training imports, beside what every Debian of ours has.
+pub const DISTRIBUTED_PACKAGES: [&str; 3] = ["python3-torch", "python3-mpi4py", "openmpi-bin"];
+
 /// What no container needs of a Debian.
 const LEFT_OUT: [&str; 8] =
     ["dev", "proc", "sys", "debootstrap", "usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt"];
 
-/// A small Debian with [`DEBIAN_PACKAGES`], installed into `folder` for the time being.
+/// Installs a Debian with [`DEBIAN_PACKAGES`], then with `$FURTHER`, which debootstrap could not work out the needs of.
+const INSTALL: &str = r#"set -eu
+debootstrap --variant=minbase --include="$BASE" "$CODENAME" "$FOLDER" "$MIRROR"
+[ -n "$FURTHER" ] || exit 0
+mount -t proc proc "$FOLDER/proc"
+export DEBIAN_FRONTEND=noninteractive
+chroot "$FOLDER" apt-get update -q
+chroot "$FOLDER" apt-get install -y -q --no-install-recommends $FURTHER
+umount "$FOLDER/proc"
+"#;
+
+/// A small Debian with [`DEBIAN_PACKAGES`] and `further` ones, installed into `folder` for the time being.
 ///
 /// # Errors
-/// When debootstrap fails.
-pub fn debian(folder: &Path) -> anyhow::Result<Layer> {
+/// When debootstrap or apt-get fails.
+pub fn debian(folder: &Path, further: &[&str]) -> anyhow::Result<Layer> {
     let release = debian::release()?;
     let log = folder.with_extension("log");
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "debootstrap", "--variant=minbase"])
-        .arg(format!("--include={}", DEBIAN_PACKAGES.join(",")));
-    command.arg(&release.codename).arg(folder).arg(&release.mirror);
     let out = fs::File::create(&log)?;
-    let status = command.stdout(out.try_clone()?).stderr(out).status().context("debootstrap")?;
-    ensure!(status.success(), "debootstrap failed; {} says why", log.display());
+    let status = Command::new("unshare")
+        .args(["--mount", "sh", "-c", INSTALL])
+        .env("BASE", DEBIAN_PACKAGES.join(","))
+        .env("FURTHER", further.join(" "))
+        .env("CODENAME", &release.codename)
+        .env("FOLDER", folder)
+        .env("MIRROR", &release.mirror)
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .status()
+        .context("unshare")?;
+    ensure!(status.success(), "debootstrap or apt-get failed; {} says why", log.display());
     fs::remove_file(log)?;
     let mut layer = Layer::default();
     let leave_out = |path: &Path| {

@@ -1,14 +1,17 @@
 //! `log`, `exec`, `attach` and `portforward`: between a client's connection and the node.
 //!
 //! Commands and ports travel in WebSocket messages whose first byte is a channel
-//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`).
+//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`); ports by SPDY too, see `forward`.
 
 use std::future::Future;
 
 use base64::Engine;
 use bytes::Bytes;
 use ferroflow_platform::{
-    kubelet::{AgentError, ContainerRef, ExecOptions, ExecSession, ExitStatus, LogOptions, SharedAgent, TerminalSize},
+    kubelet::{
+        AgentError, ContainerRef, ExecOptions, ExecSession, ExitStatus, LogOptions, LogStream, SharedAgent,
+        TerminalSize,
+    },
     task::Kind as TaskKind,
 };
 use futures::{
@@ -36,6 +39,7 @@ use tokio_tungstenite::{
 
 use super::{
     body::{self, Body, BodyError, BoxError},
+    forward,
     server::{self, Call},
 };
 use crate::core::{
@@ -49,6 +53,8 @@ type Socket = WebSocketStream<TokioIo<Upgraded>>;
 const COMMAND_PROTOCOLS: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"];
 /// Protocols of ports.
 const PORT_PROTOCOLS: [&str; 2] = ["v4.channel.k8s.io", "portforward.k8s.io"];
+/// Protocols of logs; the client takes binary messages where it names none.
+const LOG_PROTOCOLS: [&str; 2] = ["binary.k8s.io", "base64.binary.k8s.io"];
 const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 /// Bytes of a stream in one message.
 const CHUNK_BYTES: usize = 32 << 10;
@@ -170,7 +176,7 @@ fn log_options(call: &Call<'_>) -> Outcome<LogOptions> {
 ///
 /// # Errors
 /// 400 while the container waits, 404 for an earlier run that there was not.
-pub async fn log(call: Call<'_>) -> Outcome<Response<Body>> {
+pub async fn log(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let options = log_options(&call)?;
     let target = container(&call, &pod)?;
@@ -179,7 +185,12 @@ pub async fn log(call: Call<'_>) -> Outcome<Response<Body>> {
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
+    let upgrade = if Upgrade::is_asked(&call) { Some(Upgrade::of(&mut call, &LOG_PROTOCOLS)?) } else { None };
     let stream = agent(&call)?.logs(target, options).await?;
+    if let Some(upgrade) = upgrade {
+        let is_text = upgrade.protocol == Some(LOG_PROTOCOLS[1]);
+        return Ok(upgrade.accept(&call, move |socket| stream_log(socket, stream, is_text)));
+    }
     let frames = stream.map_ok(Frame::data).map_err(|error| BodyError(error.into()));
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     server::set(response.headers_mut(), header::CONTENT_TYPE, "text/plain");
@@ -213,7 +224,9 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let upgrade = Upgrade::of(&mut call, &COMMAND_PROTOCOLS)?;
     let agent = agent(&call)?;
     let session = if is_attach { agent.attach(target, options).await } else { agent.exec(target, options).await }?;
-    Ok(upgrade.accept(&call, move |socket| stream_command(socket, session)))
+    // The first protocol tells of a success by ending, and of anything else in plain words.
+    let is_plain = matches!(upgrade.protocol, None | Some("channel.k8s.io"));
+    Ok(upgrade.accept(&call, move |socket| stream_command(socket, session, is_plain)))
 }
 
 /// Forwards ports of a pod.
@@ -223,6 +236,14 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
 pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = reference(&call, &pod, "");
+    if forward::is_native(&call) {
+        let agent = agent(&call)?;
+        return forward::native(&mut call, agent, target);
+    }
+    if forward::is_tunnel(&call) {
+        let agent = agent(&call)?;
+        return forward::tunnel(&mut call, agent, target);
+    }
     let ports: Vec<u16> = call
         .options
         .all("ports")
@@ -240,17 +261,22 @@ pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
 }
 
 /// A request that can become a WebSocket.
-struct Upgrade {
+pub(super) struct Upgrade {
     pending: OnUpgrade,
     protocol: Option<&'static str>,
     accept_key: String,
 }
 
 impl Upgrade {
-    fn of(call: &mut Call<'_>, known: &'static [&'static str]) -> Outcome<Self> {
+    /// Whether the request wants to become a WebSocket.
+    fn is_asked(call: &Call<'_>) -> bool {
+        let upgrade = call.parts.headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+        upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    }
+
+    pub(super) fn of(call: &mut Call<'_>, known: &'static [&'static str]) -> Outcome<Self> {
         let text = |name: header::HeaderName| call.parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let is_websocket = text(header::UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"));
-        let Some(key) = text(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket) else {
+        let Some(key) = text(header::SEC_WEBSOCKET_KEY).filter(|_| Self::is_asked(call)) else {
             return Err(Failure::bad_request(
                 "unable to upgrade: this server speaks WebSocket here (v5.channel.k8s.io); SPDY is not supported",
             ));
@@ -269,7 +295,7 @@ impl Upgrade {
     }
 
     /// Answers 101 and runs `serve` on the socket, as a task of the server's.
-    fn accept<F>(self, call: &Call<'_>, serve: impl FnOnce(Socket) -> F + Send + 'static) -> Response<Body>
+    pub(super) fn accept<F>(self, call: &Call<'_>, serve: impl FnOnce(Socket) -> F + Send + 'static) -> Response<Body>
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
@@ -316,7 +342,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, to: mpsc::Sender<Me
     }
 }
 
-async fn forward(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
+async fn send_all(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
     while let Some(message) = messages.recv().await {
         if socket.send(message).await.is_err() {
             return;
@@ -328,7 +354,33 @@ async fn forward(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<So
     let _ = socket.close().await;
 }
 
-async fn stream_command(socket: Socket, session: ExecSession) -> Result<(), BoxError> {
+/// A log in messages, each a part of it.
+async fn stream_log(socket: Socket, mut log: LogStream, is_text: bool) -> Result<(), BoxError> {
+    let (mut sink, mut source) = socket.split();
+    let sending = async {
+        while let Some(Ok(bytes)) = log.next().await {
+            let message = if is_text {
+                Message::Text(base64::engine::general_purpose::STANDARD.encode(bytes).into())
+            } else {
+                Message::Binary(bytes)
+            };
+            if sink.send(message).await.is_err() {
+                return;
+            }
+        }
+        let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+        let _ = sink.send(Message::Close(Some(normal))).await;
+    };
+    // The client says nothing; its end shows here.
+    let receiving = async { while let Some(Ok(_)) = source.next().await {} };
+    tokio::select! {
+        () = sending => {}
+        () = receiving => {}
+    }
+    Ok(())
+}
+
+async fn stream_command(socket: Socket, session: ExecSession, is_plain: bool) -> Result<(), BoxError> {
     let (sink, source) = socket.split();
     let (sender, receiver) = mpsc::channel(MESSAGES);
     let outputs = async {
@@ -343,11 +395,19 @@ async fn stream_command(socket: Socket, session: ExecSession) -> Result<(), BoxE
             }
         };
         let (exit, (), ()) = tokio::join!(session.exit, stdout, stderr);
-        let _ = sender.send(message(ERROR, exit_status(&exit).to_string().as_bytes())).await;
+        let status = exit_status(&exit);
+        let told = match (is_plain, &exit) {
+            (true, ExitStatus::Code(0)) => None,
+            (true, _) => Some(status["message"].as_str().unwrap_or_default().to_owned()),
+            (false, _) => Some(status.to_string()),
+        };
+        if let Some(told) = told {
+            let _ = sender.send(message(ERROR, told.as_bytes())).await;
+        }
         drop(sender);
     };
     let sending = async {
-        tokio::join!(outputs, forward(receiver, sink));
+        tokio::join!(outputs, send_all(receiver, sink));
     };
     tokio::select! {
         () = sending => {}
@@ -452,7 +512,7 @@ async fn stream_ports(
         }
     };
     let sending = async {
-        tokio::join!(futures::future::join_all(readers), forward(receiver, sink));
+        tokio::join!(futures::future::join_all(readers), send_all(receiver, sink));
     };
     tokio::select! {
         () = sending => {}

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     body::{self, Body},
-    negotiate,
+    metrics as figures, negotiate,
     server::{self, Api},
 };
 use crate::{
@@ -133,21 +133,27 @@ impl Documents {
 
     /// `/api`, `/apis` and what lies below.
     pub fn discovery(&self, api: &Api, asked: &Discovery, parts: &Parts) -> Option<Response<Body>> {
+        // A node comes after the server has begun to answer.
+        let metrics = figures::rows(api);
+        let suffix = if metrics.is_empty() { "" } else { " with metrics" };
+        let all = |rows: &[ResourceRef]| rows.iter().chain(&metrics).cloned().collect::<Vec<_>>();
         let root = match asked {
             Discovery::CoreVersions => Some(Root::Core),
             Discovery::Groups => Some(Root::Groups),
             Discovery::Group(_) | Discovery::Resources { .. } => None,
         };
         if let (Some(root), Some(form)) = (root, aggregated_form(parts)) {
-            let document =
-                self.get(api, &format!("{root:?} {form:?}"), |rows| Some(discovery::aggregated(rows, root, form)))?;
+            let document = self.get(api, &format!("{root:?} {form:?}{suffix}"), |rows| {
+                Some(discovery::aggregated(&all(rows), root, form))
+            })?;
             return Some(document.respond(parts, form.content_type()));
         }
-        let document = self.get(api, parts.uri.path(), |rows| match asked {
+        let name = format!("{}{suffix}", parts.uri.path());
+        let document = self.get(api, &name, |rows| match asked {
             Discovery::CoreVersions => Some(discovery::api_versions("127.0.0.1")),
-            Discovery::Groups => Some(discovery::groups(rows)),
-            Discovery::Group(group) => discovery::group(rows, group),
-            Discovery::Resources { group, version } => discovery::resources(rows, group, version),
+            Discovery::Groups => Some(discovery::groups(&all(rows))),
+            Discovery::Group(group) => discovery::group(&all(rows), group),
+            Discovery::Resources { group, version } => discovery::resources(&all(rows), group, version),
         })?;
         Some(document.respond(parts, "application/json"))
     }

@@ -9,6 +9,8 @@ pub mod body;
 pub mod compress;
 pub mod connect;
 pub mod documents;
+mod forward;
+mod metrics;
 pub mod negotiate;
 pub mod options;
 pub mod proxy;

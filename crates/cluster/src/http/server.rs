@@ -12,6 +12,7 @@ use super::{
     compress::{self, Compression},
     connect,
     documents::Documents,
+    metrics,
     negotiate::{self, Route},
     options::Options,
     read::{self, Selection},
@@ -79,6 +80,9 @@ impl Api {
             Target::Resource(path) => {
                 let found = self.registry.get(&path.group, &path.version, &path.resource);
                 let Some(served) = found else {
+                    if let Some(answered) = metrics::answer(self, &identity, &path, &parts).await {
+                        return answered;
+                    }
                     let is_known = self.registry.has_version(&path.group, &path.version);
                     return if is_known { Err(Failure::no_such_path()) } else { self.unknown(&identity, &parts) };
                 };

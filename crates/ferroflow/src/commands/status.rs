@@ -3,6 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
+use ferroflow_api::names;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client, api::ListParams};
 use serde_json::{Value, json};
@@ -51,11 +52,12 @@ fn node(node: &Node) -> Value {
     let status = node.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    let labels = node.metadata.labels.as_ref();
+    let (labels, annotations) = (node.metadata.labels.as_ref(), node.metadata.annotations.as_ref());
     json!({
         "name": node.metadata.name,
         "ready": ready,
-        "isolation": labels.and_then(|labels| labels.get(ferroflow_api::names::ISOLATION_LABEL)),
+        "isolation": labels.and_then(|labels| labels.get(names::ISOLATION_LABEL)),
+        "isolationReason": annotations.and_then(|all| all.get(names::ISOLATION_REASON_ANNOTATION)),
         "allocatable": status.and_then(|status| status.allocatable.as_ref()),
     })
 }
@@ -77,8 +79,11 @@ fn print(found: &Value) {
     println!("  data  {}", text(&found["dataDirectory"]));
     for node in found["nodes"].as_array().into_iter().flatten() {
         let state = if node["ready"] == true { "ready" } else { "not ready" };
-        let isolation = node["isolation"].as_str().map(|level| format!(", isolation {level}")).unwrap_or_default();
-        println!("  node  {}: {state}{isolation}", text(&node["name"]));
+        println!("  node  {}: {state}", text(&node["name"]));
+        if let Some(level) = node["isolation"].as_str() {
+            let reason = node["isolationReason"].as_str().filter(|reason| !reason.is_empty());
+            println!("        isolation {level}{}", reason.map(|reason| format!(": {reason}")).unwrap_or_default());
+        }
         let amounts = node["allocatable"].as_object().into_iter().flatten();
         let amounts: Vec<String> = amounts.map(|(name, amount)| format!("{name} {}", text(amount))).collect();
         println!("        {}", amounts.join(", "));

@@ -43,7 +43,7 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build();
     let runtime = runtime.context("no threads can be made")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let group = Group::new();
         let server = wiring::start(data, up, SystemClock::shared(), group.clone()).await?;
         fs::write(paths::kubeconfig(data), server.kubeconfig()).context("the kubeconfig cannot be written")?;
@@ -64,7 +64,10 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
             }
             Ended::WithPods | Ended::KeepPods => Ok(ExitCode::SUCCESS),
         }
-    })
+    });
+    // A layer that is still being unpacked is not waited for: half of one has no name.
+    runtime.shutdown_timeout(PATIENCE);
+    outcome
 }
 
 /// A thousand watchers on connections of their own need more files than the usual soft limit allows.
@@ -161,6 +164,12 @@ fn words(up: &Up) -> Vec<std::ffi::OsString> {
     for (name, count) in &up.simulate {
         words.extend(["--simulate".into(), format!("{name}={count}").into()]);
     }
+    if let Some(level) = up.isolation {
+        words.extend(["--isolation".into(), level.as_str().into()]);
+    }
+    let stays = up.eviction_pressure_transition_period.to_string();
+    words.extend(["--eviction-hard".into(), up.eviction_hard.to_string().into()]);
+    words.extend(["--eviction-pressure-transition-period".into(), stays.into()]);
     if let Some(images) = &up.images {
         let images = std::path::absolute(images).unwrap_or_else(|_| images.clone());
         words.extend(["--images".into(), images.into()]);

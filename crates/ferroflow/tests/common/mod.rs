@@ -87,7 +87,13 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it says that it is up.
     pub fn start(bench: &Bench, parts: &str) -> Self {
-        let mut command = bench.command(&["up", "--port", "0", "--http-port", "0", "--parts", parts]);
+        Self::start_with(bench, parts, &[])
+    }
+
+    /// The same, with further options.
+    pub fn start_with(bench: &Bench, parts: &str, options: &[&str]) -> Self {
+        let up = ["up", "--port", "0", "--http-port", "0", "--parts", parts];
+        let mut command = bench.command(&[&up, options].concat());
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut text = String::new();
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{digest::Digest, record::NameRecord};
+use super::{
+    digest::Digest,
+    record::{NameRecord, UseRecord},
+};
 
 /// What lies in a store.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,19 @@ pub struct Stored {
     pub layers: BTreeMap<Digest, u64>,
     /// Manifests and configurations.
     pub blobs: BTreeSet<Digest>,
+    /// Who runs from what: that stays, with its names, whatever is asked for.
+    pub uses: Vec<UseRecord>,
+}
+
+impl Stored {
+    /// Who runs from the image of this name, also from layers that another image has now.
+    pub fn holders(&self, name: &str) -> Vec<&str> {
+        let Some(record) = self.names.iter().find(|record| record.name == name) else { return Vec::new() };
+        let uses = self.uses.iter().filter(|used| used.manifest == record.manifest);
+        let mut holders: Vec<&str> = uses.map(|used| used.holder.as_str()).collect();
+        holders.dedup();
+        holders
+    }
 }
 
 /// How much goes.
@@ -35,18 +51,19 @@ pub struct Plan {
     pub freed_bytes: u64,
 }
 
-/// Decides what goes. Images whose manifest is in `in_use` stay, whatever the goal.
-pub fn plan(stored: &Stored, in_use: &BTreeSet<Digest>, goal: Goal) -> Plan {
+/// Decides what goes. Images in use stay, and those that were pulled in this second or later, whatever the goal.
+pub fn plan(stored: &Stored, goal: Goal, pulled_before_s: u64) -> Plan {
+    let in_use: BTreeSet<&Digest> = stored.uses.iter().map(|used| &used.manifest).collect();
+    let goes = |record: &&NameRecord| !in_use.contains(&record.manifest) && record.pulled_s < pulled_before_s;
     let mut staying: Vec<&NameRecord> = stored.names.iter().collect();
-    let mut leaving: Vec<&NameRecord> =
-        stored.names.iter().filter(|record| !in_use.contains(&record.manifest)).collect();
+    let mut leaving: Vec<&NameRecord> = stored.names.iter().filter(goes).collect();
     leaving.sort_by(|one, other| (one.used_s, &one.name).cmp(&(other.used_s, &other.name)));
     let mut plan = Plan::default();
     for record in leaving {
         let goes = match goal {
             Goal::Unnamed => false,
             Goal::Unused => true,
-            Goal::AtMost { size_bytes } => size(stored, &needed(&staying)) > size_bytes,
+            Goal::AtMost { size_bytes } => size(stored, &needed(stored, &staying)) > size_bytes,
         };
         if goes {
             staying.retain(|other| other.name != record.name);
@@ -57,7 +74,7 @@ pub fn plan(stored: &Stored, in_use: &BTreeSet<Digest>, goal: Goal) -> Plan {
     plan
 }
 
-/// What goes when some names are taken away: they, and what no other name needs.
+/// What goes when some names are taken away: they, and what no other name and nobody who runs needs.
 pub fn plan_removal(stored: &Stored, names: &BTreeSet<String>) -> Plan {
     let staying: Vec<&NameRecord> = stored.names.iter().filter(|record| !names.contains(&record.name)).collect();
     let mut plan = Plan { names: names.iter().cloned().collect(), ..Plan::default() };
@@ -66,15 +83,18 @@ pub fn plan_removal(stored: &Stored, names: &BTreeSet<String>) -> Plan {
 }
 
 fn rest(stored: &Stored, staying: &[&NameRecord], plan: &mut Plan) {
-    let layers = needed(staying);
-    let blobs: BTreeSet<&Digest> = staying.iter().flat_map(|record| [&record.manifest, &record.config]).collect();
+    let layers = needed(stored, staying);
+    let named = staying.iter().flat_map(|record| [&record.manifest, &record.config]);
+    let used = stored.uses.iter().flat_map(|used| [&used.manifest, &used.config]);
+    let blobs: BTreeSet<&Digest> = named.chain(used).collect();
     plan.layers = stored.layers.keys().filter(|layer| !layers.contains(layer)).cloned().collect();
     plan.blobs = stored.blobs.iter().filter(|blob| !blobs.contains(blob)).cloned().collect();
     plan.freed_bytes = plan.layers.iter().filter_map(|layer| stored.layers.get(layer)).sum();
 }
 
-fn needed<'a>(names: &[&'a NameRecord]) -> BTreeSet<&'a Digest> {
-    names.iter().flat_map(|record| &record.layers).collect()
+fn needed<'a>(stored: &'a Stored, names: &[&'a NameRecord]) -> BTreeSet<&'a Digest> {
+    let used = stored.uses.iter().flat_map(|used| &used.layers);
+    names.iter().flat_map(|record| &record.layers).chain(used).collect()
 }
 
 fn size(stored: &Stored, layers: &BTreeSet<&Digest>) -> u64 {
@@ -113,6 +133,18 @@ mod tests {
         }
     }
 
+    fn used(image: &str, layers: &[&str]) -> UseRecord {
+        UseRecord {
+            version: 1,
+            key: image.to_owned(),
+            holder: "pod a/b".to_owned(),
+            while_exists: "/".into(),
+            manifest: digest(&format!("manifest {image}")),
+            config: digest(&format!("config {image}")),
+            layers: layers.iter().map(|layer| digest(layer)).collect(),
+        }
+    }
+
     /// Three images on one base; `old` was used first.
     fn stored() -> Stored {
         let names =
@@ -123,12 +155,13 @@ mod tests {
             blobs: blobs.collect(),
             layers: layers.into_iter().map(|(name, size)| (digest(name), size)).collect(),
             names,
+            uses: Vec::new(),
         }
     }
 
     #[test]
     fn what_no_name_needs_goes_first() {
-        let plan = plan(&stored(), &BTreeSet::new(), Goal::Unnamed);
+        let plan = plan(&stored(), Goal::Unnamed, 1);
         assert!(plan.names.is_empty());
         assert_eq!(plan.layers, BTreeSet::from([digest("none")]));
         assert_eq!((plan.blobs, plan.freed_bytes), (BTreeSet::from([digest("stray")]), 5));
@@ -143,17 +176,38 @@ mod tests {
             (149, vec!["old", "mid"]),
             (109, vec!["old", "mid", "new"]),
         ] {
-            let plan = plan(&stored(), &BTreeSet::new(), Goal::AtMost { size_bytes: most });
+            let plan = plan(&stored(), Goal::AtMost { size_bytes: most }, 1);
             assert_eq!(plan.names, names, "{most}");
         }
     }
 
     #[test]
     fn an_image_in_use_stays_with_its_layers() {
-        let in_use = BTreeSet::from([digest("manifest old")]);
-        let plan = plan(&stored(), &in_use, Goal::Unused);
+        let mut stored = stored();
+        stored.uses.push(used("old", &["base", "o"]));
+        let plan = plan(&stored, Goal::Unused, 1);
         assert_eq!(plan.names, ["mid", "new"]);
         assert_eq!(plan.layers, BTreeSet::from([digest("n"), digest("m"), digest("none")]));
+        assert_eq!((stored.holders("old"), stored.holders("new").len()), (vec!["pod a/b"], 0));
+    }
+
+    #[test]
+    fn what_runs_keeps_its_layers_when_its_name_has_gone_to_another_image() {
+        let mut stored = stored();
+        stored.uses.push(used("of old", &["none"]));
+        stored.blobs.insert(digest("manifest of old"));
+        let plan = plan(&stored, Goal::Unnamed, 1);
+        assert_eq!((plan.layers.len(), plan.blobs), (0, BTreeSet::from([digest("stray")])));
+        let removal = plan_removal(&stored, &BTreeSet::from(["mid".to_owned()]));
+        assert_eq!(removal.layers, BTreeSet::from([digest("m")]));
+    }
+
+    #[test]
+    fn an_image_that_was_just_pulled_stays() {
+        let mut stored = stored();
+        stored.names[1].pulled_s = 100;
+        assert_eq!(plan(&stored, Goal::Unused, 100).names, ["mid", "new"]);
+        assert_eq!(plan(&stored, Goal::Unused, 101).names, ["old", "mid", "new"]);
     }
 
     #[test]
@@ -177,7 +231,7 @@ mod tests {
             for (record, used_s) in stored.names.iter_mut().zip(used) {
                 record.used_s = used_s;
             }
-            let plan = plan(&stored, &BTreeSet::new(), Goal::AtMost { size_bytes: most });
+            let plan = plan(&stored, Goal::AtMost { size_bytes: most }, 1);
             let staying = stored.names.iter().filter(|record| !plan.names.contains(&record.name));
             for record in staying {
                 prop_assert!(record.layers.iter().all(|layer| !plan.layers.contains(layer)));

@@ -121,6 +121,12 @@ impl DockerConfig {
         Ok(Self { auths, helpers, store })
     }
 
+    /// The logins that are written in it alone; no program is asked.
+    #[must_use]
+    pub fn without_programs(self) -> Self {
+        Self { auths: self.auths, ..Self::default() }
+    }
+
     /// Where the credentials for an image are, the most fitting first. A registry is asked with each until it answers.
     pub fn sources(&self, image: &Reference) -> Vec<Source> {
         let server = if image.registry == DEFAULT_REGISTRY { DEFAULT_KEY } else { &image.registry };
@@ -273,6 +279,7 @@ mod tests {
         );
         assert_eq!(users(&config, "gcr.io/a"), ["gcloud for gcr.io", "u"]);
         assert_eq!(users(&config, "busybox"), ["pass for https://index.docker.io/v1/"]);
+        assert_eq!(users(&config.without_programs(), "gcr.io/a"), ["u"]);
         assert!(is_helper("ecr-login") && !is_helper("../x") && !is_helper("-x") && !is_helper(""));
         let token = read_helped(br#"{"ServerURL":"x","Username":"<token>","Secret":"s"}"#).unwrap();
         assert_eq!(token, Credentials::Identity { token: "s".into() });

@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{digest::Digest, limits::Limits, platform::Platform};
+use super::{
+    digest::Digest,
+    limits::Limits,
+    platform::Platform,
+    run::{RawRun, Run},
+};
 
 /// Media types that a registry is asked for, the best first.
 pub const ACCEPTED: [&str; 4] = [
@@ -70,6 +75,8 @@ pub struct Config {
     pub platform: Platform,
     /// Digests of the layers' tar files, unpacked.
     pub diff_ids: Vec<Digest>,
+    /// How a process of it is run.
+    pub run: Run,
 }
 
 /// Why a document is not that of an image.
@@ -120,6 +127,7 @@ struct RawConfig {
     architecture: String,
     variant: Option<String>,
     rootfs: RawRootFs,
+    config: Option<RawRun>,
 }
 
 #[derive(Deserialize)]
@@ -170,7 +178,7 @@ impl Config {
         let raw: RawConfig =
             serde_json::from_slice(bytes).map_err(|source| DocumentError::Json { what: "configuration", source })?;
         let platform = Platform { os: raw.os, architecture: raw.architecture, variant: raw.variant };
-        Ok(Self { platform, diff_ids: raw.rootfs.diff_ids })
+        Ok(Self { platform, diff_ids: raw.rootfs.diff_ids, run: raw.config.unwrap_or_default().into() })
     }
 }
 
@@ -272,7 +280,7 @@ mod tests {
             ("application/vnd.docker.image.rootfs.diff.tar.gzip", Packing::Gzip),
         ] {
             let Document::Manifest(manifest) = read(&manifest(media_type)).unwrap() else { panic!("a manifest") };
-            let config = Config { platform: "linux/amd64".parse().unwrap(), diff_ids: vec![digest("tar")] };
+            let config = Config { platform: "linux/amd64".parse().unwrap(), diff_ids: vec![digest("tar")], run: Run::default() };
             let layers = layers(&manifest, &config).unwrap();
             assert_eq!((layers[0].packing, &layers[0].diff_id), (packing, &digest("tar")));
         }

@@ -17,6 +17,7 @@ pub mod record;
 pub mod reference;
 pub mod registries;
 pub mod retry;
+pub mod run;
 
 /// What cannot be part of an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

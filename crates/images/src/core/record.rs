@@ -1,5 +1,7 @@
 //! What the store writes down of names and of layers.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{digest::Digest, platform::Platform};
@@ -26,6 +28,25 @@ pub struct NameRecord {
     pub pulled_s: u64,
     /// When the image was last used.
     pub used_s: u64,
+}
+
+/// The version of [`UseRecord`].
+pub const USE_VERSION: u32 = 1;
+
+/// Somebody who runs from an image, which stays as long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UseRecord {
+    pub version: u32,
+    /// Whoever wrote it finds it by this again.
+    pub key: String,
+    /// Who it is, for people: `pod default/web`.
+    pub holder: String,
+    /// It counts as long as this exists.
+    pub while_exists: PathBuf,
+    pub manifest: Digest,
+    pub config: Digest,
+    pub layers: Vec<Digest>,
 }
 
 /// What is known of an unpacked layer, and what its files alone cannot say.
@@ -84,5 +105,11 @@ mod tests {
                         "owners":[{"path":"b","user":1,"group":2}],"skipped":[{"path":"c","why":"a device"}]}"#;
         let layer: LayerRecord = serde_json::from_str(layer).unwrap();
         assert_eq!((layer.size_bytes, layer.owners[0].group, layer.opaque.len()), (5, 2, 0));
+        let used = format!(
+            r#"{{"version":1,"key":"k","holder":"pod a/b","whileExists":"/x","manifest":"{digest}","config":"{digest}",
+               "layers":["{digest}"]}}"#
+        );
+        let used: UseRecord = serde_json::from_str(&used).unwrap();
+        assert_eq!((used.version, used.holder.as_str(), used.layers.len()), (USE_VERSION, "pod a/b", 1));
     }
 }

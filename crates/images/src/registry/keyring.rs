@@ -58,10 +58,22 @@ impl Keyring {
     ///
     /// # Errors
     /// When the secret holds none.
-    pub fn with_secret(mut self, name: &str, text: &[u8]) -> Result<Self, KeyringError> {
-        let config = DockerConfig::read(text);
+    pub fn with_secret(self, name: &str, text: &[u8]) -> Result<Self, KeyringError> {
+        self.before(name, DockerConfig::read(text))
+    }
+
+    /// As [`Self::with_secret`], of type `kubernetes.io/dockercfg`.
+    ///
+    /// # Errors
+    /// When the secret holds none.
+    pub fn with_old_secret(self, name: &str, text: &[u8]) -> Result<Self, KeyringError> {
+        self.before(name, DockerConfig::read_old(text))
+    }
+
+    fn before(mut self, name: &str, config: Result<DockerConfig, CredentialsError>) -> Result<Self, KeyringError> {
         let config = config.map_err(|source| KeyringError::Secret { name: name.to_owned(), source })?;
-        self.configs.insert(0, config);
+        // Who may write a secret may not choose programs that run here.
+        self.configs.insert(0, config.without_programs());
         Ok(self)
     }
 

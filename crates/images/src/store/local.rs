@@ -6,7 +6,8 @@
 //! layers/<hex>/tree, layer.json      layers, named by the digest of their tar files
 //! partial/<hex>-<hex>                a download, which another attempt goes on with
 //! staging/<hex>/                     a layer that is being unpacked
-//! lock, locks/<hex>                  who works on the whole, and on one layer
+//! uses/<digest of a key>.json        who runs from an image
+//! lock, locks/<hex>                  who works on the whole, and on one layer or name
 //! ```
 //!
 //! What has its name is whole: everything is written elsewhere and moved. It fetches nothing and decides nothing.
@@ -47,7 +48,7 @@ pub enum StoreError {
 /// The store of a data directory.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: PathBuf,
+    pub(super) root: PathBuf,
 }
 
 /// Held while something is worked on; other processes wait.
@@ -66,7 +67,7 @@ pub enum Work {
 }
 
 /// Folders of a store.
-const FOLDERS: [&str; 6] = ["names", "blobs/sha256", "layers", "partial", "staging", "locks"];
+const FOLDERS: [&str; 7] = ["names", "blobs/sha256", "layers", "partial", "staging", "locks", "uses"];
 
 impl Store {
     /// The store in a directory, which is made when it is not there.
@@ -97,6 +98,18 @@ impl Store {
             Work::Add => FlockOperation::LockShared,
             Work::Remove => FlockOperation::LockExclusive,
         };
+        locked(&self.root.join("lock"), operation).and_then(waited)
+    }
+
+    /// As [`Self::lock`], but does not wait; `None` when somebody else works.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be had.
+    pub fn try_lock(&self, work: Work) -> Result<Option<Guard>, StoreError> {
+        let operation = match work {
+            Work::Add => FlockOperation::NonBlockingLockShared,
+            Work::Remove => FlockOperation::NonBlockingLockExclusive,
+        };
         locked(&self.root.join("lock"), operation)
     }
 
@@ -105,7 +118,21 @@ impl Store {
     /// # Errors
     /// When the lock's file cannot be had.
     pub fn lock_layer(&self, diff_id: &Digest) -> Result<Guard, StoreError> {
-        locked(&self.root.join("locks").join(diff_id.hex()), FlockOperation::LockExclusive)
+        locked(&self.root.join("locks").join(diff_id.hex()), FlockOperation::LockExclusive).and_then(waited)
+    }
+
+    /// As [`Self::lock_layer`], but does not wait; `None` when somebody else works on it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be had.
+    pub fn try_lock_layer(&self, diff_id: &Digest) -> Result<Option<Guard>, StoreError> {
+        locked(&self.root.join("locks").join(diff_id.hex()), FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Held for as long as a record is read and written again.
+    pub(super) fn lock_name(&self, name: &str) -> Result<Guard, StoreError> {
+        let file = format!("name-{}", Digest::of(name.as_bytes()).hex());
+        locked(&self.root.join("locks").join(file), FlockOperation::LockExclusive).and_then(waited)
     }
 
     /// Whether a layer is there, whole.
@@ -193,6 +220,11 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn add_name(&self, record: &NameRecord) -> Result<(), StoreError> {
+        let _guard = self.lock_name(&record.name)?;
+        self.put_name(record)
+    }
+
+    pub(super) fn put_name(&self, record: &NameRecord) -> Result<(), StoreError> {
         let path = self.name(&record.name);
         let text = to_json(&path, record)?;
         self.write_whole(&path, &text)
@@ -239,7 +271,7 @@ impl Store {
             layers.insert(digest, size_bytes);
         }
         let blobs: BTreeSet<Digest> = digests(&self.entries("blobs/sha256")?).collect();
-        Ok(Stored { names: self.names()?, layers, blobs })
+        Ok(Stored { names: self.names()?, layers, blobs, uses: self.uses()? })
     }
 
     /// Removes what a plan says, names first, and everything that was left half done. The caller holds the lock for
@@ -300,7 +332,7 @@ impl Store {
     }
 
     /// Writes a file elsewhere and moves it to its place once it is on disk.
-    fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |source| StoreError::File { act: "written", path: path.to_owned(), source };
         let own = format!("{}-{}.new", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -316,7 +348,7 @@ impl Store {
         Ok(record)
     }
 
-    fn entries(&self, folder: &str) -> Result<Vec<PathBuf>, StoreError> {
+    pub(super) fn entries(&self, folder: &str) -> Result<Vec<PathBuf>, StoreError> {
         let path = self.root.join(folder);
         let read = |source| StoreError::File { act: "read", path: path.clone(), source };
         let entries = fs::read_dir(&path).map_err(read)?;
@@ -359,29 +391,40 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-fn locked(path: &Path, operation: FlockOperation) -> Result<Guard, StoreError> {
+/// `None` when the operation does not wait and somebody else has the lock.
+fn locked(path: &Path, operation: FlockOperation) -> Result<Option<Guard>, StoreError> {
     let failed = |source| StoreError::File { act: "locked", path: path.to_owned(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     loop {
         match flock(&file, operation) {
             Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             outcome => {
                 outcome.map_err(|errno| failed(errno.into()))?;
-                return Ok(Guard { _file: file });
+                return Ok(Some(Guard { _file: file }));
             }
         }
     }
 }
 
-fn check_version(path: &Path, found: u32) -> Result<(), StoreError> {
+/// The lock that was waited for.
+fn waited(guard: Option<Guard>) -> Result<Guard, StoreError> {
+    guard.ok_or_else(|| StoreError::File {
+        act: "locked",
+        path: PathBuf::from("lock"),
+        source: io::ErrorKind::WouldBlock.into(),
+    })
+}
+
+pub(super) fn check_version(path: &Path, found: u32) -> Result<(), StoreError> {
     if found > VERSION { Err(StoreError::Version { path: path.to_owned(), found }) } else { Ok(()) }
 }
 
-fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let bytes = fs::read(path).map_err(|source| StoreError::File { act: "read", path: path.to_owned(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { path: path.to_owned(), source })
 }
 
-fn to_json(path: &Path, record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+pub(super) fn to_json(path: &Path, record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(record).map_err(|source| StoreError::Record { path: path.to_owned(), source })
 }

@@ -7,6 +7,7 @@ mod local;
 mod section;
 mod tree;
 mod unpack;
+mod uses;
 
 use std::{io, path::PathBuf};
 

@@ -1,7 +1,15 @@
 //! The shell around the decisions: watches pods, runs a worker for each, serves the API server.
 
 mod check;
+mod contain;
 mod dial;
+mod disk;
+mod figures;
+mod gpu;
+mod grouping;
+mod image_care;
+mod image_volumes;
+mod images;
 mod launch;
 mod objects;
 mod pool;
@@ -11,6 +19,7 @@ mod probes;
 mod register;
 mod serve;
 mod tls;
+mod usage;
 pub mod volumes;
 mod worker;
 
@@ -35,17 +44,26 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     core::{
+        evict::Thresholds,
         image::ImageTable,
+        pressure::Pressure,
         record::Attempt,
         spec::{self, Role},
     },
-    image::Environments,
+    image::{
+        Environments,
+        store::{ImageStore, StoreConfig},
+    },
     runtime::{
         self, Isolation, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
+        trial::{self, Level},
     },
+    services::{Living, Network, NetworkConfig, NetworkError},
+    shim::{self, cgroup},
 };
 pub use dial::PodNetwork;
+use figures::Figures;
 use pool::Pool;
 use ports::Sharing;
 use worker::Note;
@@ -63,12 +81,20 @@ pub struct NodeConfig {
     pub images: ImageTable,
     /// What relative directories in the table are relative to.
     pub images_base: PathBuf,
+    /// Where images are kept, and how more are had.
+    pub store: StoreConfig,
     /// Devices that are advertised though they are not there: resource to count.
     pub simulate: BTreeMap<String, u32>,
     /// How to run a pod's supervisor.
     pub shim: ShimCommand,
-    /// The network of the cluster's pods; without one they share the host's ports.
-    pub network: Option<PodNetwork>,
+    /// The cluster's network; `None` where pods share the host's.
+    pub network: Option<NetworkConfig>,
+    /// How well containers are to be kept apart; without it as well as this machine allows.
+    pub isolation: Option<Isolation>,
+    /// How little the node may have left before it ends pods.
+    pub eviction: Thresholds,
+    /// How long the node counts as being under pressure after that.
+    pub pressure_stays: Duration,
 }
 
 /// Why a node cannot start.
@@ -76,8 +102,12 @@ pub struct NodeConfig {
 pub enum NodeError {
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    #[error("the cluster's network cannot be started: {0}")]
+    Network(#[from] NetworkError),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
+    #[error("the images of the data directory cannot be used")]
+    Images(#[from] ferroflow_images::store::StoreError),
 }
 
 /// A node that runs. Serves what the API server asks of it.
@@ -89,7 +119,12 @@ pub struct Node {
 struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
+    level: Level,
+    network: Option<Network>,
+    /// The same as those see it who dial pods.
+    pod_network: Option<PodNetwork>,
     environments: Environments,
+    images: images::Images,
     pool: Pool,
     allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
     client: kube::Client,
@@ -100,6 +135,8 @@ struct Shared {
     /// Pods that an earlier agent left, until their workers take them up.
     stored: Mutex<HashMap<String, PodRecord>>,
     pods: Mutex<HashMap<String, Handle>>,
+    figures: Figures,
+    pressure: Mutex<Pressure>,
     /// The node is ending its pods: workers act no more.
     leaving: AtomicBool,
 }
@@ -128,23 +165,39 @@ impl Node {
         clock: SharedClock,
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
-        let runtime =
-            ProcessRuntime::new(config.data_dir.join("pods"), config.shim.clone(), clock.clone(), group.clone())?;
-        let (runtime, sharing) = match &config.network {
-            Some(network) => (runtime.with_network(network.table.clone()), Sharing::HostPorts),
+        let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
+        let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
+        let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
+        let stored = runtime.stored().await?;
+        let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
+        let network = match config.network.clone().filter(|_| allows_network(&config.shim)) {
+            Some(config) => Some(Network::start(config, living, caches, clock.clone(), &group).await?),
+            None => None,
+        };
+        let (runtime, sharing) = match &network {
+            Some(network) => (runtime.with_network(network.table()), Sharing::HostPorts),
             None => (runtime, Sharing::AllPorts),
         };
+        let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
+        tracing::info!("pods are bounded by {}", groups.describes);
+        if let Some(tree) = groups.tree {
+            runtime.bound_by(tree);
+        }
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
+        let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
-        let stored = runtime.stored().await?;
         let pool = Pool::new(devices, config.address.clone(), sharing);
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            level,
+            pod_network: network.as_ref().map(Network::of_pods),
+            network,
             environments,
+            images,
             pool,
             allocatable,
             services: caches.of(),
@@ -154,10 +207,14 @@ impl Node {
             group,
             stored: Mutex::new(stored.into_iter().map(|record| (record.uid.clone(), record)).collect()),
             pods: Mutex::default(),
+            figures: Figures::default(),
+            pressure: Mutex::new(Pressure::new(config.pressure_stays)),
             leaving: AtomicBool::new(false),
             config,
         });
         register::start(&shared).await?;
+        usage::start(&shared);
+        image_care::start(&shared);
         shared.clone().watch(caches);
         Ok(Arc::new(Self { shared }))
     }
@@ -165,6 +222,16 @@ impl Node {
     /// How well the node's pods are kept apart.
     pub fn isolation(&self) -> Isolation {
         self.shared.runtime.isolation()
+    }
+
+    /// Why they are not kept apart better; empty where there is no better.
+    pub fn isolation_reason(&self) -> &str {
+        &self.shared.level.reason
+    }
+
+    /// The cluster's network; `None` where pods share the host's.
+    pub fn network(&self) -> Option<&Network> {
+        self.shared.network.as_ref()
     }
 
     /// How many pods have a sandbox here, ended ones included.
@@ -231,6 +298,15 @@ impl Node {
     }
 }
 
+/// Whether supervisors can answer for the sockets of pods here; without that pods share the host's network.
+fn allows_network(shim: &ShimCommand) -> bool {
+    let tried = shim::network::trial(&shim.program, &shim.arguments);
+    if let Err(reason) = &tried {
+        tracing::warn!("pods share this host's network and ports: {reason}");
+    }
+    tried.is_ok()
+}
+
 impl Shared {
     fn watch(self: Arc<Self>, caches: &Caches) {
         let pods = caches.of::<Pod>();
@@ -268,6 +344,7 @@ impl Shared {
                 Err(error) => tracing::warn!(pod, %error, "cannot end a pod whose object is gone"),
             }
             self.pool.release(&uid);
+            self.images.release(&format!("{uid}/"));
         }
     }
 

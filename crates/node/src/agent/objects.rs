@@ -9,15 +9,21 @@ use k8s_openapi::{
         core::v1::{
             ConfigMap, HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
         },
+        node::v1::RuntimeClass,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Client, api::PostParams};
 
 use crate::core::{
+    admit,
     env::{References, Sources},
     volume::TokenRequest,
 };
+
+/// Who made a volume, and the cluster's own maker of volumes.
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+const PROVISIONER: &str = "ferroflow.dev/local";
 
 /// Fetches objects by name; those that do not exist are absent from the result.
 ///
@@ -77,12 +83,34 @@ fn token_body(pod: &Pod, request: &TokenRequest) -> ApiTokenRequest {
     }
 }
 
+/// Checks that the runtime class of a pod asks for nothing that this node does not have.
+///
+/// # Errors
+/// A message for the pod's event.
+pub async fn check_runtime_class(client: &Client, pod: &Pod) -> Result<(), String> {
+    let name = pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref()).unwrap_or_default();
+    if name.is_empty() {
+        return Ok(());
+    }
+    let classes: Api<RuntimeClass> = Api::all(client.clone());
+    let class = classes.get_opt(name).await.map_err(|error| error.to_string())?;
+    let class = class.ok_or_else(|| format!("runtimeclass.node.k8s.io {name:?} not found"))?;
+    admit::check_handler(&class.handler)
+}
+
 /// The path of the host behind a claim.
+pub struct Claimed {
+    pub source: HostPathVolumeSource,
+    /// Whether the node made it for claims, or was given it for them: its files may get a pod's group.
+    pub is_ours: bool,
+}
+
+/// Finds what is behind a claim.
 ///
 /// # Errors
 /// A message for the pod's event: the claim is absent or unbound, or its volume is of no kind that this
 /// node offers.
-pub async fn claim(client: &Client, namespace: &str, name: &str) -> Result<HostPathVolumeSource, String> {
+pub async fn claim(client: &Client, namespace: &str, name: &str) -> Result<Claimed, String> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let claim = claims.get_opt(name).await.map_err(|error| error.to_string())?;
     let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
@@ -94,10 +122,13 @@ pub async fn claim(client: &Client, namespace: &str, name: &str) -> Result<HostP
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let found = volumes.get_opt(&volume).await.map_err(|error| error.to_string())?;
     let found = found.ok_or_else(|| format!("persistentvolume {volume:?} not found"))?;
+    let made = found.metadata.annotations.as_ref().and_then(|all| all.get(PROVISIONED_BY));
+    let is_ours = made.is_some_and(|by| by == PROVISIONER);
     let spec = found.spec.unwrap_or_default();
     if let Some(source) = spec.host_path {
-        return Ok(source);
+        return Ok(Claimed { source, is_ours });
     }
     let local = spec.local.ok_or_else(|| format!("persistentvolume {volume:?} is neither hostPath nor local"))?;
-    Ok(HostPathVolumeSource { path: local.path, type_: Some("Directory".to_owned()) })
+    let source = HostPathVolumeSource { path: local.path, type_: Some("Directory".to_owned()) };
+    Ok(Claimed { source, is_ours: true })
 }

@@ -1,6 +1,6 @@
 //! What must be there before a pod's first container: its share of the node, its sandbox, its volumes.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ferroflow_platform::controller::EventKind;
 use jiff::Timestamp;
@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 use super::{
     Shared, objects,
     pool::Share,
-    volumes::{self, Content},
+    volumes::{self, Content, Grouping, Made},
 };
 use crate::{
     core::{
         env::{self, References, Sources},
         fields::Facts,
-        spec,
-        volume::{self, Inputs, TokenRequest},
+        ownership, quantity, spec,
+        volume::{self, Giving, Inputs, TokenRequest},
     },
     runtime::{Event, PodRecord, Sandbox},
 };
@@ -36,8 +36,7 @@ pub enum Extent {
 pub struct Prepared {
     pub sandbox: Arc<dyn Sandbox>,
     pub share: Share,
-    /// The root of each volume.
-    pub volumes: BTreeMap<String, PathBuf>,
+    pub volumes: BTreeMap<String, Made>,
     /// The objects that containers and volumes refer to, as they were.
     pub sources: Sources,
     /// When tokens must be renewed.
@@ -79,12 +78,16 @@ pub async fn prepare(
         address: share.address.clone(),
         devices: share.devices.clone(),
     };
+    let failed = |message: String| Refusal {
+        reason: "FailedCreatePodSandBox",
+        message: format!("Failed to create pod sandbox: {message}"),
+    };
     let sandbox = async {
+        if extent == Extent::Whole {
+            objects::check_runtime_class(&shared.client, pod).await.map_err(failed)?;
+        }
         let opened = shared.runtime.open(record, events).await;
-        opened.map_err(|error| Refusal {
-            reason: "FailedCreatePodSandBox",
-            message: format!("Failed to create pod sandbox: {error}"),
-        })
+        opened.map_err(|error| failed(error.to_string()))
     };
     if extent == Extent::Leftovers {
         let sandbox = sandbox.await?;
@@ -92,7 +95,7 @@ pub async fn prepare(
         return Ok(Prepared { sandbox, share, volumes, sources, renew_at: None });
     }
     let (sandbox, material) = futures::try_join!(sandbox, fetch(shared, pod))?;
-    let volumes = make_volumes(shared, pod, &share, &*sandbox, &material).await?;
+    let volumes = make_volumes(shared, pod, &share, &*sandbox, &material, Pass::First).await?;
     let renew_at = renewal(pod, shared.clock.now());
     Ok(Prepared { sandbox, share, volumes, sources: material.sources, renew_at })
 }
@@ -167,44 +170,60 @@ pub fn facts(shared: &Shared, share: &Share) -> Facts {
     }
 }
 
+/// Which volumes are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// All of them.
+    First,
+    /// Those made from objects, which may have changed.
+    Again,
+}
+
 async fn make_volumes(
     shared: &Shared,
     pod: &Pod,
     share: &Share,
     sandbox: &dyn Sandbox,
     material: &Material,
-) -> Result<BTreeMap<String, PathBuf>, Refusal> {
+    pass: Pass,
+) -> Result<BTreeMap<String, Made>, Refusal> {
     let directory = sandbox.directory().join("volumes");
     let facts = facts(shared, share);
+    let giving = if rustix::process::geteuid().is_root() { Giving::Possible } else { Giving::Impossible };
+    let group = ownership::fs_group(pod).filter(|_| giving == Giving::Possible);
+    let grouping = group.map(|group| Grouping { group, policy: ownership::change_policy(pod) });
+    let memory_bytes = quantity::whole_of(Some(&shared.allocatable), "memory").unwrap_or(0);
     let mut made = BTreeMap::new();
     for volume in volumes_of(pod) {
         let failed = |message: String| Refusal {
             reason: "FailedMount",
             message: format!("MountVolume.SetUp failed for volume {:?} : {message}", volume.name),
         };
-        let inputs = Inputs { pod, sources: &material.sources, tokens: &material.tokens, facts: &facts };
+        let inputs = Inputs { pod, sources: &material.sources, tokens: &material.tokens, facts: &facts, giving };
         let content = match volume::files(volume, inputs).map_err(failed)? {
             Some(files) => Content::Files(files),
-            None => match volumes::plain_content(volume).map_err(failed)? {
+            None if pass == Pass::Again => continue,
+            None => match volumes::plain_content(pod, volume, memory_bytes).map_err(failed)? {
                 Some(content) => content,
-                None => Content::Host(claimed(shared, pod, volume).await.map_err(failed)?),
+                None => claimed(shared, pod, volume).await.map_err(failed)?,
             },
         };
-        let path = volumes::make(&directory, &volume.name, &content, shared.clock.now()).map_err(failed)?;
-        made.insert(volume.name.clone(), path);
+        let (directory, name, now) = (directory.clone(), volume.name.clone(), shared.clock.now());
+        // A claim may hold many files, each of which gets its group.
+        let making =
+            tokio::task::spawn_blocking(move || volumes::make(&directory, &name, &content, grouping, now)).await;
+        let one = making.unwrap_or_else(|error| Err(error.to_string())).map_err(failed)?;
+        made.insert(volume.name.clone(), one);
     }
     Ok(made)
 }
 
-async fn claimed(
-    shared: &Shared,
-    pod: &Pod,
-    volume: &Volume,
-) -> Result<k8s_openapi::api::core::v1::HostPathVolumeSource, String> {
+async fn claimed(shared: &Shared, pod: &Pod, volume: &Volume) -> Result<Content, String> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let own = || format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name);
     let name = volume.persistent_volume_claim.as_ref().map_or_else(own, |claim| claim.claim_name.clone());
-    objects::claim(&shared.client, namespace, &name).await
+    let claimed = objects::claim(&shared.client, namespace, &name).await?;
+    Ok(if claimed.is_ours { Content::Claimed(claimed.source) } else { Content::Host(claimed.source) })
 }
 
 /// Writes the files of a pod's volumes again where what they are made from has changed. Returns when
@@ -214,6 +233,6 @@ async fn claimed(
 /// [`Refusal`]; the files stay as they were.
 pub async fn refresh(shared: &Shared, pod: &Pod, prepared: &Prepared) -> Result<Option<Timestamp>, Refusal> {
     let material = fetch(shared, pod).await?;
-    make_volumes(shared, pod, &prepared.share, &*prepared.sandbox, &material).await?;
+    make_volumes(shared, pod, &prepared.share, &*prepared.sandbox, &material, Pass::Again).await?;
     Ok(renewal(pod, shared.clock.now()))
 }

@@ -1,6 +1,11 @@
 //! The Node object and its Lease: what this machine has, and that it is alive.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use ferroflow_api::names;
 use ferroflow_platform::task::Kind;
@@ -22,7 +27,7 @@ use kube::{
 use serde_json::json;
 
 use super::{NodeConfig, NodeError, Shared};
-use crate::core::device;
+use crate::core::{device, pressure::Row};
 
 /// How often the Lease is renewed, and how long it holds: a kubelet's values.
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
@@ -106,14 +111,17 @@ pub async fn start(shared: &Arc<Shared>) -> Result<(), NodeError> {
     Ok(())
 }
 
-async fn write_node(shared: &Shared) -> kube::Result<Node> {
+pub(super) async fn write_node(shared: &Shared) -> kube::Result<Node> {
     let nodes: Api<Node> = Api::all(shared.client.clone());
     let name = &shared.config.name;
     let current = match nodes.get_opt(name).await? {
         Some(node) => {
-            let body = json!({ "metadata": { "labels": labels(shared) } });
-            let has = node.metadata.labels.clone().unwrap_or_default();
-            let same = labels(shared).iter().all(|(key, value)| has.get(key) == Some(value));
+            let (labels, annotations) = (labels(shared), annotations(shared));
+            let has = |map: &Option<BTreeMap<String, String>>, wanted: &BTreeMap<String, String>| {
+                wanted.iter().all(|(key, value)| map.as_ref().and_then(|map| map.get(key)) == Some(value))
+            };
+            let same = has(&node.metadata.labels, &labels) && has(&node.metadata.annotations, &annotations);
+            let body = json!({ "metadata": { "labels": labels, "annotations": annotations } });
             if same { node } else { nodes.patch(name, &PatchParams::default(), &Patch::Merge(&body)).await? }
         }
         None => nodes.create(&PostParams::default(), &node(shared)).await?,
@@ -124,8 +132,12 @@ async fn write_node(shared: &Shared) -> kube::Result<Node> {
 }
 
 fn node(shared: &Shared) -> Node {
-    let metadata =
-        ObjectMeta { name: Some(shared.config.name.clone()), labels: Some(labels(shared)), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        name: Some(shared.config.name.clone()),
+        labels: Some(labels(shared)),
+        annotations: Some(annotations(shared)),
+        ..ObjectMeta::default()
+    };
     let spec = NodeSpec {
         pod_cidr: Some(names::POD_NETWORK.to_owned()),
         pod_cidrs: Some(vec![names::POD_NETWORK.to_owned()]),
@@ -147,6 +159,10 @@ fn labels(shared: &Shared) -> BTreeMap<String, String> {
     rows.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
+fn annotations(shared: &Shared) -> BTreeMap<String, String> {
+    BTreeMap::from([(names::ISOLATION_REASON_ANNOTATION.to_owned(), shared.level.reason.clone())])
+}
+
 /// The architecture as Go spells it.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -161,7 +177,7 @@ fn status(shared: &Shared, previous: Option<&NodeStatus>) -> NodeStatus {
     NodeStatus {
         capacity: Some(shared.allocatable.clone()),
         allocatable: Some(shared.allocatable.clone()),
-        conditions: Some(conditions(previous, shared.clock.now())),
+        conditions: Some(conditions(previous, &pressures(shared), shared.clock.now())),
         addresses: Some(vec![address("InternalIP", &shared.config.address), address("Hostname", &shared.config.name)]),
         node_info: Some(system_info(&shared.config.name)),
         daemon_endpoints: Some(NodeDaemonEndpoints::default()),
@@ -169,10 +185,13 @@ fn status(shared: &Shared, previous: Option<&NodeStatus>) -> NodeStatus {
     }
 }
 
-fn conditions(previous: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
+fn pressures(shared: &Shared) -> [Row; 2] {
+    shared.pressure.lock().unwrap_or_else(PoisonError::into_inner).rows()
+}
+
+fn conditions(previous: Option<&NodeStatus>, pressures: &[Row], now: Timestamp) -> Vec<NodeCondition> {
+    let pressures = pressures.iter().map(|row| (row.condition, row.status, row.reason, row.message));
     let rows = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ];
@@ -189,7 +208,7 @@ fn conditions(previous: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeConditio
         last_heartbeat_time: Some(Time(now)),
         last_transition_time: Some(since(kind, status)),
     };
-    rows.into_iter().map(condition).collect()
+    pressures.chain(rows).map(condition).collect()
 }
 
 fn system_info(name: &str) -> NodeSystemInfo {

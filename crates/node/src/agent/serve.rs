@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferroflow_platform::{
     clock::BoxFuture,
     kubelet::{
-        AgentError, Connection, ContainerRef, ContainerUsage, ExecOptions, ExecSession, LogOptions, LogStream,
+        AgentError, Connection, ContainerRef, ContainerUsage, ExecOptions, ExecSession, Figures, LogOptions, LogStream,
         NodeAgent,
     },
 };
@@ -118,10 +118,17 @@ impl NodeAgent for Node {
         Box::pin(async move {
             self.shared.target(&target)?;
             let address = self.shared.pool.address(&target.uid).unwrap_or_default();
-            let stream = dial::connect(self.shared.config.network.as_ref(), &address, port).await.map_err(|error| {
+            let stream = dial::connect(self.shared.pod_network.as_ref(), &address, port).await.map_err(|error| {
                 AgentError::Internal(format!("failed to connect to port {port} of pod {:?}: {error}", target.pod))
             })?;
             Ok(Box::new(stream) as Box<dyn Connection>)
+        })
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        Box::pin(async move {
+            let node = self.shared.figures.node(&self.shared.config.name);
+            Figures { nodes: node.into_iter().collect(), pods: self.shared.figures.pods() }
         })
     }
 

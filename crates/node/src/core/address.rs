@@ -15,9 +15,23 @@ pub fn next(last: Option<Ipv4Addr>, used: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Add
     (start..=LAST).chain(FIRST..start).map(Ipv4Addr::from).find(|address| !used.contains(address))
 }
 
+/// A number that pods of one node tell each other apart by: that of the address, or, where a pod has the node's, one
+/// that comes from its uid.
+pub fn number(address: &str, uid: &str) -> u32 {
+    let own = address.parse::<Ipv4Addr>().map(u32::from).ok().filter(|own| (FIRST..=LAST).contains(own));
+    let of_uid = || uid.bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    own.unwrap_or_else(of_uid) & 0xffff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_its_number() {
+        assert_eq!(number("10.244.3.7", "x"), 3 * 256 + 7);
+        assert_eq!(number("10.200.0.1", "ab"), 97 * 31 + 98);
+    }
 
     #[test]
     fn addresses_go_round_and_are_unique() {

@@ -7,10 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret, Service};
 
-use super::{
-    fields::{self, Facts},
-    network,
-};
+use super::fields::{self, Facts};
 
 /// Objects that containers refer to, by name; those that do not exist are absent.
 #[derive(Clone, Debug, Default)]
@@ -208,19 +205,6 @@ fn insert_service(variables: &mut BTreeMap<String, String>, name: &str, service:
 
 fn variable_name(name: &str) -> String {
     name.replace('-', "_").to_uppercase()
-}
-
-/// Variables for programs that choose an interface by themselves: a pod's sockets are on loopback, and what they
-/// tell of themselves is the pod's address.
-pub fn interface_variables() -> impl Iterator<Item = (String, String)> {
-    let rows = [
-        ("GLOO_SOCKET_IFNAME", "lo"),
-        ("NCCL_SOCKET_IFNAME", "lo"),
-        // It tells others the address of the interface itself, not that of its socket.
-        ("OMPI_MCA_btl_tcp_if_include", network::INTERFACE),
-        ("OMPI_MCA_oob_tcp_if_include", network::INTERFACE),
-    ];
-    rows.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

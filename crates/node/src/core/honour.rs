@@ -26,8 +26,7 @@ fn of_pod(spec: &PodSpec, is_root: bool) -> Vec<String> {
     let rows = [
         ("spec.hostAliases", spec.host_aliases.as_ref().is_some_and(|list| !list.is_empty())),
         ("spec.dnsConfig", spec.dns_config.is_some()),
-        ("spec.runtimeClassName", spec.runtime_class_name.is_some()),
-        ("spec.securityContext.fsGroup", security.is_some_and(|one| one.fs_group.is_some())),
+        ("spec.securityContext.fsGroup", !is_root && security.is_some_and(|one| one.fs_group.is_some())),
         ("spec.securityContext.supplementalGroups", security.is_some_and(|one| one.supplemental_groups.is_some())),
         ("spec.securityContext.sysctls", security.is_some_and(|one| one.sysctls.is_some())),
         ("spec.securityContext.runAsUser", !is_root && security.is_some_and(|one| one.run_as_user.is_some())),

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use ferroflow_images::core::{
+    reference::Reference,
+    run::{self, Run},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+/// Where programs are looked for in an image that says nothing of it, as other runtimes have it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The `[[image]]` rules of a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,42 +63,36 @@ impl Rule {
     }
 }
 
-/// An image's name in its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
-    pub registry: String,
-    pub repository: String,
-    pub tag: String,
+/// What a container has from its image, or from what stands for it, where nothing else is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    pub entrypoint: Vec<String>,
+    pub cmd: Vec<String>,
+    /// What stands on this host for programs of the image.
+    pub programs: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
+    pub workdir: Option<String>,
+    /// `user`, `user:group`, by name or by number; empty for root.
+    pub user: String,
+    pub stop_signal: Option<i32>,
+    /// Directories whose content belongs to no image.
+    pub volumes: Vec<String>,
 }
 
-impl Reference {
-    /// Reads a name as `docker` does; `None` when it is none.
-    pub fn parse(name: &str) -> Option<Self> {
-        let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
-        if name.is_empty() || !name.chars().all(is_good) {
-            return None;
+impl From<Run> for Defaults {
+    fn from(image: Run) -> Self {
+        let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        env.extend(image.env);
+        Self {
+            entrypoint: image.entrypoint,
+            cmd: image.cmd,
+            programs: BTreeMap::new(),
+            env,
+            workdir: Some(image.workdir).filter(|path| !path.is_empty()),
+            stop_signal: run::signal(&image.stop_signal),
+            user: image.user,
+            volumes: image.volumes,
         }
-        let (name, digest) = name.split_once('@').map_or((name, None), |(name, digest)| (name, Some(digest)));
-        let (path, tag) = match name.rsplit_once(':') {
-            Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
-            _ => (name, None),
-        };
-        let (registry, repository) = match path.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
-            Some(_) => ("docker.io", path.to_owned()),
-            None => ("docker.io", format!("library/{path}")),
-        };
-        if repository.is_empty() || repository.split('/').any(str::is_empty) {
-            return None;
-        }
-        let tag = tag.or(digest).unwrap_or("latest").to_owned();
-        Some(Self { registry: registry.to_owned(), repository, tag })
-    }
-
-    /// The name with every part written out.
-    pub fn full(&self) -> String {
-        let separator = if self.tag.contains(':') { '@' } else { ':' };
-        format!("{}/{}{separator}{}", self.registry, self.repository, self.tag)
     }
 }
 
@@ -107,32 +108,28 @@ const HOST_IMAGES: [(&str, &[&str]); 8] = [
     ("registry.k8s.io/pause", &["sleep", "infinity"]),
 ];
 
-/// The rule for an image.
-///
-/// # Errors
-/// Why there is none, and which setting changes that.
-pub fn resolve(table: &ImageTable, image: &str) -> Result<Rule, String> {
-    let Some(reference) = Reference::parse(image) else {
-        return Err(format!("couldn't parse image name {image:?}: invalid reference format"));
-    };
-    let full = reference.full();
+/// The rule that a table has for an image, whose name in full is `reference`.
+pub fn explicit(table: &ImageTable, image: &str, reference: &Reference) -> Option<Rule> {
+    let full = reference.to_string();
     let own = table.rules.iter().find(|rule| is_match(&rule.pattern, image) || is_match(&rule.pattern, &full));
-    if let Some(rule) = own {
-        return Ok(rule.clone());
-    }
-    built_in(&reference).ok_or_else(|| {
-        format!(
-            "no environment stands for image {image:?}: pods run as processes here, and images are not pulled. \
-             Add a rule to the images table of the configuration (ferroflow up --images FILE), for example: \
-             [[image]] match = {image:?}, python = \"3.11\", requirements = [\"numpy\"]"
-        )
-    })
+    own.cloned()
 }
 
-fn built_in(reference: &Reference) -> Option<Rule> {
+/// What is told of an image that nothing stands for, on a node of a level that runs no images, for this reason.
+pub fn nothing_stands_for(image: &str, level: &str, why: &str) -> String {
+    format!(
+        "no environment stands for image {image:?}: pods run as processes here, and images are not pulled: this node \
+         has isolation level {level:?}{}{why}. Add a rule to the images table of the configuration (ferroflow up \
+         --images FILE), for example: [[image]] match = {image:?}, python = \"3.11\", requirements = [\"numpy\"]",
+        if why.is_empty() { "" } else { ", for " },
+    )
+}
+
+/// The rule that is built in for an image.
+pub fn built_in(reference: &Reference) -> Option<Rule> {
     let name = format!("{}/{}", reference.registry, reference.repository);
     if name == "docker.io/library/python" {
-        let python = python_version(&reference.tag)?;
+        let python = python_version(reference.tag.as_deref().unwrap_or("latest"))?;
         return Some(Rule {
             pattern: "python:3.*".to_owned(),
             python: Some(python),
@@ -173,38 +170,51 @@ fn is_match(pattern: &str, text: &str) -> bool {
 ///
 /// # Errors
 /// When neither says what to run.
-pub fn command_line(rule: &Rule, command: &[String], args: &[String]) -> Result<Vec<String>, String> {
-    let entrypoint = if command.is_empty() { &rule.entrypoint } else { command };
+pub fn command_line(image: &Defaults, command: &[String], args: &[String]) -> Result<Vec<String>, String> {
+    let entrypoint = if command.is_empty() { &image.entrypoint } else { command };
     let arguments = match (command.is_empty(), args.is_empty()) {
         (_, false) => args,
-        (true, true) => &rule.cmd,
+        (true, true) => &image.cmd,
         (false, true) => &[],
     };
     let mut line: Vec<String> = entrypoint.iter().chain(arguments).cloned().collect();
     let Some(program) = line.first_mut() else { return Err("no command specified".to_owned()) };
-    if let Some(other) = rule.programs.get(program) {
+    if let Some(other) = image.programs.get(program) {
         program.clone_from(other);
     }
     Ok(line)
+}
+
+/// A volume of an image as a path that can be mounted at; `None` for one that leads nowhere or upwards.
+pub fn volume_path(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.strip_prefix('/')?.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!parts.is_empty() && !parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
+}
+
+/// Checks that an image's user is not root, as far as that is known before its files are read.
+///
+/// # Errors
+/// When it is root, or has only a name.
+pub fn check_non_root(user: &str) -> Result<(), String> {
+    let name = user.split(':').next().unwrap_or_default();
+    match name.parse::<u32>() {
+        Ok(0) => Err("container has runAsNonRoot and image will run as root".to_owned()),
+        Ok(_) => Ok(()),
+        Err(_) if name.is_empty() => Err("container has runAsNonRoot and image will run as root".to_owned()),
+        Err(_) => {
+            let why = "cannot verify user is non-root";
+            Err(format!("container has runAsNonRoot and image has non-numeric user ({name}), {why}"))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn names_are_read_as_docker_reads_them() {
-        let rows = [
-            ("busybox", "docker.io/library/busybox:latest"),
-            ("a/b:1", "docker.io/a/b:1"),
-            ("localhost:5000/x", "localhost:5000/x:latest"),
-            ("ghcr.io/a/b@sha256:00", "ghcr.io/a/b@sha256:00"),
-        ];
-        for (name, full) in rows {
-            assert_eq!(Reference::parse(name).unwrap().full(), full);
-        }
-        assert_eq!(Reference::parse("bad name"), None);
-        assert_eq!(Reference::parse("a//b"), None);
+    fn resolve(table: &ImageTable, image: &str) -> Option<Rule> {
+        let reference = image.parse().unwrap();
+        explicit(table, image, &reference).or_else(|| built_in(&reference))
     }
 
     #[test]
@@ -222,29 +232,71 @@ mod tests {
         assert_eq!(python("python:3.11-slim"), "3.11");
         assert_eq!(python("python"), "3");
         assert_eq!(resolve(&table, "busybox:1.36").unwrap().cmd, ["sh"]);
-        assert!(resolve(&table, "nginx:1.27").unwrap_err().contains("images table of the configuration"));
-        assert!(resolve(&table, "python:2.7").is_err());
+        assert_eq!(resolve(&table, "nginx:1.27"), None);
+        assert_eq!(resolve(&table, "python:2.7"), None);
+        let told = nothing_stands_for("nginx:1.27", "bare", "it was chosen");
+        assert!(
+            told.contains("level \"bare\", for it was chosen. Add a rule to the images table of the configuration")
+        );
     }
 
     #[test]
     fn commands_and_arguments_replace_those_of_the_image() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let rule = Rule { entrypoint: words("run"), cmd: words("-a"), ..Rule::default() };
-        let line = |command: &str, args: &str| command_line(&rule, &words(command), &words(args)).unwrap().join(" ");
+        let image = Defaults { entrypoint: words("run"), cmd: words("-a"), ..Defaults::default() };
+        let line = |command: &str, args: &str| command_line(&image, &words(command), &words(args)).unwrap().join(" ");
         assert_eq!(line("", ""), "run -a");
         assert_eq!(line("", "-b"), "run -b");
         assert_eq!(line("own", ""), "own");
         assert_eq!(line("own", "-b"), "own -b");
-        assert!(command_line(&Rule::default(), &[], &[]).is_err());
+        assert!(command_line(&Defaults::default(), &[], &[]) == Err("no command specified".to_owned()));
+    }
+
+    #[test]
+    fn an_image_says_how_its_containers_start() {
+        let run = Run {
+            env: vec![("A".to_owned(), "1".to_owned()), ("A".to_owned(), "2".to_owned())],
+            stop_signal: "SIGQUIT".to_owned(),
+            user: "app".to_owned(),
+            ..Run::default()
+        };
+        let image = Defaults::from(run);
+        assert_eq!((image.env["A"].as_str(), image.env["PATH"].as_str()), ("2", DEFAULT_PATH));
+        assert_eq!((image.stop_signal, image.user.as_str(), image.workdir), (Some(3), "app", None));
+        let own = Run { env: vec![("PATH".to_owned(), "/opt".to_owned())], ..Run::default() };
+        assert_eq!(Defaults::from(own).env["PATH"], "/opt");
+    }
+
+    #[test]
+    fn what_must_not_run_as_root_does_not() {
+        for (user, told) in [
+            ("", Some("will run as root")),
+            ("0:7", Some("will run as root")),
+            ("65532:65532", None),
+            ("app:app", Some("non-numeric user (app)")),
+        ] {
+            let checked = check_non_root(user).err();
+            assert_eq!(checked.is_some(), told.is_some(), "{user}");
+            assert!(told.is_none_or(|told| checked.unwrap_or_default().contains(told)), "{user}");
+        }
+    }
+
+    #[test]
+    fn volumes_of_an_image_lie_in_it() {
+        for (path, found) in
+            [("/data/", Some("/data")), ("/a//./b", Some("/a/b")), ("/", None), ("data", None), ("/a/../..", None)]
+        {
+            assert_eq!(volume_path(path).as_deref(), found, "{path}");
+        }
     }
 
     #[test]
     fn a_program_of_the_image_is_replaced_by_what_stands_for_it() {
         let programs = BTreeMap::from([("/bin/sh".to_owned(), "/bin/bash".to_owned())]);
-        let rule = Rule { programs, ..Rule::default() };
+        let image = Defaults { programs, ..Defaults::default() };
         let line = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            command_line(&rule, &words, &[]).unwrap().join(" ")
+            command_line(&image, &words, &[]).unwrap().join(" ")
         };
         assert_eq!(line(&["/bin/sh", "-c", "/bin/sh"]), "/bin/bash -c /bin/sh");
         assert_eq!(line(&["sh"]), "sh");

@@ -17,9 +17,6 @@ pub const BLOCKS: std::ops::RangeInclusive<u8> = 16..=250;
 pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
 /// The cluster address of the DNS service.
 pub const DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
-/// The interface that a pod's programs see, where they ask a socket. No host has one of this name, so that what
-/// they find out about it elsewhere is nothing rather than wrong.
-pub const INTERFACE: &str = "pod0";
 /// Where services are asked for names.
 pub const DNS_PORT: u16 = 53;
 /// 127.X.254.0/24: addresses of LoadBalancer services, reached from the host.
@@ -67,7 +64,7 @@ pub struct Target {
 }
 
 /// The protocols that services have here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     Tcp,
     Udp,

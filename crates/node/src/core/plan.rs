@@ -9,10 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{
+    evict,
     record::Attempt,
     spec::{self, RestartPolicy, Role},
 };
 
+/// Why a container waits whose image could not be had.
+pub const NOT_PULLED: &str = "ErrImagePull";
+/// The same, while it waits for the next try.
+pub const PULL_BACK_OFF: &str = "ImagePullBackOff";
 /// The wait before the second restart; it doubles with each further one.
 pub const BACKOFF_FIRST_S: u32 = 10;
 /// The longest wait.
@@ -88,6 +93,20 @@ pub struct Verdict {
     pub phase: &'static str,
     pub reason: Option<String>,
     pub message: Option<String>,
+    /// Seconds that the containers get to end in, where it is not the pod that says so.
+    pub grace_s: Option<i64>,
+}
+
+impl Verdict {
+    /// The end of a pod that its node ends.
+    pub fn evicted(message: String) -> Self {
+        Self {
+            phase: "Failed",
+            reason: Some(evict::REASON.to_owned()),
+            message: Some(message),
+            grace_s: Some(evict::GRACE_S),
+        }
+    }
 }
 
 /// Everything that a plan is made from.
@@ -180,7 +199,7 @@ impl Planner<'_> {
         }
         if let Some(verdict) = self.situation.verdict {
             self.plan.verdict = Some(verdict.clone());
-            return self.end(self.grace_s);
+            return self.end(verdict.grace_s.unwrap_or(self.grace_s));
         }
         if let Some(seconds) = active_deadline_s {
             let deadline = after(self.situation.started_at, seconds);
@@ -198,7 +217,7 @@ impl Planner<'_> {
 
     fn fail(&mut self, reason: Option<&str>, message: Option<&str>) {
         let (reason, message) = (reason.map(str::to_owned), message.map(str::to_owned));
-        self.plan.verdict = Some(Verdict { phase: "Failed", reason, message });
+        self.plan.verdict = Some(Verdict { phase: "Failed", reason, message, grace_s: None });
     }
 
     fn observed(&self, name: &str) -> Option<&Observed> {
@@ -300,7 +319,7 @@ impl Planner<'_> {
     fn outcome(&self, mains: &[String]) -> Verdict {
         let succeeded = |name: &String| self.observed(name).and_then(Observed::last).is_some_and(Attempt::succeeded);
         let phase = if mains.iter().all(succeeded) { "Succeeded" } else { "Failed" };
-        Verdict { phase, reason: None, message: None }
+        Verdict { phase, reason: None, message: None, grace_s: None }
     }
 
     fn restarts(&self, role: Role, attempt: &Attempt) -> bool {

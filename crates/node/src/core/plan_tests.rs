@@ -34,6 +34,7 @@ fn run(number: u32, backoff_s: u32, started: i64, ended: Option<(i32, i64)>) -> 
         image_id: String::new(),
         backoff_s,
         message_from_log: false,
+        stop_signal: None,
         started_at: at(started),
         exit,
     }
@@ -57,8 +58,8 @@ impl Case {
         Self { pod: pod(spec), observed, deletion: Deletion::No, ending_since: None, started: -5 }
     }
 
-    fn plan(&self) -> Plan {
-        plan(Situation {
+    fn situation(&self) -> Situation<'_> {
+        Situation {
             pod: &self.pod,
             observed: &self.observed,
             sandbox_ready: true,
@@ -67,7 +68,11 @@ impl Case {
             verdict: None,
             ending_since: self.ending_since,
             now: at(0),
-        })
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(self.situation())
     }
 
     /// The actions as words: `launch a#0`, `stop a +30`, `finish`.
@@ -213,6 +218,18 @@ fn a_pod_past_its_deadline_fails_by_name() {
     let early = Case { started: -1, ..Case::new(spec, vec![("a", observed(vec![run(0, 0, -1, None)]))]) };
     assert_eq!(early.words(), "");
     assert_eq!(early.plan().wake_at, Some(at(3)));
+}
+
+#[test]
+fn a_pod_that_its_node_evicts_ends_within_a_second() {
+    let case = Case::new(json!({"containers": [{"name": "a"}]}), vec![("a", observed(vec![run(0, 0, -3, None)]))]);
+    let verdict = Verdict::evicted("it takes too much. ".to_owned());
+    let plan = plan(Situation { verdict: Some(&verdict), ..case.situation() });
+    assert_eq!(
+        plan.actions,
+        [Action::Stop { container: "a".to_owned(), deadline: at(1), message: "Stopping container a".to_owned() }]
+    );
+    assert_eq!(plan.verdict, Some(verdict));
 }
 
 #[test]

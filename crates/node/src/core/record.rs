@@ -60,6 +60,9 @@ pub struct Attempt {
     /// Whether the end of the log is the message of a run that failed and left no other.
     #[serde(default)]
     pub message_from_log: bool,
+    /// The signal that asks it to end, where its image names another than SIGTERM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<i32>,
     pub started_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,

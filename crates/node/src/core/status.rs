@@ -14,6 +14,7 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 
 use super::{
+    evict,
     plan::{Observed, Plan, Situation},
     record::{Attempt, ExitReason},
     spec::{self, RestartPolicy, Role},
@@ -149,7 +150,15 @@ impl Builder<'_> {
             ("ContainersReady", containers_ready),
         ];
         let generation = self.situation.pod.metadata.generation;
-        rows.into_iter().map(|(kind, truth)| condition(kind, truth, generation, previous, self.situation.now)).collect()
+        let rows = rows.into_iter().chain(self.disruption());
+        rows.map(|(kind, truth)| condition(kind, truth, generation, previous, self.situation.now)).collect()
+    }
+
+    /// What the node ends for its own sake is not the pod's failure.
+    fn disruption(&self) -> Option<(&'static str, Truth)> {
+        let verdict = self.plan.verdict.as_ref().filter(|one| one.reason.as_deref() == Some(evict::REASON))?;
+        let message = verdict.message.clone().unwrap_or_default();
+        Some(("DisruptionTarget", Truth::Because("TerminationByKubelet", message)))
     }
 
     fn gates(&self) -> Truth {
@@ -225,8 +234,8 @@ fn state_of(attempt: &Attempt) -> ContainerState {
 #[derive(Clone, Debug)]
 enum Truth {
     Yes,
-    /// True, with a reason.
-    Because(&'static str),
+    /// True, with a reason and a message.
+    Because(&'static str, String),
     No {
         reason: String,
         message: String,
@@ -242,7 +251,7 @@ impl Truth {
 fn condition(kind: &str, truth: Truth, generation: Option<i64>, previous: &PodStatus, now: Timestamp) -> PodCondition {
     let (status, reason, message) = match truth {
         Truth::Yes => ("True", String::new(), String::new()),
-        Truth::Because(reason) => ("True", reason.to_owned(), String::new()),
+        Truth::Because(reason, message) => ("True", reason.to_owned(), message),
         Truth::No { reason, message } => ("False", reason, message),
     };
     let before = previous.conditions.iter().flatten().find(|one| one.type_ == kind && one.status == status);
@@ -292,7 +301,7 @@ fn initialised(
     phase: &str,
 ) -> Truth {
     if phase == "Succeeded" {
-        return Truth::Because("PodCompleted");
+        return Truth::Because("PodCompleted", String::new());
     }
     let ran = |name: &str| situation.observed.get(name).is_some_and(|observed| !observed.attempts.is_empty());
     if containers.iter().any(|(role, container)| *role == Role::Main && ran(&container.name)) {

@@ -25,12 +25,17 @@ fn attempt(number: u32, code: Option<i32>) -> Attempt {
         image_id: "sha256:0".to_owned(),
         backoff_s: 10 * number,
         message_from_log: false,
+        stop_signal: None,
         started_at: at(-9),
         exit: code.map(|code| Exit { code, reason, message: String::new(), finished_at: at(-1) }),
     }
 }
 
 fn build_for(policy: &str, observed: Observed, deletion: Deletion) -> PodStatus {
+    build_with(policy, observed, deletion, None)
+}
+
+fn build_with(policy: &str, observed: Observed, deletion: Deletion, verdict: Option<&plan::Verdict>) -> PodStatus {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": "p", "namespace": "ns", "uid": "u", "generation": 3},
         "spec": {"restartPolicy": policy, "containers": [{"name": "a", "image": "busybox"}]}
@@ -43,7 +48,7 @@ fn build_for(policy: &str, observed: Observed, deletion: Deletion) -> PodStatus 
         sandbox_ready: true,
         deletion,
         started_at: at(-10),
-        verdict: None,
+        verdict,
         ending_since: None,
         now: at(0),
     };
@@ -118,4 +123,14 @@ fn a_patch_takes_away_what_is_not_said_any_more() {
     let written = Pod { status: Some(status.clone()), ..pod.clone() };
     assert!(is_written(&written, &status));
     assert!(!is_written(&pod, &status));
+}
+
+#[test]
+fn an_evicted_pod_says_why_and_that_it_is_not_its_own_failure() {
+    let verdict = plan::Verdict::evicted("it takes too much. ".to_owned());
+    let observed = Observed { attempts: vec![attempt(0, None)], started: true, ready: true, ..Observed::default() };
+    let status = build_with("Always", observed, Deletion::No, Some(&verdict));
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+    assert_eq!(status.message.as_deref(), Some("it takes too much. "));
+    assert!(conditions(&status).ends_with("DisruptionTarget=True/TerminationByKubelet"), "{status:?}");
 }

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 use super::{
     env::{References, Sources},
     fields::{self, Facts},
+    ownership,
 };
 
 /// The mode of a file where nothing else is said.
@@ -19,6 +20,14 @@ const DEFAULT_MODE: u32 = 0o644;
 pub struct File {
     pub content: Vec<u8>,
     pub mode: u32,
+    /// The user that it belongs to, where that is another than the server's.
+    pub owner: Option<u32>,
+}
+
+impl File {
+    fn new(content: Vec<u8>, mode: u32) -> Self {
+        Self { content, mode, owner: None }
+    }
 }
 
 /// A volume's files by their path in it.
@@ -38,6 +47,14 @@ pub struct Inputs<'a> {
     pub sources: &'a Sources,
     pub tokens: &'a BTreeMap<TokenRequest, String>,
     pub facts: &'a Facts,
+    pub giving: Giving,
+}
+
+/// Whether files can be given to other users than the server's own: root can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Giving {
+    Possible,
+    Impossible,
 }
 
 /// Adds the objects that a volume refers to.
@@ -114,7 +131,12 @@ fn project(files: &mut Files, inputs: Inputs<'_>, source: &VolumeProjection, mod
             expiration_s: source.expiration_seconds.unwrap_or(3600),
         };
         let token = inputs.tokens.get(&request).ok_or("failed to fetch token")?;
-        insert(files, &source.path, File { content: token.clone().into_bytes(), mode })?;
+        let mut file = File::new(token.clone().into_bytes(), mode);
+        if inputs.giving == Giving::Possible {
+            file.mode = ownership::token_mode(inputs.pod, mode);
+            file.owner = ownership::fs_user(inputs.pod);
+        }
+        insert(files, &source.path, file)?;
     }
     if source.cluster_trust_bundle.is_some() {
         return Err("projections of cluster trust bundles are not supported".to_owned());
@@ -168,13 +190,13 @@ fn choose(
 ) -> Result<(), String> {
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         for (key, content) in data {
-            insert(files, &key, File { content, mode: default_mode })?;
+            insert(files, &key, File::new(content, default_mode))?;
         }
         return Ok(());
     };
     for item in items {
         match (data.remove(&item.key), required) {
-            (Some(content), _) => insert(files, &item.path, File { content, mode: mode(item.mode, default_mode) })?,
+            (Some(content), _) => insert(files, &item.path, File::new(content, mode(item.mode, default_mode)))?,
             (None, None) => {}
             (None, Some(kind)) => return Err(format!("references non-existent {kind} key: {}", item.key)),
         }
@@ -198,7 +220,7 @@ fn downward(
         } else {
             continue;
         };
-        insert(files, &item.path, File { content: text.into_bytes(), mode: mode(item.mode, default_mode) })?;
+        insert(files, &item.path, File::new(text.into_bytes(), mode(item.mode, default_mode)))?;
     }
     Ok(())
 }
@@ -237,10 +259,12 @@ mod tests {
         let tokens = BTreeMap::from([(token, "jwt".to_owned())]);
         let facts = Facts::default();
         let volume = serde_json::from_value(volume).unwrap();
-        let files = files(&volume, Inputs { pod: &pod, sources: &sources, tokens: &tokens, facts: &facts });
-        let row = |(path, text, mode): &(&str, &str, u32)| {
-            ((*path).to_owned(), File { content: text.as_bytes().to_vec(), mode: *mode })
-        };
+        let files = files(
+            &volume,
+            Inputs { pod: &pod, sources: &sources, tokens: &tokens, facts: &facts, giving: Giving::Impossible },
+        );
+        let row =
+            |(path, text, mode): &(&str, &str, u32)| ((*path).to_owned(), File::new(text.as_bytes().to_vec(), *mode));
         let expect = expect.map(|rows| Some(rows.iter().map(row).collect::<Files>())).map_err(str::to_owned);
         assert_eq!(files, expect);
     }

@@ -1,9 +1,12 @@
-//! Makes what stands for an image: interpreters and packages in a directory of the node's own.
+//! What containers run from: images of the [`store`], or what stands for one: interpreters and packages in a
+//! directory of the node's own.
 //!
 //! Which environment an image maps to is decided in `core::image`. Environments are made by `uv`, one
 //! for each version and list of packages, and used again.
 
+mod pulls;
 mod python;
+pub mod store;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +18,9 @@ use ferroflow_platform::clock::BoxFuture;
 use futures::{FutureExt, future::Shared};
 use sha2::{Digest, Sha256};
 
-use crate::core::image::{ImageTable, Rule, resolve};
+use ferroflow_images::core::reference::Reference;
+
+use crate::core::image::{ImageTable, Rule, explicit};
 
 /// A place to run in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,12 +59,9 @@ impl Environments {
         Self { table, base, directory, making: Mutex::default() }
     }
 
-    /// The rule for an image.
-    ///
-    /// # Errors
-    /// Why there is none, and which setting changes that.
-    pub fn rule(&self, image: &str) -> Result<Rule, String> {
-        resolve(&self.table, image)
+    /// The rule that the table has for an image.
+    pub fn rule(&self, image: &str, reference: &Reference) -> Option<Rule> {
+        explicit(&self.table, image, reference)
     }
 
     /// Whether the environment of a rule is there, so that nothing has to be made.

@@ -4,13 +4,20 @@
 //! implementation is [`process`]: a container is a process of the host. One that pulls images and
 //! makes namespaces is another implementation of the same traits; the agent does not change.
 
+mod groups;
+mod jail;
 pub mod link;
 pub mod logs;
 pub mod process;
 mod records;
 mod session;
 mod start;
+pub mod trial;
 
+#[cfg(test)]
+mod groups_tests;
+#[cfg(test)]
+mod jail_tests;
 #[cfg(test)]
 mod network_tests;
 #[cfg(test)]
@@ -51,9 +58,10 @@ impl Error {
 }
 
 /// How well containers are kept apart, from least to most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isolation {
     /// Processes of the host; mount paths are rewritten.
+    #[default]
     Bare,
     /// Private mounts over the host's files.
     Environment,
@@ -73,7 +81,7 @@ impl Isolation {
 }
 
 /// What is stored of a pod beside its containers, so that the next agent finds it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodRecord {
     /// That of the stored form: 1.
     pub version: u32,
@@ -88,12 +96,70 @@ pub struct PodRecord {
     pub devices: BTreeMap<String, Devices>,
 }
 
+/// What a container's processes see as `/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
+    /// Processes of the host; mount paths are rewritten.
+    #[default]
+    Bare,
+    /// Private mounts over the host's programs, and further paths of the host.
+    Environment { paths: Vec<HostPath> },
+    /// The trees of an image's layers, top first: absolute paths of directories in the image store.
+    Image { layers: Vec<PathBuf> },
+}
+
+/// A path of the host that an environment shows under the same name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HostPath {
+    pub path: PathBuf,
+    pub read_only: bool,
+    /// What is written there is the run's own, and goes with it.
+    #[serde(default)]
+    pub private: bool,
+}
+
 /// A volume's directory or file, and where the container wants it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
+    /// The root of the volume on the host.
     pub source: PathBuf,
+    /// The part of the volume that is mounted, empty for all of it. Never leads out of the volume.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sub_path: String,
     pub target: String,
     pub read_only: bool,
+    /// The volume is kept in memory, at most this many bytes; 0 for as many as there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmpfs: Option<u64>,
+    /// The group that a volume in memory belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+}
+
+/// As whom a container runs, and what it may.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Security {
+    /// `runAsUser`; the image's user where it says nothing.
+    pub user: Option<u32>,
+    /// `runAsGroup`.
+    pub group: Option<u32>,
+    /// `supplementalGroups` and `fsGroup`.
+    pub supplementary: Vec<u32>,
+    /// The image's `USER`: `name`, `name:group`, or the same in numbers. Names are those of its own files.
+    pub image_user: String,
+    pub read_only_root: bool,
+    pub no_new_privileges: bool,
+    pub privileged: bool,
+    /// Capabilities beyond the usual ones, as `NET_ADMIN`; `ALL` is every one.
+    pub add: Vec<String>,
+    pub drop: Vec<String>,
+}
+
+/// The texts of files that each pod has of its own; where one is empty there is no such file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Etc {
+    pub hosts: String,
+    pub resolv_conf: String,
 }
 
 /// A container that is to be started: everything is resolved.
@@ -115,9 +181,24 @@ pub struct Launch {
     pub stdin_once: bool,
     pub termination_path: String,
     pub message_from_log: bool,
+    /// Where the image names another than SIGTERM.
+    pub stop_signal: Option<i32>,
+    pub root: Root,
+    pub security: Security,
+    /// The name that the pod's processes see as their host's.
+    pub hostname: String,
+    pub etc: Etc,
+    /// Kernel settings of the pod's own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Device files of the host that the container may use.
+    pub devices: Vec<PathBuf>,
+    /// Whether the pod's containers see each other's processes.
+    pub share_process_namespace: bool,
     pub memory_limit_bytes: Option<u64>,
-    pub user: Option<u32>,
-    pub group: Option<u32>,
+    /// In thousandths of a processor.
+    pub cpu_limit_millis: Option<u64>,
+    pub cpu_request_millis: Option<u64>,
+    pub pids_limit: Option<u64>,
 }
 
 /// What happened in a sandbox.

@@ -60,7 +60,8 @@ impl Net {
         let range = u32::from(*network::BLOCKS.end() - *network::BLOCKS.start());
         let block = network::BLOCKS.start() + u8::try_from(std::process::id() % range).unwrap();
         let pods = directory.path().join("pods");
-        let node = ProcessRuntime::new(pods, shim_command(), SystemClock::shared(), Group::new()).unwrap();
+        let node =
+            ProcessRuntime::new(pods, Isolation::Bare, shim_command(), SystemClock::shared(), Group::new()).unwrap();
         let path = directory.path().join("table.json");
         let node = node.with_network(path);
         let first_port = if rustix::process::geteuid().is_root() { 0 } else { 1024 };
@@ -219,14 +220,14 @@ async fn a_pod_sees_an_interface_with_its_address() {
 import array, fcntl, struct
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 entry = lambda name: name.encode().ljust(40, b'\\0')
-say(socket.inet_ntoa(fcntl.ioctl(s, 0x8915, entry('pod0'))[20:24]))
+say(socket.inet_ntoa(fcntl.ioctl(s, 0x8915, entry('eth0'))[20:24]))
 room = array.array('B', bytes(400)); asked = struct.pack('iP', len(room), room.buffer_info()[0])
 length = struct.unpack('iP', fcntl.ioctl(s, 0x8912, asked))[0]
 say([(bytes(room[i:i+16]).strip(b'\\0').decode(), socket.inet_ntoa(bytes(room[i+20:i+24]))) for i in range(0, length, 40)])
 try: fcntl.ioctl(s, 0x8915, entry('eth7'))
 except OSError as e: say(errno.errorcode[e.errno])
 r, w = os.pipe(); os.write(w, b'abc'); say(struct.unpack('i', fcntl.ioctl(r, 0x541b, b'\\0' * 4)))";
-    let expected = "10.244.11.1\n[('lo', '127.0.0.1'), ('pod0', '10.244.11.1')]\nENODEV\n(3,)";
+    let expected = "10.244.11.1\n[('eth0', '10.244.11.1')]\nENODEV\n(3,)";
     assert_eq!(pod.run(script).await, expected);
     net.end(&[&pod]).await;
 }
@@ -491,4 +492,24 @@ fn a_trial_says_whether_pods_can_have_addresses() {
     crate::shim::network::trial(&shim.program, &shim.arguments).unwrap();
     let wrong = crate::shim::network::trial(std::path::Path::new("/bin/false"), &[]).unwrap_err();
     assert!(wrong.contains("the trial ended with"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_program_finds_one_interface_with_the_address_of_its_pod() {
+    let net = Net::new();
+    let pod = net.pod("10.244.7.9").await;
+    let script = "
+import fcntl, struct
+print([name for _, name in socket.if_nameindex() if name in ('lo', 'eth0')])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+about = fcntl.ioctl(s, 0x8915, struct.pack('16s24x', b'eth0'))
+print(socket.inet_ntoa(about[20:24]))
+buffer = bytearray(400)
+place = (ctypes.c_char * 400).from_buffer(buffer)
+length, _ = struct.unpack('iL', fcntl.ioctl(s, 0x8912, struct.pack('iL', 400, ctypes.addressof(place))))
+print(length, buffer[:4].decode(), socket.inet_ntoa(bytes(buffer[20:24])))
+";
+    let seen = pod.run(&format!("import ctypes\n{script}")).await;
+    assert_eq!(seen, "['lo', 'eth0']\n10.244.7.9\n40 eth0 10.244.7.9");
+    pod.sandbox.destroy().await.unwrap();
 }

@@ -11,7 +11,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -23,18 +23,20 @@ use ferroflow_platform::{
 use tokio::sync::mpsc;
 
 use super::{
-    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox,
+    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, groups, jail,
     link::{self, Link},
     logs, records, session,
     start::{self, make_directory},
 };
 use crate::{
     core::{
+        address,
+        cgroup::Place,
         network,
         record::{Attempt, Exit, ExitReason},
     },
     shim::{
-        self, Durability,
+        self, Durability, cgroup,
         protocol::{self, Answer, Live, Operation},
         tree,
     },
@@ -70,11 +72,14 @@ pub struct ProcessRuntime {
 
 struct Shared {
     directory: PathBuf,
+    isolation: Isolation,
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
     /// The table of the cluster's network; `None` where pods share the host's.
     network: Option<PathBuf>,
+    /// The control group that holds those of pods, where there is one.
+    tree: OnceLock<Place>,
 }
 
 impl ProcessRuntime {
@@ -82,9 +87,21 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(directory: PathBuf, shim: ShimCommand, clock: SharedClock, group: Group) -> Result<Self, Error> {
-        make_directory(&directory, 0o711)?;
-        Ok(Self { shared: Arc::new(Shared { directory, shim, clock, group, network: None }) })
+    pub fn new(
+        directory: PathBuf,
+        isolation: Isolation,
+        shim: ShimCommand,
+        clock: SharedClock,
+        group: Group,
+    ) -> Result<Self, Error> {
+        // Processes of the host go to their volumes by path, whoever they are. Others have them mounted, and what
+        // they leave there is nobody else's business: a program may run as whom it belongs to.
+        let mode = if isolation == Isolation::Bare { 0o711 } else { 0o700 };
+        make_directory(&directory, mode)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
+            .map_err(|error| Error::file("change", &directory, error))?;
+        let (network, tree) = (None, OnceLock::new());
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group, network, tree }) })
     }
 
     /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
@@ -95,11 +112,21 @@ impl ProcessRuntime {
         }
         self
     }
+
+    /// Bounds the pods that start from here on by groups in this one; ends what is left in groups of pods that are not
+    /// here any more. Called once, before the first pod.
+    pub fn bound_by(&self, tree: Place) {
+        let entries = fs::read_dir(&self.shared.directory).into_iter().flatten().flatten();
+        let here = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        cgroup::sweep(&tree, &here);
+        // A second tree would leave the first one's groups behind.
+        let _ = self.shared.tree.set(tree);
+    }
 }
 
 impl PodRuntime for ProcessRuntime {
     fn isolation(&self) -> Isolation {
-        Isolation::Bare
+        self.shared.isolation
     }
 
     fn open(&self, pod: PodRecord, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, Error>> {
@@ -113,12 +140,16 @@ impl PodRuntime for ProcessRuntime {
                 uid: pod.uid.clone(),
                 network: self.shared.network_of(&pod.address),
                 directory,
+                ids: address::number(&pod.address, &pod.uid),
                 link: Mutex::new(None),
                 events,
                 closed: tokio::sync::Mutex::new(false),
             };
             sandbox.remember(&pod)?;
             sandbox.reconnect().await;
+            if sandbox.current_link().is_none() {
+                groups::end(&sandbox.directory);
+            }
             Ok(Arc::new(sandbox) as Arc<dyn Sandbox>)
         })
     }
@@ -148,6 +179,8 @@ struct ProcessSandbox {
     uid: String,
     network: Option<protocol::Network>,
     directory: PathBuf,
+    /// The number that its user ids come from.
+    ids: u32,
     link: Mutex<Option<Link>>,
     events: mpsc::Sender<Event>,
     /// Whether the pod's end has begun. Held while a container starts: none starts behind the back of an end.
@@ -290,8 +323,11 @@ impl Sandbox for ProcessSandbox {
                 return Err(Error::Closed { uid: self.uid.clone() });
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
-            let start =
-                start::prepare(&self.directory, &self.uid, self.network.clone(), launch, self.shared.clock.now())?;
+            jail::forget_scratch(&self.directory, &launch.container, launch.number);
+            let network = self.network.clone();
+            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids, network };
+            let mut start = start::prepare(&pod, launch, self.shared.clock.now())?;
+            start.cgroup = groups::of_pod(&self.directory, &self.uid, self.shared.tree.get())?;
             let link = self.link().await?;
             let attempt = start.attempt.clone();
             match self.call(&link, Operation::Start(Box::new(start)), Vec::new()).await {
@@ -407,6 +443,9 @@ impl Sandbox for ProcessSandbox {
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>> {
         Box::pin(async move {
             let usage = |live: &Live| {
+                if let Some(usage) = groups::usage(&self.directory, live) {
+                    return usage;
+                }
                 let pids = tree::descendants(live.pid);
                 let ticks: u64 = pids.iter().map(|pid| tree::processor_ticks(*pid)).sum();
                 ContainerUsage {
@@ -438,9 +477,14 @@ impl Sandbox for ProcessSandbox {
         Box::pin(async move {
             self.rest().await?;
             let directory = self.directory.clone();
-            let removed = tokio::task::spawn_blocking(move || match remove_all(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", directory, error)),
-                _ => Ok(()),
+            let removed = tokio::task::spawn_blocking(move || {
+                groups::end(&directory);
+                match remove_all(&directory) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(Error::file("remove", directory, error))
+                    }
+                    _ => Ok(()),
+                }
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })
@@ -452,10 +496,10 @@ const REMOVALS: usize = 100;
 
 fn remove_all(directory: &Path) -> io::Result<()> {
     for _ in 1..REMOVALS {
-        match fs::remove_dir_all(directory) {
+        match jail::remove_tree(directory) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
             result => return result,
         }
     }
-    fs::remove_dir_all(directory)
+    jail::remove_tree(directory)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Error, Launch, records};
+use super::{Error, Launch, Root, jail, records};
 use crate::{
     core::{
         record::Attempt,
@@ -15,23 +15,27 @@ use crate::{
 };
 
 /// Where programs are looked for in a container that sets no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Makes the directories of a container of the pod in `pod`, and says how to start it.
+/// A pod as those know it who start its containers.
+pub struct Pod<'a> {
+    pub uid: &'a str,
+    pub directory: &'a Path,
+    /// The number that its user ids come from.
+    pub ids: u32,
+    pub network: Option<protocol::Network>,
+}
+
+/// Makes the directories of a container, and says how to start it.
 ///
 /// # Errors
 /// When something cannot be made.
-pub fn prepare(
-    pod: &Path,
-    uid: &str,
-    network: Option<protocol::Network>,
-    launch: Launch,
-    now: Timestamp,
-) -> Result<protocol::Start, Error> {
+pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
+    let Pod { uid, directory: pod, ids, network } = pod;
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
-    let mode = if launch.user.is_some() { 0o777 } else { 0o755 };
+    let mode = if launch.security.user.is_some() { 0o777 } else { 0o755 };
     make_directory(&home, mode)?;
     make_directory(&home.join("tmp"), 0o777)?;
     let message = records::message_file(pod, &launch.container, launch.number);
@@ -43,10 +47,16 @@ pub fn prepare(
         .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o666)))
         .map_err(|error| Error::file("create", &message, error))?;
 
-    let rewriter = rewriter(&launch, &message);
-    let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
     let id = container_id(uid, &launch.container, launch.number);
-    let env = environment(&launch, &rewriter, &home, &id);
+    let is_bare = launch.root == Root::Bare;
+    let rewriter = if is_bare { rewriter(&launch, &message) } else { Rewriter::default() };
+    let (working_dir, env, jail) = if is_bare {
+        let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
+        (working_dir, environment(&launch, &rewriter, &home, &id), None)
+    } else {
+        let jail = jail::prepare(&home, &launch, &message, *ids)?;
+        (jail::working_dir(&launch), jail::environment(&launch, &id), Some(jail))
+    };
     Ok(protocol::Start {
         attempt: Attempt {
             version: 1,
@@ -57,6 +67,7 @@ pub fn prepare(
             image_id: launch.image_id,
             backoff_s: launch.backoff_s,
             message_from_log: launch.message_from_log,
+            stop_signal: launch.stop_signal,
             started_at: now,
             exit: None,
         },
@@ -67,9 +78,13 @@ pub fn prepare(
         stdin: launch.stdin,
         stdin_once: launch.stdin_once,
         memory_limit_bytes: launch.memory_limit_bytes,
-        user: launch.user,
-        group: launch.group,
-        network,
+        cpu_limit_millis: launch.cpu_limit_millis,
+        cpu_request_millis: launch.cpu_request_millis,
+        pids_limit: launch.pids_limit,
+        cgroup: None,
+        security: launch.security,
+        jail,
+        network: network.clone(),
         paths: rewriter.into_mappings(),
     })
 }

@@ -52,11 +52,11 @@ fn agent_entry() {
     });
 }
 
-pub(super) fn shim_command() -> ShimCommand {
+pub(crate) fn shim_command() -> ShimCommand {
     ShimCommand { program: std::env::current_exe().unwrap(), ..ShimCommand::default() }
 }
 
-pub(super) fn record(uid: &str) -> PodRecord {
+pub(crate) fn record(uid: &str) -> PodRecord {
     PodRecord {
         version: 1,
         namespace: "default".to_owned(),
@@ -69,7 +69,10 @@ pub(super) fn record(uid: &str) -> PodRecord {
 
 /// A runtime in `directory` with the sandbox of one pod.
 pub(crate) async fn open(directory: &Path) -> (ProcessRuntime, Arc<dyn Sandbox>, mpsc::Receiver<Event>) {
-    let node = ProcessRuntime::new(directory.to_owned(), shim_command(), SystemClock::shared(), Group::new()).unwrap();
+    let isolation = Isolation::Bare;
+    let node =
+        ProcessRuntime::new(directory.to_owned(), isolation, shim_command(), SystemClock::shared(), Group::new())
+            .unwrap();
     let (sender, events) = mpsc::channel(16);
     let sandbox = node.open(record("uid-1"), sender).await.unwrap();
     (node, sandbox, events)
@@ -87,14 +90,14 @@ pub(crate) fn shell(container: &str, script: &str) -> Launch {
     }
 }
 
-pub(super) async fn exited(events: &mut mpsc::Receiver<Event>) -> Attempt {
+pub(crate) async fn exited(events: &mut mpsc::Receiver<Event>) -> Attempt {
     match tokio::time::timeout(PATIENCE, events.recv()).await.unwrap() {
         Some(Event::Exited(attempt)) => attempt,
         other => panic!("expected an exit, got {other:?}"),
     }
 }
 
-pub(super) async fn log_text(sandbox: &Arc<dyn Sandbox>, container: &str, number: u32, options: LogOptions) -> String {
+pub(crate) async fn log_text(sandbox: &Arc<dyn Sandbox>, container: &str, number: u32, options: LogOptions) -> String {
     let group = Group::new();
     let mut stream = logs::open(sandbox.log(container, number), options, &group);
     let mut text = Vec::new();
@@ -191,7 +194,7 @@ async fn a_command_in_a_container_sees_its_mounts() {
     std::fs::create_dir(&volume).unwrap();
     std::fs::write(volume.join("greeting"), "from the volume").unwrap();
     let mut launch = shell("main", "exec sleep 600");
-    launch.mounts = vec![Mount { source: volume, target: "/data".to_owned(), read_only: false }];
+    launch.mounts = vec![Mount { source: volume, target: "/data".to_owned(), read_only: false, ..Mount::default() }];
     sandbox.start(launch).await.unwrap();
     let mut session = sandbox.exec("main".to_owned(), exec_options("cat /data/greeting")).await.unwrap();
     let mut out = String::new();

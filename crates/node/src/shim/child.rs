@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     os::unix::{net::UnixStream, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
@@ -14,7 +14,10 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::network::filter;
+use super::{jail::sys, network::filter};
+
+/// What a container runtime says before the reason.
+pub const PREFIX: &str = "unable to start container process: error during container init";
 
 /// The command, where it runs and as whom.
 pub struct Program<'a> {
@@ -25,6 +28,8 @@ pub struct Program<'a> {
     pub group: Option<u32>,
     /// Whether its supervisor answers for its sockets.
     pub is_networked: bool,
+    /// The way into its control group, from [`Join`](super::cgroup::Join).
+    pub join: &'a [RawFd],
 }
 
 /// A process that has been started.
@@ -36,11 +41,8 @@ pub struct Started {
 
 /// Where the three standard streams go.
 pub enum Streams {
-    Separate {
-        stdin: Stdio,
-        stdout: Stdio,
-        stderr: Stdio,
-    },
+    /// Where there is none it is `/dev/null`.
+    Separate { stdin: Option<OwnedFd>, stdout: Option<OwnedFd>, stderr: Option<OwnedFd> },
     /// The near end of a terminal, which becomes the session's own.
     Terminal(OwnedFd),
 }
@@ -55,7 +57,10 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
     command.args(&program.argv[1..]).env_clear().envs(program.env).current_dir(program.working_dir);
     let is_terminal = matches!(streams, Streams::Terminal(_));
     match streams {
-        Streams::Separate { stdin, stdout, stderr } => drop(command.stdin(stdin).stdout(stdout).stderr(stderr)),
+        Streams::Separate { stdin, stdout, stderr } => {
+            let [stdin, stdout, stderr] = [stdin, stdout, stderr].map(|end| end.map_or_else(Stdio::null, Stdio::from));
+            command.stdin(stdin).stdout(stdout).stderr(stderr);
+        }
         Streams::Terminal(end) => {
             let copy = |end: &OwnedFd| end.try_clone().map(Stdio::from).map_err(|error| error.to_string());
             command.stdin(copy(&end)?).stdout(copy(&end)?).stderr(Stdio::from(end));
@@ -70,11 +75,13 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
     let supervisor = std::process::id();
     let ends = program.is_networked.then(UnixStream::pair).transpose().map_err(|error| error.to_string())?;
     let (near, far) = ends.unzip();
+    let join = program.join.to_vec();
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
+            super::cgroup::enter(&join)?;
             rustix::process::setsid()?;
-            unblock_signals()?;
+            sys::unblock_signals()?;
             if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -100,33 +107,19 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
     })
 }
 
-/// The supervisor blocks the signals that it waits for; its children must not.
-fn unblock_signals() -> io::Result<()> {
-    // SAFETY: the set is initialised by sigemptyset before it is read; both calls are safe after fork.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        if libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
 fn describe(name: &str, working_dir: &str, error: &io::Error) -> String {
-    let prefix = "unable to start container process: error during container init";
     if !Path::new(working_dir).is_dir() {
         return format!(
-            "{prefix}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory"
+            "{PREFIX}: chdir to cwd ({working_dir:?}) set in config.json failed: no such file or directory"
         );
     }
     match error.kind() {
         io::ErrorKind::NotFound if name.contains('/') => {
-            format!("{prefix}: exec: {name:?}: stat {name}: no such file or directory")
+            format!("{PREFIX}: exec: {name:?}: stat {name}: no such file or directory")
         }
-        io::ErrorKind::NotFound => format!("{prefix}: exec: {name:?}: executable file not found in $PATH"),
-        io::ErrorKind::PermissionDenied => format!("{prefix}: exec: {name:?}: permission denied"),
-        _ => format!("{prefix}: exec: {name:?}: {error}"),
+        io::ErrorKind::NotFound => format!("{PREFIX}: exec: {name:?}: executable file not found in $PATH"),
+        io::ErrorKind::PermissionDenied => format!("{PREFIX}: exec: {name:?}: permission denied"),
+        _ => format!("{PREFIX}: exec: {name:?}: {error}"),
     }
 }
 

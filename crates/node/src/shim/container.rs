@@ -8,19 +8,23 @@ use std::{
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
 
 use jiff::Timestamp;
 
 use super::{
-    child::{self, Program, Started, Streams},
+    cgroup::{self, Group, Join},
+    child::{self, PREFIX, Program, Started, Streams},
+    jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
     outlet::{Outlet, State},
     protocol::Start,
 };
-use crate::core::record::{Attempt, Exit, ExitReason};
+use crate::core::{
+    cgroup::Controller,
+    record::{Attempt, Exit, ExitReason},
+};
 
 const READ_SIZE: usize = 64 << 10;
 /// What a container wrote before it ended is read to its end, but no more than this: a process that
@@ -37,9 +41,13 @@ pub struct Ended {
 pub struct Container {
     pub start: Start,
     pub pid: i32,
+    /// Its first process, where it has namespaces of its own.
+    pub handle: Option<OwnedFd>,
     /// When its group is killed, if it has not ended before.
     pub kill_at: Option<Instant>,
     pub out_of_memory: bool,
+    /// Its control group, where it has one.
+    pub group: Option<Group>,
     /// A source that has ended is `None`, so that the numbers of the others stay.
     sources: Vec<(Source, Option<File>)>,
     journal: Journal,
@@ -51,11 +59,12 @@ pub struct Container {
 }
 
 impl Container {
-    /// Starts the process; `pod` is the pod's directory. The record of the run is on disk before it.
+    /// Starts the process; `pod` is the pod's directory, `spaces` its namespaces where they are made already. The
+    /// record of the run is on disk before it.
     ///
     /// # Errors
     /// A sentence for the container's status.
-    pub fn start(pod: &Path, mut start: Start, now: Timestamp) -> Result<Self, String> {
+    pub fn start(pod: &Path, mut start: Start, spaces: &mut Option<Pod>, now: Timestamp) -> Result<Self, String> {
         start.attempt.started_at = now;
         write_record(pod, &start.attempt, Durability::Memory).map_err(|error| format!("cannot write: {error}"))?;
         let log = log_path(pod, &start.attempt);
@@ -74,20 +83,19 @@ impl Container {
         for source in sources.iter().filter_map(|(_, source)| source.as_ref()) {
             rustix::io::ioctl_fionbio(source, true).map_err(|error| error.to_string())?;
         }
-        let program = Program {
-            argv: &start.argv,
-            env: &start.env,
-            working_dir: &start.working_dir,
-            user: start.user,
-            group: start.group,
-            is_networked: start.network.is_some(),
-        };
-        let Started { pid, listener } = child::spawn(&program, streams)?;
+        let group =
+            start.cgroup.as_ref().map(|pod| Group::make(pod, &start.group_name(), start.bounds())).transpose()?;
+        let process = run(&start, spaces, group.as_ref(), streams).inspect_err(|_| {
+            group.as_ref().map(Group::remove);
+        });
+        let jail::Process { pid, handle, listener } = process?;
         Ok(Self {
             start,
             pid,
+            handle,
             kill_at: None,
             out_of_memory: false,
+            group,
             sources,
             journal,
             outlets: Vec::new(),
@@ -100,6 +108,12 @@ impl Container {
     /// Where the filter before its system calls asks; given out once.
     pub fn take_listener(&mut self) -> Option<OwnedFd> {
         self.listener.take()
+    }
+
+    /// Whether the supervisor has to look how much memory it holds.
+    pub fn is_watched(&self) -> bool {
+        let bound = self.group.as_ref().is_some_and(|group| group.bounds(Controller::Memory));
+        self.start.memory_limit_bytes.is_some() && !bound
     }
 
     /// The descriptors to wait on, with the numbers that [`read`](Self::read) knows them by.
@@ -199,6 +213,50 @@ impl Container {
     }
 }
 
+/// Starts the process as a host's or in a jail.
+fn run(
+    start: &Start,
+    spaces: &mut Option<Pod>,
+    group: Option<&Group>,
+    streams: Streams,
+) -> Result<jail::Process, String> {
+    let Some(jail) = &start.jail else {
+        let join = Join::of(group)?;
+        let program = Program {
+            argv: &start.argv,
+            env: &start.env,
+            working_dir: &start.working_dir,
+            user: start.security.user,
+            group: start.security.group,
+            is_networked: start.network.is_some(),
+            join: &join.descriptors(),
+        };
+        let Started { pid, listener } = child::spawn(&program, streams)?;
+        return Ok(jail::Process { pid, handle: None, listener });
+    };
+    let pod = match spaces {
+        Some(pod) => pod,
+        None => {
+            let made = Pod::make(Ids::of_pod(jail.ids), &jail.hostname, &jail.sysctls);
+            spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
+        }
+    };
+    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))
+}
+
+/// What runs in a container that is kept apart.
+pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
+    let is_bound = start.cgroup.as_ref().is_some_and(|pod| pod.has(Controller::Pids));
+    Task {
+        argv,
+        env: &start.env,
+        working_dir: &start.working_dir,
+        security: &start.security,
+        processes: start.pids_limit.filter(|_| !is_bound),
+        is_networked: start.network.is_some(),
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Progress {
     Some(usize),
@@ -216,11 +274,11 @@ fn separate_streams(
     sources.push((Source::Stderr, Some(File::from(OwnedFd::from(stderr)))));
     let (stdin, stdin_end) = if wants_stdin {
         let (near, far) = io::pipe()?;
-        (Stdio::from(near), Some(OwnedFd::from(far)))
+        (Some(OwnedFd::from(near)), Some(OwnedFd::from(far)))
     } else {
-        (Stdio::null(), None)
+        (None, None)
     };
-    let streams = Streams::Separate { stdin, stdout: stdout_end.into(), stderr: stderr_end.into() };
+    let streams = Streams::Separate { stdin, stdout: Some(stdout_end.into()), stderr: Some(stderr_end.into()) };
     Ok((stdin_end, streams))
 }
 

@@ -5,8 +5,10 @@
 //! to the same socket. It decides nothing: it never restarts a container, knows no image, no volume
 //! and no Kubernetes object. It ends when nothing runs and nobody is connected, or when it is told to.
 
+pub mod cgroup;
 mod child;
 mod container;
+pub mod jail;
 mod journal;
 pub mod network;
 mod outlet;

@@ -7,7 +7,14 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{record::Attempt, rewrite::Mapping};
+use crate::{
+    core::{
+        cgroup::{Bounds, Place},
+        record::Attempt,
+        rewrite::Mapping,
+    },
+    runtime::{Etc, Mount, Root, Security},
+};
 
 /// A frame longer than this is refused: no environment or command line is larger on Linux.
 pub const FRAME_LIMIT: usize = 8 << 20;
@@ -38,7 +45,8 @@ pub enum Operation {
     Shutdown,
 }
 
-/// How to start a container's process; every path is one of the host.
+/// How to start a container's process. Without a [`Jail`] every path is one of the host; with one, all but those
+/// in it are the container's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
     /// What is stored of this run; `started_at` is set by the supervisor.
@@ -51,9 +59,22 @@ pub struct Start {
     pub stdin_once: bool,
     /// The process tree is killed when its resident memory passes this.
     pub memory_limit_bytes: Option<u64>,
-    /// The user to become; only root may ask for another than itself.
-    pub user: Option<u32>,
-    pub group: Option<u32>,
+    /// In thousandths of a processor.
+    #[serde(default)]
+    pub cpu_limit_millis: Option<u64>,
+    #[serde(default)]
+    pub cpu_request_millis: Option<u64>,
+    #[serde(default)]
+    pub pids_limit: Option<u64>,
+    /// The pod's control group, in which the container's is made; `None` where there are none.
+    #[serde(default)]
+    pub cgroup: Option<Place>,
+    /// As whom it runs. Without a jail only user and group count, and only root may ask for others than itself.
+    #[serde(default)]
+    pub security: Security,
+    /// What keeps it apart; `None` for a process of the host.
+    #[serde(default)]
+    pub jail: Option<Jail>,
     /// What stands for the container's paths: they are replaced in the arguments of an [`Exec`].
     #[serde(default)]
     pub paths: Vec<Mapping>,
@@ -71,6 +92,45 @@ pub struct Network {
     pub address: Ipv4Addr,
     /// The pod is in the host's network: it reaches services, and binds the host's addresses.
     pub host: bool,
+}
+
+impl Start {
+    /// What the container may use.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            memory_bytes: self.memory_limit_bytes,
+            cpu_limit_millis: self.cpu_limit_millis,
+            cpu_request_millis: self.cpu_request_millis,
+            pids: self.pids_limit,
+        }
+    }
+
+    /// The name of its control group in the pod's: each run has one of its own, so that nothing is counted twice.
+    pub fn group_name(&self) -> String {
+        group_name(&self.attempt.container, self.attempt.number)
+    }
+}
+
+/// The name of the control group of a run.
+pub fn group_name(container: &str, number: u32) -> String {
+    format!("{container}.{number}")
+}
+
+/// What a container sees in place of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jail {
+    /// Never [`Root::Bare`].
+    pub root: Root,
+    /// A directory of this run alone: what it writes to its root, to `/tmp` and to its home.
+    pub scratch: PathBuf,
+    pub mounts: Vec<Mount>,
+    pub devices: Vec<PathBuf>,
+    pub hostname: String,
+    pub etc: Etc,
+    pub sysctls: BTreeMap<String, String>,
+    pub share_process_namespace: bool,
+    /// The pod's number among those of its node: which user ids of the host it has, where this program is root.
+    pub ids: u32,
 }
 
 /// How to run a further process in a container.

@@ -5,7 +5,6 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixListener,
     path::PathBuf,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -16,18 +15,22 @@ use rustix::{
 };
 
 use super::{
+    cgroup::{self, Group, Join},
     child::{self, Program, Started, Streams},
-    container::{Container, Ended, read_record, record_path},
+    container::{self, Container, Ended, read_record, record_path},
+    jail::{self, Pod},
     network::{self, Network},
     outlet::{Outlet, State},
     protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
     signals, tree,
     wire::{Reading, Wire},
 };
-use crate::core::rewrite::Rewriter;
+use crate::core::{cgroup::Place, rewrite::Rewriter};
 
 /// How often memory limits are looked at, where there are any.
 const WATCHDOG: Duration = Duration::from_millis(500);
+/// Rounds of ending what is left, a millisecond each: a fork bomb may be faster than a few.
+const LAST_ROUNDS: usize = 1000;
 /// Connections at a time; an agent holds one, and one for each command that it runs.
 const CONNECTIONS: usize = 512;
 
@@ -54,12 +57,18 @@ pub struct Supervisor {
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
     containers: BTreeMap<String, Container>,
+    /// What the containers share, once one of them has needed it.
+    spaces: Option<Pod>,
     /// Further processes, and the connection that asked for each.
     commands: BTreeMap<i32, u64>,
     /// Output of ended containers that someone is still reading.
     outlets: Vec<Outlet>,
     /// Ids of containers that ended; processes that escaped them are ended too.
     ended: Vec<String>,
+    /// Control groups of ended containers whose last processes are not gone yet.
+    groups: Vec<Group>,
+    /// The pod's control group, once a container was started in it.
+    pod_group: Option<Place>,
     watchdog_at: Option<Instant>,
     /// Answers for the sockets of all processes, where the pod has an address of its own.
     network: Option<Network>,
@@ -82,9 +91,12 @@ impl Supervisor {
             connections: BTreeMap::new(),
             next_connection: 0,
             containers: BTreeMap::new(),
+            spaces: None,
             commands: BTreeMap::new(),
             outlets: Vec::new(),
             ended: Vec::new(),
+            groups: Vec::new(),
+            pod_group: None,
             watchdog_at: None,
             network: None,
             served_any: false,
@@ -120,6 +132,9 @@ impl Supervisor {
             self.tick(Instant::now());
         }
         self.end_stragglers();
+        if let Some(pod) = &self.pod_group {
+            cgroup::end(pod);
+        }
         Ok(())
     }
 
@@ -281,13 +296,14 @@ impl Supervisor {
         if let Some(attempt) = record.filter(|attempt| attempt.exit.is_some()) {
             return Ok(Answer::Started(attempt));
         }
-        let watched = start.memory_limit_bytes.is_some();
         if let (Some(settings), None) = (&start.network, &self.network) {
             self.network = Some(Network::new(settings)?);
         }
-        let mut container = Container::start(&self.directory, start, Timestamp::now())?;
+        self.pod_group = start.cgroup.clone().or(self.pod_group.take());
+        let mut container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
         self.listen(container.take_listener());
         let attempt = container.start.attempt.clone();
+        let watched = container.is_watched();
         self.containers.insert(name, container);
         if watched && self.watchdog_at.is_none() {
             self.watchdog_at = Some(Instant::now() + WATCHDOG);
@@ -318,26 +334,36 @@ impl Supervisor {
         let streams = if exec.tty {
             Streams::Terminal(take(true).ok_or("the terminal did not come along")?)
         } else {
-            let [stdin, stdout, stderr] = [take(exec.stdin), take(exec.stdout), take(exec.stderr)]
-                .map(|end| end.map_or_else(Stdio::null, Stdio::from));
-            Streams::Separate { stdin, stdout, stderr }
+            Streams::Separate { stdin: take(exec.stdin), stdout: take(exec.stdout), stderr: take(exec.stderr) }
         };
         let container = self
             .containers
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
-        let start = &container.start;
-        let rewriter = Rewriter::new(start.paths.iter().cloned());
-        let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
-        let program = Program {
-            argv: &argv,
-            env: &start.env,
-            working_dir: &start.working_dir,
-            user: start.user,
-            group: start.group,
-            is_networked: start.network.is_some(),
+        let (start, group) = (&container.start, container.group.as_ref());
+        let (pid, listener) = match (&container.handle, &self.spaces) {
+            (Some(handle), Some(spaces)) => {
+                let task = container::task(start, &exec.argv);
+                let process = jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
+                (process.pid, process.listener)
+            }
+            _ => {
+                let join = Join::of(group)?;
+                let rewriter = Rewriter::new(start.paths.iter().cloned());
+                let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
+                let program = Program {
+                    argv: &argv,
+                    env: &start.env,
+                    working_dir: &start.working_dir,
+                    user: start.security.user,
+                    group: start.security.group,
+                    is_networked: start.network.is_some(),
+                    join: &join.descriptors(),
+                };
+                let Started { pid, listener } = child::spawn(&program, streams)?;
+                (pid, listener)
+            }
         };
-        let Started { pid, listener } = child::spawn(&program, streams)?;
         self.listen(listener);
         self.commands.insert(pid, number);
         Ok(Answer::Done)
@@ -377,14 +403,23 @@ impl Supervisor {
                 self.finish(container, ended);
             } else if let Some(number) = self.commands.remove(&pid) {
                 self.tell(number, &Event::ExecExited { code: ended.code });
+            } else {
+                // The next container makes the pod's namespaces again.
+                self.spaces.take_if(|spaces| spaces.pid == pid);
             }
             self.sweep();
+            self.groups.retain(|group| !group.remove());
         }
     }
 
-    fn finish(&mut self, container: Container, ended: Ended) {
+    fn finish(&mut self, mut container: Container, ended: Ended) {
         // As in a container, whose first process takes all others with it.
         kill_group(container.pid, Signal::KILL);
+        if let Some(group) = &container.group {
+            container.out_of_memory |= ended.code != 0 && group.ran_out_of_memory();
+            group.kill();
+        }
+        self.groups.extend(container.group.take());
         self.ended.push(container.start.attempt.id.clone());
         self.sweep();
         let (attempt, outlets) = container.finish(&self.directory, ended, Timestamp::now());
@@ -439,7 +474,7 @@ impl Supervisor {
     fn watch_memory(&mut self) -> bool {
         let mut watched = false;
         for container in self.containers.values_mut() {
-            let Some(limit) = container.start.memory_limit_bytes else { continue };
+            let Some(limit) = container.start.memory_limit_bytes.filter(|_| container.is_watched()) else { continue };
             watched = true;
             let used: u64 = tree::descendants(container.pid).into_iter().map(tree::resident_bytes).sum();
             if used > limit {
@@ -452,8 +487,8 @@ impl Supervisor {
 
     fn end_stragglers(&self) {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        // Killing a parent brings its children here; a bound, since a fork bomb is faster than this.
-        for _ in 0..1000 {
+        // Killing a parent brings its children here.
+        for _ in 0..LAST_ROUNDS {
             let left = tree::children(own);
             if left.is_empty() {
                 return;

@@ -1,9 +1,12 @@
 //! `ferroflow images list`
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use anyhow::Context;
-use ferroflow_images::{core::record::NameRecord, store::Store};
+use ferroflow_images::{
+    core::record::{NameRecord, UseRecord},
+    store::Store,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -28,10 +31,11 @@ pub fn run(data: &Path, list: &ListImages) -> anyhow::Result<ExitCode> {
 fn read(data: &Path) -> anyhow::Result<Vec<Value>> {
     let store = super::store(data)?;
     let names = store.names().context("the images of the data directory")?;
-    names.iter().map(|record| image(&store, record)).collect()
+    let uses = store.uses().context("the images of the data directory")?;
+    names.iter().map(|record| image(&store, record, &uses)).collect()
 }
 
-fn image(store: &Store, record: &NameRecord) -> anyhow::Result<Value> {
+fn image(store: &Store, record: &NameRecord, uses: &[UseRecord]) -> anyhow::Result<Value> {
     let is_whole = store.is_whole(record);
     let mut size_bytes = 0;
     for layer in record.layers.iter().filter(|layer| store.has_layer(layer)) {
@@ -41,6 +45,8 @@ fn image(store: &Store, record: &NameRecord) -> anyhow::Result<Value> {
         let seconds = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         seconds.map(|time| time.to_string())
     };
+    let users = uses.iter().filter(|used| used.manifest == record.manifest);
+    let holders: BTreeSet<&str> = users.map(|used| used.holder.as_str()).collect();
     Ok(json!({
         "name": record.name,
         "digest": record.target.to_string(),
@@ -51,6 +57,7 @@ fn image(store: &Store, record: &NameRecord) -> anyhow::Result<Value> {
         "whole": is_whole,
         "pulled": time(record.pulled_s),
         "used": time(record.used_s),
+        "usedBy": holders,
     }))
 }
 

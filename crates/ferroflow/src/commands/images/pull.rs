@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
@@ -14,7 +14,7 @@ use ferroflow_images::{
 };
 
 use super::{now_s, progress::progress, store};
-use crate::{args::PullImages, images_file::ImagesFile};
+use crate::{args::PullImages, images_file::ImagesFile, paths};
 
 /// Bytes of a password; tokens of clouds have some thousands.
 const MOST_PASSWORD: u64 = 64 << 10;
@@ -50,8 +50,8 @@ fn registries(pull: &PullImages) -> anyhow::Result<Registries> {
 }
 
 fn keyring(pull: &PullImages) -> anyhow::Result<Keyring> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let keyring = Keyring::of_user(variable("DOCKER_CONFIG").as_deref(), variable("HOME").as_deref())?;
+    let (docker_config, home) = (paths::variable("DOCKER_CONFIG"), paths::variable("HOME"));
+    let keyring = Keyring::of_user(docker_config.as_deref(), home.as_deref())?;
     let (Some(user), Some(image)) = (&pull.username, pull.images.first()) else { return Ok(keyring) };
     let mut password = String::new();
     let read = io::stdin().take(MOST_PASSWORD).read_to_string(&mut password);

@@ -26,11 +26,15 @@ pub fn run(data: &Path, remove: &RemoveImages) -> anyhow::Result<ExitCode> {
             let hint = "see `ferroflow images list`; nothing was removed";
             return Err(Problem::new(format!("there is no image {name}"), hint).code(NO_IMAGE).into());
         }
+        if let Some(holder) = stored.holders(name).first() {
+            let hint = "delete the pod first, or stop the cluster and remove its data; nothing was removed";
+            return Err(Problem::new(format!("image {name} is in use by {holder}"), hint).into());
+        }
     }
     carry_out(&store, &collect::plan_removal(&stored, &names))
 }
 
-/// Removes what is not needed, and images as far as that is asked for.
+/// Removes what is not needed, and images as far as that is asked for; never those that pods run from.
 pub fn prune(data: &Path, prune: &PruneImages) -> anyhow::Result<ExitCode> {
     let store = store(data)?;
     let _guard = store.lock(Work::Remove)?;
@@ -41,7 +45,7 @@ pub fn prune(data: &Path, prune: &PruneImages) -> anyhow::Result<ExitCode> {
         (_, _, Some(percent)) => Goal::AtMost { size_bytes: allowed(data, stored.layers.values().sum(), percent)? },
         _ => Goal::Unnamed,
     };
-    carry_out(&store, &collect::plan(&stored, &BTreeSet::new(), goal))
+    carry_out(&store, &collect::plan(&stored, goal, u64::MAX))
 }
 
 /// How many bytes layers may take, so that the disk is no fuller than asked.

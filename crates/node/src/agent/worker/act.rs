@@ -81,7 +81,7 @@ impl Worker {
             sandbox: prepared.sandbox,
             container: container.clone(),
             address: prepared.share.address,
-            network: self.shared.config.network.clone(),
+            network: self.shared.pod_network.clone(),
         };
         for (kind, probe) in probes::of(&container) {
             if kind == probes::Kind::Startup && !probe_pending {
@@ -132,6 +132,7 @@ impl Worker {
             number,
             backoff_s,
             failures: self.failures.get(name).copied().unwrap_or(0),
+            ending: self.ending.clone(),
         };
         let (notes, name) = (self.notes.clone(), name.to_owned());
         self.spawn(format!("starting {name} in {}", self.uid), async move {
@@ -145,6 +146,7 @@ impl Worker {
         let Some((_, container)) = self.containers.iter().find(|(_, one)| one.name == name).cloned() else { return };
         let Some(observed) = self.observed.get_mut(name) else { return };
         let first = observed.stopping.is_none();
+        let signal = observed.last().and_then(|attempt| attempt.stop_signal).unwrap_or(libc::SIGTERM);
         observed.stopping = Some(deadline);
         if let Some(watcher) = self.watchers.get(name)
             && first
@@ -156,7 +158,7 @@ impl Worker {
         }
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.clone()).filter(|_| first);
         let (shared, pod, role) = (self.shared.clone(), self.pod.clone(), self.role(name));
-        let network = self.shared.config.network.clone();
+        let network = self.shared.pod_network.clone();
         let target = Target { sandbox: prepared.sandbox, container, address: prepared.share.address, network };
         let name = name.to_owned();
         self.spawn(format!("stopping {name} in {}", self.uid), async move {
@@ -170,7 +172,7 @@ impl Worker {
                 }
                 grace = left().max(AFTER_HOOK);
             }
-            if let Err(error) = target.sandbox.stop(name, libc::SIGTERM, grace).await {
+            if let Err(error) = target.sandbox.stop(name, signal, grace).await {
                 tracing::warn!(%error, "cannot stop a container");
             }
         });
@@ -211,6 +213,7 @@ impl Worker {
                 tracing::warn!(uid, %error, "cannot remove what is left of a pod");
             }
             shared.pool.release(&uid);
+            shared.images.release(&format!("{uid}/"));
             if !gone {
                 delete_object(&shared, &namespace, &name, &uid).await;
             }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     core::{
+        admit, evict,
         plan::{self, Deletion, Observed, Situation, Trouble, Verdict, Waiting},
         record::Attempt,
         spec::{self, Role},
@@ -60,6 +61,10 @@ pub enum Note {
     Refreshed(Result<Option<Timestamp>, Refusal>),
     /// The sandbox is gone, and the object too or not yet.
     Removed,
+    /// The pod uses too much, or the node has too little left.
+    Evicted {
+        message: String,
+    },
     /// A config map or secret of the pod's namespace, by name.
     ObjectChanged(String),
 }
@@ -106,6 +111,8 @@ pub struct Worker {
     failures: BTreeMap<String, u32>,
     watchers: BTreeMap<String, Watcher>,
     gone: bool,
+    /// The pod ends: nothing is waited for that only a start needs.
+    ending: CancellationToken,
     started_at: Timestamp,
     verdict: Option<Verdict>,
     ending_since: Option<Timestamp>,
@@ -139,7 +146,7 @@ impl Worker {
         let adopted = stored.is_some();
         let mut worker = Self {
             containers: pod.spec.as_ref().map(spec::containers).unwrap_or_default(),
-            verdict: terminal(&pod),
+            verdict: terminal(&pod).or_else(|| admit::refuse(&pod)),
             shared,
             pod,
             uid,
@@ -155,6 +162,7 @@ impl Worker {
             failures: BTreeMap::new(),
             watchers: BTreeMap::new(),
             gone: false,
+            ending: CancellationToken::new(),
             started_at,
             ending_since: None,
             waiting: BTreeMap::new(),
@@ -231,6 +239,7 @@ impl Worker {
         let plan = plan::plan(situation);
         if plan.ending && self.ending_since.is_none() {
             self.ending_since = Some(situation.now);
+            self.ending.cancel();
         }
         self.wake_at = plan.wake_at;
         self.tell_backoff(&plan);
@@ -296,7 +305,9 @@ fn terminal(pod: &Pod) -> Option<Verdict> {
         "Failed" => "Failed",
         _ => return None,
     };
-    Some(Verdict { phase, reason: status.reason.clone(), message: status.message.clone() })
+    // One that its node ended is to end soon also where the server was started again meanwhile.
+    let grace_s = (status.reason.as_deref() == Some(evict::REASON)).then_some(evict::GRACE_S);
+    Some(Verdict { phase, reason: status.reason.clone(), message: status.message.clone(), grace_s })
 }
 
 /// A pod's resourceVersion, which is a growing number.

@@ -8,12 +8,13 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{Adoption, Note, Stage, Worker, retry_after, revision, terminal};
 use crate::{
     agent::{
+        images,
         prepare::{self, Prepared},
         probes,
     },
     core::{
-        honour,
-        plan::{Fault, Trouble},
+        evict, honour,
+        plan::{self, Fault, Trouble, Verdict},
         record::{Attempt, ExitReason},
         spec, status,
     },
@@ -82,9 +83,18 @@ impl Worker {
                     }
                 }
             }
+            Note::Evicted { message } => self.evicted(message),
             Note::Removed => self.stage = Stage::Removed,
             Note::ObjectChanged(name) => self.object_changed(&name),
         }
+    }
+
+    fn evicted(&mut self, message: String) {
+        if self.verdict.is_some() || self.gone || self.pod.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        self.shared.recorder.event(&*self.pod, EventKind::Warning, evict::REASON, message.clone());
+        self.verdict = Some(Verdict::evicted(message));
     }
 
     pub(super) async fn happened(&mut self, event: runtime::Event) {
@@ -141,8 +151,9 @@ impl Worker {
         let attempt = match result {
             Ok(attempt) => attempt,
             Err(trouble) => {
+                let failures = self.failures.entry(name.to_owned()).or_default();
+                *failures = if trouble.reason == plan::NOT_PULLED { *failures + 1 } else { 0 };
                 observed.trouble = Some(trouble);
-                *self.failures.entry(name.to_owned()).or_default() += 1;
                 return;
             }
         };
@@ -231,6 +242,9 @@ impl Worker {
     }
 
     pub(super) fn object_changed(&mut self, name: &str) {
+        if images::pull_secrets(&self.pod).iter().any(|secret| secret == name) {
+            self.pull_again();
+        }
         let referred = prepare::references(&self.pod);
         if !referred.config_maps.contains(name) && !referred.secrets.contains(name) {
             return;
@@ -245,6 +259,18 @@ impl Worker {
             self.prepare_at = None;
         }
         self.refresh();
+    }
+
+    /// A login has changed: what was refused may be given now.
+    fn pull_again(&mut self) {
+        let now = self.shared.clock.now();
+        for (name, observed) in &mut self.observed {
+            let waits = |one: &&mut Trouble| one.reason == plan::NOT_PULLED || one.reason == plan::PULL_BACK_OFF;
+            if let Some(trouble) = observed.trouble.as_mut().filter(waits) {
+                trouble.retry_at = now;
+                self.failures.remove(name);
+            }
+        }
     }
 
     pub(super) fn refresh(&mut self) {

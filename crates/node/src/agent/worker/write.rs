@@ -11,7 +11,7 @@ use kube::{
 
 use super::{Note, Worker, retry_after, revision, terminal};
 use crate::core::{
-    plan::{Plan, Situation},
+    plan::{self, Plan, Situation},
     spec,
     status::{self, Place},
 };
@@ -97,7 +97,7 @@ impl Worker {
     pub(super) fn images_back_off(&mut self) {
         let mut told = Vec::new();
         for (name, observed) in &mut self.observed {
-            let Some(trouble) = observed.trouble.as_mut().filter(|trouble| trouble.reason == "ErrImagePull") else {
+            let Some(trouble) = observed.trouble.as_mut().filter(|trouble| trouble.reason == plan::NOT_PULLED) else {
                 continue;
             };
             if observed.launching {
@@ -106,7 +106,7 @@ impl Worker {
             let container = self.containers.iter().find(|(_, one)| one.name == *name);
             let image = container.and_then(|(_, one)| one.image.clone()).unwrap_or_default();
             let message = format!("Back-off pulling image {image:?}");
-            trouble.reason = "ImagePullBackOff".to_owned();
+            trouble.reason = plan::PULL_BACK_OFF.to_owned();
             trouble.message = format!("{message}: ErrImagePull: {}", trouble.message);
             told.push((name.clone(), message));
         }

@@ -19,8 +19,6 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
-use super::interfaces;
-
 // linux/audit.h: EM_X86_64 (62) or EM_AARCH64 (183), 64 bit, little-endian.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -40,6 +38,21 @@ const ASKED: [libc::c_long; 5] =
 /// Calls that can connect by a flag, and which argument holds their flags: TCP fast open names an address
 /// where the filter cannot read it. Programs fall back to `connect`.
 const FAST_OPEN: [(libc::c_long, u32); 2] = [(libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+
+/// Requests about interfaces of netdevice(7), of any socket: what there is, addresses, masks, flags, names, numbers.
+const INTERFACES: [u64; 9] = [
+    libc::SIOCGIFCONF as u64,
+    libc::SIOCGIFADDR as u64,
+    libc::SIOCGIFNETMASK as u64,
+    libc::SIOCGIFBRDADDR as u64,
+    libc::SIOCGIFFLAGS as u64,
+    libc::SIOCGIFMTU as u64,
+    libc::SIOCGIFHWADDR as u64,
+    libc::SIOCGIFINDEX as u64,
+    SIOCGIFNAME,
+];
+/// linux/sockios.h.
+const SIOCGIFNAME: u64 = 0x8910;
 
 /// Puts the filter before this process and everything that it starts, and hands the descriptor on which it
 /// asks to whoever holds the other end of `supervisor`. Call it in a child last before it executes: from here
@@ -169,15 +182,22 @@ fn program() -> Program {
         program.answer(failure(libc::EOPNOTSUPP));
         program.answer(SECCOMP_RET_ALLOW);
     }
-    // Questions about interfaces; every other ioctl goes on.
-    let others = u8::try_from(interfaces::REQUESTS.len() * 2 + 2).unwrap_or(u8::MAX);
-    program.equal(number(libc::SYS_ioctl), 0, others);
+    // Sockets that list interfaces: of family netlink and protocol 0, which is that of routes.
+    program.equal(number(libc::SYS_socket), 0, 5);
+    program.load(argument(0));
+    program.equal(libc::AF_NETLINK.unsigned_abs(), 0, 3);
+    program.load(argument(2));
+    program.equal(libc::NETLINK_ROUTE.unsigned_abs(), 0, 1);
+    program.answer(SECCOMP_RET_USER_NOTIF);
+    program.load(NUMBER);
+    let requests = u8::try_from(INTERFACES.len()).unwrap_or(u8::MAX);
+    program.equal(number(libc::SYS_ioctl), 0, 2 * requests + 1);
     program.load(argument(1));
-    for request in interfaces::REQUESTS {
-        program.equal(request, 0, 1);
+    for request in INTERFACES {
+        program.equal(u32::try_from(request).unwrap_or(u32::MAX), 0, 1);
         program.answer(SECCOMP_RET_USER_NOTIF);
     }
-    program.answer(SECCOMP_RET_ALLOW);
+    program.load(NUMBER);
     program.equal(number(libc::SYS_sendto), 1, 0);
     program.answer(SECCOMP_RET_ALLOW);
     program.load(argument(3));
@@ -255,9 +275,12 @@ mod tests {
             (libc::SYS_sendmmsg, [0, 0, fast, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_sendmmsg, [0, 0, 0, fast, 0, 0], failure(libc::EOPNOTSUPP)),
             (libc::SYS_io_uring_setup, [0; 6], failure(libc::ENOSYS)),
-            (libc::SYS_ioctl, [3, 0x8912, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
-            (libc::SYS_ioctl, [3, 0x8933, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
-            (libc::SYS_ioctl, [3, 0x5421, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_socket, [16, 3, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_socket, [16, 3, 15, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_socket, [2, 1, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_ioctl, [0, libc::SIOCGIFCONF as u64, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [0, SIOCGIFNAME, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [0, libc::TIOCGWINSZ as u64, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_read, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_accept4, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_execve, [0; 6], SECCOMP_RET_ALLOW),

@@ -1,147 +1,227 @@
-//! The interfaces that a pod's programs see when they ask a socket for them: `lo`, and `pod0` with the pod's address.
+//! What programs of a pod see of the machine's network: one interface, `eth0`, with the pod's address.
 //!
-//! For those that tell others their interfaces' addresses, as Open MPI does. Programs that ask by netlink see the
-//! host's interfaces: see `netdevice(7)` for what is answered here.
+//! Their sockets of the internet are the host's. Those by which interfaces are listed are made in a network namespace
+//! that has nothing but that interface: the library of MPI, gloo and others tell their peers the addresses that they
+//! find so. The namespace is made when a program of the pod asks for the first time.
 
-use std::net::Ipv4Addr;
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    net::Ipv4Addr,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
 
-use crate::core::network::INTERFACE;
+use rustix::{
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, SocketFlags, SocketType,
+    },
+    process::WaitOptions,
+};
 
-/// `struct ifreq`: a name and a value.
-pub const ENTRY: usize = 40;
-const NAME: usize = 16;
-/// Requests of linux/sockios.h that are answered here.
-pub const CONFIGURATION: u32 = 0x8912;
-const INDEX_TO_NAME: u32 = 0x8910;
-const FLAGS: u32 = 0x8913;
-const ADDRESS: u32 = 0x8915;
-const BROADCAST: u32 = 0x8919;
-const MASK: u32 = 0x891b;
-const MTU: u32 = 0x8921;
-const HARDWARE: u32 = 0x8927;
-const INDEX: u32 = 0x8933;
-/// All of them.
-pub const REQUESTS: [u32; 9] = [CONFIGURATION, INDEX_TO_NAME, FLAGS, ADDRESS, BROADCAST, MASK, MTU, HARDWARE, INDEX];
+use super::route;
 
-struct Interface {
-    name: &'static str,
-    index: i32,
-    address: Ipv4Addr,
-    mask: Ipv4Addr,
-    broadcast: Ipv4Addr,
-    flags: i32,
-    /// Of linux/if_arp.h.
-    kind: u16,
-    hardware: [u8; 6],
+/// A struct ifreq of netdevice(7): a name of 16 bytes and a union of 24.
+pub const REQUEST: usize = 40;
+/// Bytes of interfaces that one call can list: far more than there are.
+const LISTED: usize = 16 * REQUEST;
+
+/// The namespace in which a pod's interfaces are.
+pub struct Interfaces {
+    /// The user namespace that it belongs to, where this process may not enter it as it is.
+    user: Option<OwnedFd>,
+    network: OwnedFd,
+    /// A socket in it, for requests by `ioctl`.
+    control: OwnedFd,
 }
 
-fn interfaces(own: Ipv4Addr) -> [Interface; 2] {
-    let [a, b, c, d] = own.octets();
-    let up = libc::IFF_UP | libc::IFF_RUNNING;
-    [
-        Interface {
-            name: "lo",
-            index: 1,
-            address: Ipv4Addr::LOCALHOST,
-            mask: Ipv4Addr::new(255, 0, 0, 0),
-            broadcast: Ipv4Addr::UNSPECIFIED,
-            flags: up | libc::IFF_LOOPBACK,
-            kind: libc::ARPHRD_LOOPBACK,
-            hardware: [0; 6],
-        },
-        Interface {
-            name: INTERFACE,
-            index: 2,
-            address: own,
-            mask: Ipv4Addr::new(255, 255, 0, 0),
-            broadcast: Ipv4Addr::new(a, b, 255, 255),
-            flags: up | libc::IFF_BROADCAST | libc::IFF_MULTICAST,
-            kind: libc::ARPHRD_ETHER,
-            // As container networks have it: 0a:58 and the address.
-            hardware: [0x0a, 0x58, a, b, c, d],
-        },
-    ]
-}
-
-/// Answers a request about one interface: the entry as the program gave it, filled in.
-///
-/// # Errors
-/// `ENODEV` for an interface that the pod does not have.
-pub fn answer(own: Ipv4Addr, request: u32, mut entry: [u8; ENTRY]) -> Result<[u8; ENTRY], i32> {
-    let [lo, eth] = interfaces(own);
-    let name = entry[..NAME].split(|byte| *byte == 0).next().unwrap_or_default();
-    let index = i32::from_ne_bytes([entry[NAME], entry[NAME + 1], entry[NAME + 2], entry[NAME + 3]]);
-    let is_asked = |one: &Interface| match request {
-        INDEX_TO_NAME => one.index == index,
-        _ => one.name.as_bytes() == name,
-    };
-    let one = [lo, eth].into_iter().find(is_asked).ok_or(libc::ENODEV)?;
-    let value: Vec<u8> = match request {
-        INDEX_TO_NAME => {
-            entry[..NAME].fill(0);
-            entry[..one.name.len()].copy_from_slice(one.name.as_bytes());
-            return Ok(entry);
+impl Interfaces {
+    /// Makes the namespace of a pod with this address.
+    ///
+    /// # Errors
+    /// When the system allows no such namespace.
+    pub fn make(own: Ipv4Addr) -> io::Result<Self> {
+        let apart = !rustix::process::geteuid().is_root();
+        let mut made = in_child(|| {
+            let user = if apart { libc::CLONE_NEWUSER } else { 0 };
+            // SAFETY: unshare takes a number; files and memory stay shared with nobody.
+            check(unsafe { libc::unshare(libc::CLONE_NEWNET | user) }.into())?;
+            route::set_up(own)?;
+            let mut ends = vec![open("/proc/self/ns/net")?, inet_socket()?];
+            if apart {
+                ends.push(open("/proc/self/ns/user")?);
+            }
+            Ok(ends)
+        })?
+        .into_iter();
+        match (made.next(), made.next(), made.next()) {
+            (Some(network), Some(control), user) => Ok(Self { user, network, control }),
+            _ => Err(io::Error::other("too few descriptors came")),
         }
-        FLAGS => i16::try_from(one.flags).unwrap_or_default().to_ne_bytes().to_vec(),
-        ADDRESS => of_internet(one.address),
-        BROADCAST => of_internet(one.broadcast),
-        MASK => of_internet(one.mask),
-        // That of loopback, which it is.
-        MTU => 65536_i32.to_ne_bytes().to_vec(),
-        HARDWARE => one.kind.to_ne_bytes().into_iter().chain(one.hardware).collect(),
-        _ => one.index.to_ne_bytes().to_vec(),
+    }
+
+    /// A socket that lists interfaces, addresses and routes.
+    ///
+    /// # Errors
+    /// Those of socket(2).
+    pub fn route_socket(&self, kind: i32) -> io::Result<OwnedFd> {
+        let kind = kind | libc::SOCK_CLOEXEC;
+        let Some(user) = &self.user else {
+            let before = open("/proc/thread-self/ns/net")?;
+            join(&self.network, libc::CLONE_NEWNET)?;
+            let made = socket(libc::AF_NETLINK, kind);
+            join(&before, libc::CLONE_NEWNET)?;
+            return made;
+        };
+        let made = in_child(|| {
+            join(user, libc::CLONE_NEWUSER)?;
+            join(&self.network, libc::CLONE_NEWNET)?;
+            Ok(vec![socket(libc::AF_NETLINK, kind)?])
+        });
+        made?.pop().ok_or_else(|| io::Error::other("no descriptor came"))
+    }
+
+    /// Answers a request of netdevice(7) about one interface.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub fn ask(&self, request: u64, about: &mut [u8; REQUEST]) -> io::Result<()> {
+        self.control(request, about.as_mut_ptr().cast())
+    }
+
+    /// The interfaces that have addresses, each a struct ifreq; as many as fit into `room` bytes.
+    ///
+    /// # Errors
+    /// Those of `SIOCGIFCONF`.
+    pub fn list(&self, room: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; room.min(LISTED)];
+        // SAFETY: all zeros is a value of this structure; the buffer outlives the call, and its length is given.
+        let mut list: libc::ifconf = unsafe { std::mem::zeroed() };
+        list.ifc_len = libc::c_int::try_from(bytes.len()).unwrap_or_default();
+        list.ifc_ifcu.ifcu_buf = bytes.as_mut_ptr().cast();
+        self.control(libc::SIOCGIFCONF as u64, (&raw mut list).cast())?;
+        bytes.truncate(usize::try_from(list.ifc_len).unwrap_or_default());
+        Ok(bytes)
+    }
+
+    fn control(&self, request: u64, argument: *mut libc::c_void) -> io::Result<()> {
+        // SAFETY: each request comes with a pointer to the structure that it names.
+        check(unsafe { libc::ioctl(self.control.as_raw_fd(), request as libc::Ioctl, argument) }.into())
+    }
+}
+
+/// Runs `act` in a child, and takes the descriptors that it gives back. The child lives for microseconds; it is waited
+/// for.
+fn in_child(act: impl FnOnce() -> io::Result<Vec<OwnedFd>>) -> io::Result<Vec<OwnedFd>> {
+    let flags = SocketFlags::CLOEXEC;
+    let (near, far) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    // SAFETY: a supervisor has one thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(near);
+        let sent = act().and_then(|descriptors| send(far.as_fd(), &descriptors));
+        let code = sent.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+        // SAFETY: _exit takes a number and never returns.
+        unsafe { libc::_exit(code) }
+    }
+    drop(far);
+    let child = rustix::process::Pid::from_raw(child).ok_or_else(io::Error::last_os_error)?;
+    let received = receive(near.as_fd());
+    let ended = loop {
+        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            ended => break ended?,
+        }
     };
-    entry[NAME..].fill(0);
-    entry[NAME..NAME + value.len()].copy_from_slice(&value);
-    Ok(entry)
+    match ended.and_then(|(_, status)| status.exit_status()) {
+        Some(0) => received,
+        Some(code) => Err(io::Error::from_raw_os_error(code)),
+        None => Err(io::Error::other("the process that makes a network namespace was killed")),
+    }
 }
 
-/// The entries of all interfaces, with their addresses.
-pub fn configuration(own: Ipv4Addr) -> Vec<u8> {
-    let named = interfaces(own).into_iter().filter_map(|one| {
-        let mut entry = [0; ENTRY];
-        entry[..one.name.len()].copy_from_slice(one.name.as_bytes());
-        answer(own, ADDRESS, entry).ok()
+/// Descriptors that come from a child at a time.
+const DESCRIPTORS: usize = 3;
+
+fn send(to: BorrowedFd<'_>, descriptors: &[OwnedFd]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    rustix::net::sendmsg(to, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    rustix::net::recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors.collect::<Vec<_>>()),
+        _ => None,
     });
-    named.flatten().collect()
+    Ok(received.flatten().collect())
 }
 
-/// `struct sockaddr_in` without a port.
-fn of_internet(address: Ipv4Addr) -> Vec<u8> {
-    let family = u16::try_from(libc::AF_INET).unwrap_or_default().to_ne_bytes();
-    family.into_iter().chain([0, 0]).chain(address.octets()).collect()
+fn open(path: &str) -> io::Result<OwnedFd> {
+    Ok(std::fs::File::open(path)?.into())
+}
+
+fn join(namespace: &OwnedFd, kind: i32) -> io::Result<()> {
+    // SAFETY: setns takes two numbers.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), kind) }.into())
+}
+
+fn inet_socket() -> io::Result<OwnedFd> {
+    socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC)
+}
+
+fn socket(family: i32, kind: i32) -> io::Result<OwnedFd> {
+    // SAFETY: socket takes numbers, and the descriptor that it gives is owned by nothing else.
+    unsafe {
+        let descriptor = libc::socket(family, kind, 0);
+        check(descriptor.into())?;
+        Ok(OwnedFd::from_raw_fd(descriptor))
+    }
+}
+
+fn check(result: libc::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OWN: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 7);
-
-    fn ask(request: u32, name: &str) -> Result<Vec<u8>, i32> {
-        let mut entry = [0; ENTRY];
-        entry[..name.len()].copy_from_slice(name.as_bytes());
-        answer(OWN, request, entry).map(|entry| entry[NAME..NAME + 8].to_vec())
-    }
-
     #[test]
-    fn a_pod_has_loopback_and_an_interface_with_its_address() {
-        assert_eq!(ask(ADDRESS, INTERFACE), Ok(vec![2, 0, 0, 0, 10, 244, 1, 7]));
-        assert_eq!(ask(MASK, "lo"), Ok(vec![2, 0, 0, 0, 255, 0, 0, 0]));
-        assert_eq!(ask(INDEX, INTERFACE), Ok(vec![2, 0, 0, 0, 0, 0, 0, 0]));
-        assert_eq!(ask(HARDWARE, INTERFACE), Ok(vec![1, 0, 0x0a, 0x58, 10, 244, 1, 7]));
-        assert_eq!(ask(FLAGS, "lo").unwrap()[0] & 8, 8);
-        assert_eq!(ask(ADDRESS, "eth1"), Err(libc::ENODEV));
-    }
-
-    #[test]
-    fn all_interfaces_are_listed_and_named_by_number() {
-        let all = configuration(OWN);
-        assert_eq!(all.len(), 2 * ENTRY);
-        assert_eq!((&all[..2], &all[20..24]), (&b"lo"[..], &[127, 0, 0, 1][..]));
-        assert_eq!((&all[40..44], &all[60..64]), (&b"pod0"[..], &[10, 244, 1, 7][..]));
-        let mut entry = [0; ENTRY];
-        entry[NAME] = 2;
-        assert!(answer(OWN, INDEX_TO_NAME, entry).unwrap().starts_with(b"pod0\0"));
+    fn a_pod_has_one_interface_with_its_address() {
+        let own = Ipv4Addr::new(10, 244, 3, 7);
+        // In a process with one thread, as a supervisor is.
+        let listed = in_child(|| {
+            let interfaces = Interfaces::make(own)?;
+            let list = interfaces.list(4096)?;
+            let names: Vec<&[u8]> = list.chunks(REQUEST).map(|one| &one[..5]).collect();
+            let addresses: Vec<&[u8]> = list.chunks(REQUEST).map(|one| &one[20..24]).collect();
+            if names != [b"eth0\0"] || addresses != [own.octets()] {
+                return Err(io::Error::from_raw_os_error(libc::EBADMSG));
+            }
+            let mut about = [0; REQUEST];
+            about[..4].copy_from_slice(b"eth0");
+            interfaces.ask(libc::SIOCGIFFLAGS as u64, &mut about)?;
+            if i32::from(about[16]) & libc::IFF_UP == 0 {
+                return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
+            }
+            Ok(vec![interfaces.route_socket(libc::SOCK_RAW)?])
+        });
+        match listed {
+            Ok(sockets) => assert!(route::addresses(&sockets[0]).unwrap().contains(&own)),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                eprintln!("skipped: no network namespaces here: {error}");
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }

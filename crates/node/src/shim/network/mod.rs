@@ -12,11 +12,12 @@
 mod address;
 mod calls;
 pub mod filter;
-mod inquiries;
 mod interfaces;
 mod known;
 pub mod listeners;
+mod listing;
 mod notify;
+mod route;
 mod socket;
 mod table;
 mod target;
@@ -32,6 +33,7 @@ use std::{
 use rustix::event::PollFlags;
 
 use super::protocol;
+use interfaces::Interfaces;
 use known::Known;
 use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
@@ -67,6 +69,8 @@ pub struct Network {
     pending: Vec<Pending>,
     look_at: Option<Instant>,
     known: Known,
+    /// Made when a program asks for interfaces for the first time; `Err` where the system makes none.
+    interfaces: Option<std::io::Result<Interfaces>>,
     others: Listeners,
     /// Ports that were opened aside, and what they stand for.
     aside: BTreeMap<u16, u16>,
@@ -100,6 +104,8 @@ enum Outcome {
     Answer(Answer),
     /// Carried out: the answer must reach the caller, now or when it asks again.
     Done(u64, SocketAddr, Answer),
+    /// The answer has reached the caller, or there is none any more.
+    Answered,
     Waits(Pending),
 }
 
@@ -117,6 +123,7 @@ impl Network {
             pending: Vec::new(),
             look_at: None,
             known: Known::default(),
+            interfaces: None,
             others: Listeners::default(),
             aside: BTreeMap::new(),
             unheard: VecDeque::new(),
@@ -204,6 +211,7 @@ impl Network {
         let Some(listener) = self.listeners.get(&number) else { return };
         match outcome {
             Outcome::Answer(answer) => drop(listener.answer(call.id, answer)),
+            Outcome::Answered => {}
             Outcome::Done(cookie, asked, answer) => {
                 if listener.answer(call.id, answer) == Delivery::Gone {
                     self.unheard.truncate(UNHEARD - 1);

@@ -10,6 +10,9 @@ use std::{
 /// `seccomp_unotify(2)`, since Linux 6.6: an answer wakes the caller on the same processor.
 const SYNC_WAKE_UP: u64 = 1;
 
+/// `SECCOMP_ADDFD_FLAG_SEND` of linux/seccomp.h, since Linux 5.14.
+const ADD_AND_ANSWER: u32 = 2;
+
 /// A call that waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -81,6 +84,18 @@ impl Listener {
     pub fn waits(&self, id: u64) -> bool {
         let mut id = id;
         control(&self.0, libc::SECCOMP_IOCTL_NOTIF_ID_VALID, (&raw mut id).cast()).is_ok()
+    }
+
+    /// Gives the caller a descriptor of its own, whose number its call returns.
+    ///
+    /// # Errors
+    /// When the kernel is older than 5.14, or the caller has gone or has no room.
+    pub fn give(&self, id: u64, descriptor: BorrowedFd<'_>, closes_on_exec: bool) -> io::Result<()> {
+        let number = descriptor.as_raw_fd().unsigned_abs();
+        let flags = if closes_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 };
+        let mut addition =
+            libc::seccomp_notif_addfd { id, flags: ADD_AND_ANSWER, srcfd: number, newfd: 0, newfd_flags: flags };
+        control(&self.0, libc::SECCOMP_IOCTL_NOTIF_ADDFD, (&raw mut addition).cast())
     }
 
     /// Answers a call.

@@ -1,0 +1,335 @@
+//! Ports of a pod by SPDY: as `kubectl port-forward` asks for them, over the connection itself or inside a WebSocket.
+//!
+//! Each forwarded connection is a pair of streams with the same `requestid`: one for errors, one for data.
+
+use std::{collections::HashMap, future::Future, io, pin::pin};
+
+use bytes::Bytes;
+use ferroflow_platform::{
+    kubelet::{Connection, ContainerRef, SharedAgent},
+    task::{Group, Kind as TaskKind},
+};
+use futures::{SinkExt, Stream, StreamExt};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
+
+use super::{
+    body::{self, Body, BoxError},
+    connect::Upgrade,
+    server::{self, Call},
+};
+use crate::core::{
+    spdy::{self, Decoder, Encoder, Frame},
+    status::{Failure, Outcome},
+};
+
+/// The protocol of the streams, which both sides name.
+const PROTOCOL: &str = "portforward.k8s.io";
+const SPDY: &str = "SPDY/3.1";
+/// The protocol of the WebSocket in which SPDY travels.
+pub const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+/// Connections that one client forwards at a time.
+const PAIRS: usize = 256;
+/// Bytes of a stream in one frame.
+const CHUNK_BYTES: usize = 32 << 10;
+/// Frames that wait for a slow client; then the pod's sockets fill.
+const FRAMES: usize = 32;
+/// Frames of one connection that wait for a slow pod: 8 MiB at the most, and then all of the client's streams wait,
+/// for SPDY as clients speak it holds up no single one.
+const WAITING: usize = 256;
+
+/// Whether a request asks for SPDY on its own connection.
+pub fn is_native(call: &Call<'_>) -> bool {
+    let upgrade = call.parts.headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(SPDY))
+}
+
+/// Whether a request asks for SPDY inside a WebSocket.
+pub fn is_tunnel(call: &Call<'_>) -> bool {
+    let offered = call.parts.headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
+    offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == TUNNEL))
+}
+
+/// Takes over the connection.
+///
+/// # Errors
+/// 400 for a connection that cannot be taken over, or another protocol; 403 as upstream where none is named.
+pub fn native(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
+    let offered = call.parts.headers.get_all(&STREAM_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let known = offered.flat_map(|line| line.split(',')).any(|protocol| protocol.trim() == PROTOCOL);
+    if !known {
+        return Err(Failure::bad_request(format!("unable to upgrade: the only stream protocol is {PROTOCOL}")));
+    }
+    let pending = call.parts.extensions.remove::<OnUpgrade>();
+    let pending = pending.ok_or_else(|| Failure::bad_request("this connection cannot be upgraded; use HTTP/1.1"))?;
+    let tasks = call.api.tasks.clone();
+    call.api.tasks.spawn(format!("portforward {}", call.path.name), TaskKind::Transient, async move {
+        let upgraded = pending.await?;
+        let (read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let (frames, mut waiting) = mpsc::channel::<Vec<u8>>(FRAMES);
+        let sending = async {
+            while let Some(frame) = waiting.recv().await {
+                if write.write_all(&frame).await.is_err() || write.flush().await.is_err() {
+                    break;
+                }
+            }
+            let _ = write.shutdown().await;
+        };
+        serve(ReaderStream::new(read), frames, sending, agent, target, tasks).await;
+        Ok::<(), hyper::Error>(())
+    });
+    let mut response = Response::new(body::full(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    server::set(headers, header::UPGRADE, SPDY);
+    server::set(headers, STREAM_PROTOCOL, PROTOCOL);
+    Ok(response)
+}
+
+/// Opens a WebSocket with SPDY in it.
+///
+/// # Errors
+/// 400 for a request that is no WebSocket's.
+pub fn tunnel(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
+    let upgrade = Upgrade::of(call, &[TUNNEL])?;
+    let tasks = call.api.tasks.clone();
+    Ok(upgrade.accept(call, move |socket| async move {
+        inside(socket, agent, target, tasks).await;
+        Ok::<(), BoxError>(())
+    }))
+}
+
+async fn inside<S>(socket: WebSocketStream<S>, agent: SharedAgent, target: ContainerRef, tasks: Group)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let (mut sink, source) = socket.split();
+    let bytes = source.filter_map(async |message| match message {
+        Ok(Message::Binary(bytes)) => Some(Ok(bytes)),
+        Ok(Message::Close(_)) => Some(Err(io::ErrorKind::ConnectionAborted.into())),
+        Ok(_) => None,
+        Err(error) => Some(Err(io::Error::other(error))),
+    });
+    let (frames, mut waiting) = mpsc::channel::<Vec<u8>>(FRAMES);
+    let sending = async move {
+        while let Some(frame) = waiting.recv().await {
+            if sink.send(Message::Binary(frame.into())).await.is_err() {
+                return;
+            }
+        }
+        let _ = sink.close().await;
+    };
+    serve(pin!(bytes), frames, sending, agent, target, tasks).await;
+}
+
+/// Serves until the client is gone. `sending` sends what is put into `frames`.
+async fn serve(
+    bytes: impl Stream<Item = io::Result<Bytes>> + Unpin,
+    frames: mpsc::Sender<Vec<u8>>,
+    sending: impl Future<Output = ()>,
+    agent: SharedAgent,
+    target: ContainerRef,
+    tasks: Group,
+) {
+    let ended = CancellationToken::new();
+    let session = Session {
+        agent,
+        target,
+        tasks,
+        frames,
+        ended: ended.clone(),
+        encoder: Encoder::default(),
+        pairs: HashMap::new(),
+        streams: HashMap::new(),
+    };
+    tokio::select! {
+        () = session.run(bytes) => {}
+        () = sending => {}
+    }
+    ended.cancel();
+}
+
+/// The streams of one forwarded connection, as far as they are open.
+#[derive(Default)]
+struct Pair {
+    error: Option<u32>,
+    data: Option<u32>,
+}
+
+/// Where data of a stream goes.
+struct Inbox {
+    /// `None` for a stream of errors, in which clients say nothing.
+    to: Option<mpsc::Sender<Vec<u8>>>,
+    ended: CancellationToken,
+}
+
+struct Session {
+    agent: SharedAgent,
+    target: ContainerRef,
+    tasks: Group,
+    frames: mpsc::Sender<Vec<u8>>,
+    ended: CancellationToken,
+    encoder: Encoder,
+    /// Pairs that are not complete, by their `requestid`.
+    pairs: HashMap<String, Pair>,
+    streams: HashMap<u32, Inbox>,
+}
+
+impl Session {
+    async fn run(mut self, mut bytes: impl Stream<Item = io::Result<Bytes>> + Unpin) {
+        let mut decoder = Decoder::default();
+        while let Some(Ok(part)) = bytes.next().await {
+            decoder.push(&part);
+            loop {
+                match decoder.next_frame() {
+                    Ok(None) => break,
+                    Ok(Some(Frame::GoAway)) => return,
+                    Ok(Some(frame)) => {
+                        if self.take(frame).await.is_none() {
+                            return;
+                        }
+                    }
+                    Err(fault) => {
+                        tracing::debug!(%fault, "a client does not speak SPDY");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what a frame says; `None` when the client is gone.
+    async fn take(&mut self, frame: Frame) -> Option<()> {
+        match frame {
+            Frame::Open { stream, headers, .. } => self.open(stream, &headers).await,
+            Frame::Data { stream, last, bytes } => {
+                let Some(inbox) = self.streams.get_mut(&stream) else { return Some(()) };
+                if let Some(to) = inbox.to.as_ref().filter(|_| !bytes.is_empty()) {
+                    // A connection that has ended takes no more.
+                    let _ = to.send(bytes).await;
+                }
+                if last {
+                    inbox.to = None;
+                }
+                Some(())
+            }
+            Frame::Reset { stream } => {
+                if let Some(inbox) = self.streams.remove(&stream) {
+                    inbox.ended.cancel();
+                }
+                Some(())
+            }
+            Frame::Ping { id } => self.send(spdy::pong(id)).await,
+            Frame::GoAway | Frame::Other => Some(()),
+        }
+    }
+
+    async fn send(&self, frame: Vec<u8>) -> Option<()> {
+        self.frames.send(frame).await.ok()
+    }
+
+    async fn open(&mut self, stream: u32, headers: &[(String, String)]) -> Option<()> {
+        self.streams.retain(|_, inbox| !inbox.ended.is_cancelled());
+        let find = |wanted: &str| {
+            let mut found = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.next().map(|(_, value)| value.as_str())
+        };
+        let (kind, port) = (find("streamtype"), find("port").and_then(|port| port.parse::<u16>().ok()));
+        let port = port.filter(|port| *port > 0);
+        let (Some(kind @ ("error" | "data")), Some(port)) = (kind, port) else {
+            return self.send(spdy::refuse(stream)).await;
+        };
+        if self.pairs.len() + self.streams.len() / 2 >= PAIRS {
+            return self.send(spdy::refuse(stream)).await;
+        }
+        let id = find("requestid").unwrap_or_default().to_owned();
+        let reply = self.encoder.reply(stream);
+        self.send(reply).await?;
+        let pair = self.pairs.entry(id.clone()).or_default();
+        if kind == "error" { pair.error = Some(stream) } else { pair.data = Some(stream) }
+        let (Some(error), Some(data)) = (pair.error, pair.data) else { return Some(()) };
+        self.pairs.remove(&id);
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let ended = self.ended.child_token();
+        self.streams.insert(error, Inbox { to: None, ended: ended.clone() });
+        self.streams.insert(data, Inbox { to: Some(sender), ended: ended.clone() });
+        let forwarded = Forwarded { error, data, frames: self.frames.clone(), received: receiver };
+        let (agent, target) = (self.agent.clone(), self.target.clone());
+        self.tasks.spawn(format!("port {port} of {}", target.pod), TaskKind::Transient, async move {
+            tokio::select! {
+                _ = forwarded.run(agent, target, port) => {}
+                () = ended.cancelled() => {}
+            }
+            ended.cancel();
+            Ok::<(), std::convert::Infallible>(())
+        });
+        Some(())
+    }
+}
+
+/// One forwarded connection.
+struct Forwarded {
+    error: u32,
+    data: u32,
+    frames: mpsc::Sender<Vec<u8>>,
+    received: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Forwarded {
+    /// Carries bytes until both sides have said all; `None` when the client is gone.
+    async fn run(self, agent: SharedAgent, target: ContainerRef, port: u16) -> Option<()> {
+        let pod = target.pod.clone();
+        match agent.connect(target, port).await {
+            Ok(connection) => {
+                let (data, frames) = (self.data, self.frames.clone());
+                carry(connection, data, &frames, self.received).await?;
+            }
+            Err(error) => {
+                let text = format!("error forwarding port {port} to pod {pod}: {error}");
+                self.frames.send(spdy::data(self.error, text.as_bytes(), false)).await.ok()?;
+                self.frames.send(spdy::data(self.data, &[], true)).await.ok()?;
+            }
+        }
+        self.frames.send(spdy::data(self.error, &[], true)).await.ok()
+    }
+}
+
+async fn carry(
+    connection: Box<dyn Connection>,
+    stream: u32,
+    frames: &mpsc::Sender<Vec<u8>>,
+    mut received: mpsc::Receiver<Vec<u8>>,
+) -> Option<()> {
+    let (mut read, mut write) = tokio::io::split(connection);
+    let there = async {
+        while let Some(bytes) = received.recv().await {
+            if write.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+        let _ = write.shutdown().await;
+    };
+    let back = async {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while let Ok(count @ 1..) = read.read(&mut buffer).await {
+            frames.send(spdy::data(stream, &buffer[..count], false)).await.ok()?;
+        }
+        frames.send(spdy::data(stream, &[], true)).await.ok()
+    };
+    // A pod that has said all and closed hears nothing more.
+    let mut there = pin!(there);
+    let mut back = pin!(back);
+    tokio::select! {
+        () = &mut there => back.await,
+        sent = &mut back => sent,
+    }
+}

@@ -1,0 +1,256 @@
+//! Carries bytes between a client on the host and an endpoint of a service.
+//!
+//! A connection stays with its endpoint until one of its ends closes it: an endpoint that is taken out of its
+//! service may finish what it has begun. Datagrams go elsewhere as soon as their endpoint is out.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferroflow_platform::{
+    clock::SharedClock,
+    task::{Group, Kind},
+};
+use tokio::{
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::{
+    network::{self, Table},
+    services::reach::Behind,
+};
+
+/// An endpoint is on this host and answers at once, or its queue is full.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Bytes that are carried at a time, each way.
+const CHUNK_BYTES: usize = 64 << 10;
+/// The most of a datagram.
+const DATAGRAM_BYTES: usize = 64 << 10;
+/// Clients of one door whose datagrams are answered at a time; datagrams of others are dropped.
+const FLOWS: usize = 1024;
+/// A client that has been silent for so long is forgotten, as Linux forgets UDP streams.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Clients whose endpoint is remembered, by one door.
+const REMEMBERED: usize = 1024;
+/// A socket that takes no connections now takes some later.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What all doors share.
+pub struct Hall {
+    /// The block and the ports that are moved; its lists are not used.
+    pub table: Table,
+    pub room: Arc<Semaphore>,
+    pub clock: SharedClock,
+    pub group: Group,
+}
+
+impl Hall {
+    fn socket(&self, (address, port): (Ipv4Addr, u16)) -> SocketAddrV4 {
+        network::host_socket(&self.table, SocketAddrV4::new(address, port))
+    }
+}
+
+/// Chooses endpoints in turn, and the same one again for a client where the service wants that.
+#[derive(Default)]
+struct Chooser {
+    turn: usize,
+    kept: HashMap<IpAddr, ((Ipv4Addr, u16), Instant)>,
+}
+
+impl Chooser {
+    /// The endpoints in the order in which they are tried.
+    fn order(&mut self, behind: &Behind, client: IpAddr, now: Instant) -> Vec<(Ipv4Addr, u16)> {
+        let mut order = behind.backends.clone();
+        if order.is_empty() {
+            return order;
+        }
+        let first = self.turn % order.len();
+        order.rotate_left(first);
+        self.turn = self.turn.wrapping_add(1);
+        let Some(seconds) = behind.affinity_s else { return order };
+        let patience = Duration::from_secs(u64::from(seconds));
+        self.kept.retain(|_, (_, used)| now.duration_since(*used) < patience);
+        if let Some((kept, _)) = self.kept.get(&client)
+            && let Some(at) = order.iter().position(|backend| backend == kept)
+        {
+            order.swap(0, at);
+        }
+        order
+    }
+
+    fn keep(&mut self, behind: &Behind, client: IpAddr, backend: (Ipv4Addr, u16), now: Instant) {
+        if behind.affinity_s.is_some() && (self.kept.len() < REMEMBERED || self.kept.contains_key(&client)) {
+            self.kept.insert(client, (backend, now));
+        }
+    }
+}
+
+/// Serves connections until it is told to close. Those that run go on.
+///
+/// # Errors
+/// Never.
+pub async fn tcp(
+    hall: Arc<Hall>,
+    listener: TcpListener,
+    behind: watch::Receiver<Behind>,
+    closing: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let chooser = Arc::new(std::sync::Mutex::new(Chooser::default()));
+    loop {
+        let next = async {
+            let permit = hall.room.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            next = next => next,
+            () = closing.cancelled() => return Ok(()),
+        };
+        let (Ok(permit), Ok((client, from))) = (permit, accepted) else {
+            hall.clock.sleep(PAUSE).await;
+            continue;
+        };
+        let now = hall.clock.instant();
+        let current = behind.borrow().clone();
+        let lock = || chooser.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let order = lock().order(&current, from.ip(), now);
+        let (chooser, carried) = (chooser.clone(), hall.clone());
+        hall.group.spawn("connection to a service", Kind::Transient, async move {
+            let connected = connect(&carried, &order).await;
+            if let Some((backend, _)) = &connected {
+                let mut chooser = chooser.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                chooser.keep(&current, from.ip(), *backend, now);
+            }
+            carry(client, connected.map(|(_, stream)| stream), permit).await
+        });
+    }
+}
+
+/// The first endpoint that takes a connection.
+async fn connect(hall: &Hall, order: &[(Ipv4Addr, u16)]) -> Option<((Ipv4Addr, u16), TcpStream)> {
+    for backend in order {
+        match timeout(CONNECT, TcpStream::connect(hall.socket(*backend))).await {
+            Ok(Ok(stream)) => return Some((*backend, stream)),
+            Ok(Err(error)) => tracing::debug!(?backend, %error, "an endpoint takes no connection"),
+            Err(_) => tracing::debug!(?backend, "an endpoint does not answer"),
+        }
+    }
+    None
+}
+
+async fn carry(mut client: TcpStream, server: Option<TcpStream>, permit: OwnedSemaphorePermit) -> io::Result<()> {
+    let Some(mut server) = server else {
+        // The client sees its connection refused, as far as one that was accepted can be.
+        return client.set_zero_linger();
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let carried = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, CHUNK_BYTES, CHUNK_BYTES).await;
+    if carried.is_err() {
+        // What broke at one end breaks at the other.
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
+    drop(permit);
+    Ok(())
+}
+
+/// The datagrams of one client.
+struct Flow {
+    socket: Arc<UdpSocket>,
+    backend: (Ipv4Addr, u16),
+    heard: Arc<Notify>,
+    ended: CancellationToken,
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.ended.cancel();
+    }
+}
+
+/// Serves datagrams until it is told to close.
+///
+/// # Errors
+/// Never.
+pub async fn udp(
+    hall: Arc<Hall>,
+    door: Arc<UdpSocket>,
+    mut behind: watch::Receiver<Behind>,
+    closing: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let mut flows: HashMap<SocketAddr, Flow> = HashMap::new();
+    let mut chooser = Chooser::default();
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        let received = tokio::select! {
+            received = door.recv_from(&mut buffer) => received,
+            changed = behind.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let current = behind.borrow_and_update().clone();
+                flows.retain(|_, flow| current.backends.contains(&flow.backend));
+                continue;
+            }
+            () = closing.cancelled() => return Ok(()),
+        };
+        // An error tells of a client that is gone.
+        let Ok((length, client)) = received else { continue };
+        if flows.get(&client).is_some_and(|flow| flow.ended.is_cancelled()) {
+            flows.remove(&client);
+        }
+        if !flows.contains_key(&client) {
+            if flows.len() >= FLOWS {
+                flows.retain(|_, flow| !flow.ended.is_cancelled());
+            }
+            let current = behind.borrow().clone();
+            let chosen = chooser.order(&current, client.ip(), hall.clock.instant()).first().copied();
+            let Some(backend) = chosen.filter(|_| flows.len() < FLOWS) else { continue };
+            chooser.keep(&current, client.ip(), backend, hall.clock.instant());
+            match flow(&hall, &door, client, backend).await {
+                Ok(flow) => drop(flows.insert(client, flow)),
+                Err(error) => {
+                    tracing::debug!(?backend, %error, "an endpoint takes no datagrams");
+                    continue;
+                }
+            }
+        }
+        if let Some(flow) = flows.get(&client) {
+            flow.heard.notify_one();
+            if let Err(error) = flow.socket.send(&buffer[..length]).await {
+                tracing::debug!(backend = ?flow.backend, %error, "an endpoint does not take a datagram");
+            }
+        }
+    }
+}
+
+async fn flow(hall: &Hall, door: &Arc<UdpSocket>, client: SocketAddr, backend: (Ipv4Addr, u16)) -> io::Result<Flow> {
+    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+    socket.connect(hall.socket(backend)).await?;
+    let flow = Flow { socket: socket.clone(), backend, heard: Arc::default(), ended: CancellationToken::new() };
+    let (door, heard, ended, clock) = (door.clone(), flow.heard.clone(), flow.ended.clone(), hall.clock.clone());
+    hall.group.spawn("datagrams of a service", Kind::Transient, async move {
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            tokio::select! {
+                received = socket.recv(&mut buffer) => {
+                    // An error tells that the endpoint did not listen; it may listen for the next one.
+                    if let Ok(length) = received && door.send_to(&buffer[..length], client).await.is_err() {
+                        break;
+                    }
+                }
+                () = heard.notified() => {}
+                () = clock.sleep(SILENCE) => break,
+                () = ended.cancelled() => break,
+            }
+        }
+        ended.cancel();
+        Ok::<(), std::convert::Infallible>(())
+    });
+    Ok(flow)
+}
