@@ -108,8 +108,7 @@ impl Puller {
         let layers = document::layers(&manifest.read, &read).map_err(wrong)?;
         let mut seen = BTreeSet::new();
         let distinct = layers.iter().filter(|layer| seen.insert(&layer.diff_id));
-        let work: Vec<BoxFuture<'_, Result<(), PullError>>> =
-            distinct.map(|layer| job.layer(layer).boxed()).collect();
+        let work: Vec<BoxFuture<'_, Result<(), PullError>>> = distinct.map(|layer| job.layer(layer).boxed()).collect();
         stream::iter(work).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         let record = NameRecord {
             version: VERSION,

@@ -95,16 +95,17 @@ pub fn distributed(programs: &Programs) -> anyhow::Result<PathBuf> {
     let kubectl = programs.path("kubectl")?;
     let packages = roots::DISTRIBUTED_PACKAGES;
     let debian = format!("debian-{}", key(&[&debian_key()?, &packages.join(" ")]));
-    let archive = folder.join(format!(
-        "distributed-{}.tar",
-        key(&[&FORM.to_string(), &debian, &kubectl.display().to_string()])
-    ));
+    let archive =
+        folder.join(format!("distributed-{}.tar", key(&[&FORM.to_string(), &debian, &kubectl.display().to_string()])));
     if !archive.exists() {
         let work = Work::new(&folder, "distributed")?;
         let debian = cached(&folder, &debian, |part| roots::debian(&part.join("root"), &packages))?;
         let kubectl =
             write_layer(&single("usr/local/bin/kubectl", roots::host_file(&kubectl)?)?, &work.path("kubectl"))?;
-        write_whole(&archive, &[image(&["ferroflow.dev/examples/distributed:dev"], &[&debian, &kubectl], &[], &["sh"])])?;
+        write_whole(
+            &archive,
+            &[image(&["ferroflow.dev/examples/distributed:dev"], &[&debian, &kubectl], &[], &["sh"])],
+        )?;
     }
     Ok(archive)
 }

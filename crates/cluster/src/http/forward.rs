@@ -255,7 +255,11 @@ impl Session {
         let reply = self.encoder.reply(stream);
         self.send(reply).await?;
         let pair = self.pairs.entry(id.clone()).or_default();
-        if kind == "error" { pair.error = Some(stream) } else { pair.data = Some(stream) }
+        if kind == "error" {
+            pair.error = Some(stream)
+        } else {
+            pair.data = Some(stream)
+        }
         let (Some(error), Some(data)) = (pair.error, pair.data) else { return Some(()) };
         self.pairs.remove(&id);
         let (sender, receiver) = mpsc::channel(WAITING);

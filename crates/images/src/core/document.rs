@@ -280,7 +280,8 @@ mod tests {
             ("application/vnd.docker.image.rootfs.diff.tar.gzip", Packing::Gzip),
         ] {
             let Document::Manifest(manifest) = read(&manifest(media_type)).unwrap() else { panic!("a manifest") };
-            let config = Config { platform: "linux/amd64".parse().unwrap(), diff_ids: vec![digest("tar")], run: Run::default() };
+            let config =
+                Config { platform: "linux/amd64".parse().unwrap(), diff_ids: vec![digest("tar")], run: Run::default() };
             let layers = layers(&manifest, &config).unwrap();
             assert_eq!((layers[0].packing, &layers[0].diff_id), (packing, &digest("tar")));
         }

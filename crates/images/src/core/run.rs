@@ -113,14 +113,20 @@ mod tests {
                 "Cmd": ["-a"], "WorkingDir": "/srv", "StopSignal": "SIGQUIT", "Volumes": {"/data": {}}}"#);
         let env = [("PATH", "/bin"), ("A", "b=c"), ("EMPTY", "")];
         assert_eq!(found.env, env.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!((found.entrypoint[0].as_str(), found.cmd[0].as_str(), found.user.as_str()), ("/run", "-a", "app:users"));
+        assert_eq!(
+            (found.entrypoint[0].as_str(), found.cmd[0].as_str(), found.user.as_str()),
+            ("/run", "-a", "app:users")
+        );
         assert_eq!((found.workdir.as_str(), found.stop_signal.as_str(), found.volumes.len()), ("/srv", "SIGQUIT", 1));
     }
 
     #[test]
     fn what_is_absent_or_null_is_empty() {
         assert_eq!(run("{}"), Run::default());
-        assert_eq!(run(r#"{"Entrypoint": null, "Cmd": null, "Env": null, "Volumes": null, "User": null}"#), Run::default());
+        assert_eq!(
+            run(r#"{"Entrypoint": null, "Cmd": null, "Env": null, "Volumes": null, "User": null}"#),
+            Run::default()
+        );
         assert_eq!(run(r#"{"Cmd": "sh"}"#).cmd, ["sh"]);
     }
 

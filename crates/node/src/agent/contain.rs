@@ -8,9 +8,15 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityContext};
 
 use crate::{
-    core::{etc, image::Rule, quantity, sysctl},
+    core::{
+        etc,
+        honour::{Means, Users},
+        image::Rule,
+        quantity, sysctl,
+    },
     image::Environment,
     runtime::{HostPath, Isolation, Launch, Root, Security},
+    shim::jail::Ids,
 };
 
 /// Directories of the host that every environment has.
@@ -59,6 +65,18 @@ fn interpreters(environment: &Path) -> Vec<PathBuf> {
     found.extend(real.as_deref().and_then(Path::parent).and_then(Path::parent).map(Path::to_owned));
     found.retain(|home| !home.starts_with(environment));
     found
+}
+
+/// What pods can be given here.
+pub fn means(isolation: Isolation) -> Means {
+    if isolation == Isolation::Bare {
+        return Means::Bare { is_root: rustix::process::geteuid().is_root() };
+    }
+    Means::Apart(match Ids::of_pod(0) {
+        Ids::Shifted(_) => Users::All,
+        Ids::Ranges { .. } => Users::Range,
+        Ids::Single => Users::One,
+    })
 }
 
 /// Fills what a container is to be kept apart by. Its root and its user stand already.

@@ -77,7 +77,7 @@ pub fn plain_content(pod: &Pod, volume: &Volume, memory_bytes: u64) -> Result<Op
     Err(format!("volumes of kind {} are not offered by this node", kind.unwrap_or_default()))
 }
 
-/// Makes a volume below `directory` and returns the path of its root.
+/// Makes a volume below `directory` and returns the path of its root. What is the pod's alone belongs to `group`.
 ///
 /// # Errors
 /// A message for the pod's event.

@@ -250,17 +250,30 @@ impl ImageStore {
         if total_bytes == 0 || !is_full {
             return Ok(None);
         }
+        let low_bytes = u64::try_from(u128::from(total_bytes) * u128::from(LOW_PERCENT) / 100).unwrap_or(u64::MAX);
+        let wanted_bytes = used_bytes.saturating_sub(low_bytes);
+        self.remove(wanted_bytes, |layers_bytes| Goal::AtMost {
+            size_bytes: collect::allowance(total_bytes, used_bytes, layers_bytes, LOW_PERCENT),
+        })
+    }
+
+    /// Removes every image that nothing uses, but those that were just pulled: what a kubelet does before it ends a
+    /// pod for the disk. May wait: not for the tasks of the runtime.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    pub fn remove_unused(&self) -> Result<Option<Collected>, String> {
+        self.remove(0, |_| Goal::Unused)
+    }
+
+    fn remove(&self, wanted_bytes: u64, goal: impl FnOnce(u64) -> Goal) -> Result<Option<Collected>, String> {
         let failed = |error: StoreError| told(&error);
         let Some(_guard) = self.store.try_lock(Work::Remove).map_err(failed)? else { return Ok(None) };
         let found = self.store.stored().map_err(failed)?;
-        let layers_bytes: u64 = found.layers.values().sum();
-        let size_bytes = collect::allowance(total_bytes, used_bytes, layers_bytes, LOW_PERCENT);
         let before_s = self.now_s().saturating_sub(LEAST_AGE_S);
-        let plan = collect::plan(&found, Goal::AtMost { size_bytes }, before_s);
+        let plan = collect::plan(&found, goal(found.layers.values().sum()), before_s);
         self.store.remove(&plan).map_err(failed)?;
         self.changed.notify_one();
-        let low_bytes = u64::try_from(u128::from(total_bytes) * u128::from(LOW_PERCENT) / 100).unwrap_or(u64::MAX);
-        let wanted_bytes = used_bytes.saturating_sub(low_bytes);
         Ok(Some(Collected { names: plan.names, wanted_bytes, freed_bytes: plan.freed_bytes }))
     }
 

@@ -53,6 +53,7 @@ pub fn prepare(home: &Path, launch: &Launch, message: &Path, ids: u32) -> Result
         etc: launch.etc.clone(),
         sysctls: launch.sysctls.clone(),
         share_process_namespace: launch.share_process_namespace,
+        hidden: None,
         ids,
     })
 }
@@ -100,6 +101,23 @@ pub fn forget_scratch(pod: &Path, container: &str, number: u32) {
             let _ = remove_tree(&entry.path());
         }
     }
+}
+
+/// Times that a directory is emptied: a supervisor that ends may write a last file into it meanwhile.
+const REMOVALS: usize = 100;
+
+/// Removes a pod's directory.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_whole(directory: &Path) -> io::Result<()> {
+    for _ in 1..REMOVALS {
+        match remove_tree(directory) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
+            result => return result,
+        }
+    }
+    remove_tree(directory)
 }
 
 /// Removes a directory with all that is in it, also where its owner has locked itself out.

@@ -9,7 +9,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -73,6 +73,8 @@ pub struct ProcessRuntime {
 struct Shared {
     directory: PathBuf,
     isolation: Isolation,
+    /// A directory that no environment shows, though it may lie in one that it does.
+    hidden: Option<PathBuf>,
     shim: ShimCommand,
     clock: SharedClock,
     group: Group,
@@ -100,8 +102,17 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
-        let (network, tree) = (None, OnceLock::new());
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, shim, clock, group, network, tree }) })
+        let (hidden, network, tree) = (None, None, OnceLock::new());
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden, shim, clock, group, network, tree }) })
+    }
+
+    /// The same, whose environments do not show a directory: that of the server.
+    #[must_use]
+    pub fn hiding(mut self, directory: PathBuf) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.hidden = Some(directory);
+        }
+        self
     }
 
     /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
@@ -324,8 +335,9 @@ impl Sandbox for ProcessSandbox {
             }
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
+            let (uid, directory, hidden) = (&self.uid, &self.directory, self.shared.hidden.as_deref());
             let network = self.network.clone();
-            let pod = start::Pod { uid: &self.uid, directory: &self.directory, ids: self.ids, network };
+            let pod = start::Pod { uid, directory, hidden, ids: self.ids, network };
             let mut start = start::prepare(&pod, launch, self.shared.clock.now())?;
             start.cgroup = groups::of_pod(&self.directory, &self.uid, self.shared.tree.get())?;
             let link = self.link().await?;
@@ -479,7 +491,7 @@ impl Sandbox for ProcessSandbox {
             let directory = self.directory.clone();
             let removed = tokio::task::spawn_blocking(move || {
                 groups::end(&directory);
-                match remove_all(&directory) {
+                match jail::remove_whole(&directory) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         Err(Error::file("remove", directory, error))
                     }
@@ -489,17 +501,4 @@ impl Sandbox for ProcessSandbox {
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })
     }
-}
-
-/// Times that a directory is emptied: a supervisor that ends may write a last file into it meanwhile.
-const REMOVALS: usize = 100;
-
-fn remove_all(directory: &Path) -> io::Result<()> {
-    for _ in 1..REMOVALS {
-        match jail::remove_tree(directory) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
-            result => return result,
-        }
-    }
-    jail::remove_tree(directory)
 }

@@ -21,6 +21,8 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 pub struct Pod<'a> {
     pub uid: &'a str,
     pub directory: &'a Path,
+    /// A directory that no environment shows.
+    pub hidden: Option<&'a Path>,
     /// The number that its user ids come from.
     pub ids: u32,
     pub network: Option<protocol::Network>,
@@ -31,7 +33,7 @@ pub struct Pod<'a> {
 /// # Errors
 /// When something cannot be made.
 pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol::Start, Error> {
-    let Pod { uid, directory: pod, ids, network } = pod;
+    let Pod { uid, directory: pod, hidden, ids, network } = pod;
     let home = pod.join("root").join(&launch.container);
     make_directory(&pod.join("run").join(&launch.container), 0o700)?;
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
@@ -54,7 +56,8 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
         (working_dir, environment(&launch, &rewriter, &home, &id), None)
     } else {
-        let jail = jail::prepare(&home, &launch, &message, *ids)?;
+        let mut jail = jail::prepare(&home, &launch, &message, *ids)?;
+        jail.hidden = hidden.map(Path::to_owned);
         (jail::working_dir(&launch), jail::environment(&launch, &id), Some(jail))
     };
     Ok(protocol::Start {

@@ -230,7 +230,7 @@ pub async fn udp(
 }
 
 async fn flow(hall: &Hall, door: &Arc<UdpSocket>, client: SocketAddr, backend: (Ipv4Addr, u16)) -> io::Result<Flow> {
-    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+    let socket = Arc::new(UdpSocket::bind((network::node_address(hall.table.block), 0)).await?);
     socket.connect(hall.socket(backend)).await?;
     let flow = Flow { socket: socket.clone(), backend, heard: Arc::default(), ended: CancellationToken::new() };
     let (door, heard, ended, clock) = (door.clone(), flow.heard.clone(), flow.ended.clone(), hall.clock.clone());

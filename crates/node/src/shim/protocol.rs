@@ -129,6 +129,9 @@ pub struct Jail {
     pub etc: Etc,
     pub sysctls: BTreeMap<String, String>,
     pub share_process_namespace: bool,
+    /// A directory of the host that an environment does not show.
+    #[serde(default)]
+    pub hidden: Option<PathBuf>,
     /// The pod's number among those of its node: which user ids of the host it has, where this program is root.
     pub ids: u32,
 }

@@ -37,10 +37,22 @@ pub enum Fault {
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    Open { stream: u32, last: bool, headers: Vec<(String, String)> },
-    Data { stream: u32, last: bool, bytes: Vec<u8> },
-    Reset { stream: u32 },
-    Ping { id: u32 },
+    Open {
+        stream: u32,
+        last: bool,
+        headers: Vec<(String, String)>,
+    },
+    Data {
+        stream: u32,
+        last: bool,
+        bytes: Vec<u8>,
+    },
+    Reset {
+        stream: u32,
+    },
+    Ping {
+        id: u32,
+    },
     GoAway,
     /// One that asks for nothing.
     Other,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{Adoption, Note, Stage, Worker, retry_after, revision, terminal};
 use crate::{
     agent::{
-        images,
+        contain, images,
         prepare::{self, Prepared},
         probes,
     },
@@ -73,6 +73,9 @@ impl Worker {
             Note::Written(result) => self.written(result),
             Note::Refreshed(result) => {
                 self.refreshing = false;
+                if self.stale {
+                    self.refresh();
+                }
                 match result {
                     Ok(renew_at) => self.prepared.iter_mut().for_each(|prepared| prepared.renew_at = renew_at),
                     Err(refusal) => {
@@ -274,6 +277,8 @@ impl Worker {
     }
 
     pub(super) fn refresh(&mut self) {
+        // What has changed while the volumes are written may have been read before.
+        self.stale = self.refreshing;
         let Some(prepared) = self.prepared.clone().filter(|_| !self.refreshing && self.stage == Stage::Alive) else {
             return;
         };
@@ -291,7 +296,7 @@ impl Worker {
             return;
         }
         self.told_unhonoured = true;
-        let fields = honour::unhonoured(&self.pod, rustix::process::geteuid().is_root());
+        let fields = honour::unhonoured(&self.pod, contain::means(self.shared.runtime.isolation()));
         if !fields.is_empty() {
             let level = self.shared.runtime.isolation().as_str();
             let message = format!("at isolation level {level:?} these fields have no effect: {}", fields.join(", "));

@@ -34,7 +34,7 @@ use self::{
     channel::Far,
     place::Kind,
     source::{Sources, Waiting},
-    sys::Side,
+    sys::{Looks, Side},
     system::View,
 };
 use super::{
@@ -42,6 +42,7 @@ use super::{
     network,
     protocol::Jail,
 };
+use crate::runtime::Root;
 
 /// The home of an environment.
 pub const HOME: &str = "/home/pod";
@@ -104,7 +105,7 @@ pub fn enter(
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS
             | libc::CLONE_NEWCGROUP;
-        sys::hide();
+        sys::let_look(Looks::Refused);
         let joined = sys::join(container, all).map_err(|error| format!("cannot join the container: {error}"));
         let reason = joined.and_then(|()| {
             if ids.has_many() {
@@ -181,7 +182,7 @@ fn in_child(
 fn step_in(pod: &Pod, jail: &Jail, far: &Far) -> Result<Sources, String> {
     let _ = far;
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
-    sys::hide();
+    sys::let_look(Looks::Refused);
     let shifts = pod.ids.shifts();
     let before = if shifts { Some(Sources::open(jail, Some(pod.user.as_fd()))?) } else { None };
     sys::join(&pod.user, libc::CLONE_NEWUSER).map_err(failed("join the pod's user namespace"))?;
@@ -232,6 +233,9 @@ fn memory_path(mount: &crate::runtime::Mount) -> Option<String> {
 fn furnish(jail: &Jail, task: &Task<'_>, mut sources: Sources, pod: &Pod) -> Result<(), String> {
     let made = root::make(&mut sources)?;
     let root = made.as_fd();
+    if let (Some(hidden), Root::Environment { .. }) = (&jail.hidden, &jail.root) {
+        root::hide(root, hidden)?;
+    }
     let view = if task.security.privileged { View::Whole } else { View::Usual };
     system::mount(root, std::mem::take(&mut sources.devices), view, pod.ids.has_many())?;
     let etc = [

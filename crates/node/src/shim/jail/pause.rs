@@ -18,7 +18,7 @@ use super::{
     channel::{self, Far, Near},
     filter,
     ids::Ids,
-    sys::{self, Change, Side},
+    sys::{self, Change, Looks, Side},
 };
 
 /// The root of a container before it becomes its root.
@@ -128,7 +128,7 @@ fn be(far: &Far, hostname: &str, sysctls: &BTreeMap<String, String>) -> ! {
     }
     // After the last change of who this is, which would undo it.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    sys::hide();
+    sys::let_look(Looks::Refused);
     // A supervisor that ended before that took effect does not hear this.
     if far.here().is_err() {
         sys::leave(1);

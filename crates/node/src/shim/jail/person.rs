@@ -7,7 +7,11 @@ use rustix::{
     thread::{CapabilitySet, CapabilitySets},
 };
 
-use super::{filter, ids::Ids, sys};
+use super::{
+    filter,
+    ids::Ids,
+    sys::{self, Looks},
+};
 use crate::{
     core::{
         capability,
@@ -71,10 +75,14 @@ pub fn become_one(who: &Identity, security: &Security, ids: &Ids) -> Result<(), 
 /// Where there is one id it is given the number that is asked for, in a user namespace below.
 fn rename(who: &Identity) -> io::Result<()> {
     sys::unshare(libc::CLONE_NEWUSER)?;
+    // The files below are this user's own only then.
+    sys::let_look(Looks::Allowed);
     // Refused where it is so already.
     let _ = fs::write("/proc/self/setgroups", "deny");
     fs::write("/proc/self/uid_map", format!("{} 0 1\n", who.user))?;
-    fs::write("/proc/self/gid_map", format!("{} 0 1\n", who.group))
+    fs::write("/proc/self/gid_map", format!("{} 0 1\n", who.group))?;
+    sys::let_look(Looks::Refused);
+    Ok(())
 }
 
 fn confine(who: &Identity, security: &Security) -> Result<(), String> {

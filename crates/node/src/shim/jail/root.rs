@@ -5,6 +5,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use rustix::mount::{MountAttrFlags, MountFlags};
@@ -64,6 +65,10 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
     // The parts of the scratch are bound one by one, so that it is itself nowhere to be seen.
     rustix::process::chdir(LAYERS).map_err(|error| failed(error.into()))?;
     attach("s", sources.scratch.as_fd()).map_err(failed)?;
+    for (name, path) in SCRATCH {
+        let part = sys::locate(format!("s/{name}").as_ref()).and_then(|part| sys::copy_of(part, false));
+        place::mount(root.as_fd(), part.map_err(failed)?, path, Kind::Directory)?;
+    }
     let mut covers = 0;
     for (path, lent) in sources.host.drain(..) {
         match lent {
@@ -83,11 +88,18 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
             }
         }
     }
-    for (name, path) in SCRATCH {
-        let part = sys::locate(format!("s/{name}").as_ref()).and_then(|part| sys::copy_of(part, false));
-        place::mount(root.as_fd(), part.map_err(failed)?, path, Kind::Directory)?;
-    }
     Ok(root)
+}
+
+/// Covers a directory with an empty one, where the root has it.
+///
+/// # Errors
+/// When it cannot be covered.
+pub fn hide(root: BorrowedFd<'_>, path: &Path) -> Result<(), String> {
+    let Ok(place) = sys::locate_in(root, path) else { return Ok(()) };
+    let options = [("mode", "0755"), ("size", "4k")];
+    let empty = sys::file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_RDONLY);
+    empty.and_then(|empty| sys::place(empty, place)).map_err(|error| format!("cannot hide {}: {error}", path.display()))
 }
 
 /// Mounts a directory of the host with the container's own over it.

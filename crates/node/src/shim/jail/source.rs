@@ -243,3 +243,54 @@ fn shifted(place: OwnedFd, ids: Option<BorrowedFd<'_>>, recursive: bool) -> io::
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::fd::AsRawFd, os::unix::fs::symlink};
+
+    fn name_of(found: &OwnedFd) -> std::path::PathBuf {
+        fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).unwrap()
+    }
+
+    #[test]
+    fn a_part_of_a_volume_stays_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("v");
+        fs::create_dir_all(root.join("real")).unwrap();
+        for (target, link) in [("/etc", "out"), ("../..", "up"), ("real", "in"), ("/proc/self/root", "magic")] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        for part in ["a/b", "in/x", "./real"] {
+            assert!(name_of(&beneath(&root, part).unwrap()).starts_with(&root), "{part}");
+        }
+        for part in ["../x", "/etc", "out", "out/passwd", "up/y", "magic/etc", "a/../../x"] {
+            assert!(beneath(&root, part).unwrap_err().contains("leaves the volume"), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_comes_while_a_part_is_looked_for_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, out) = (dir.path().join("v"), dir.path().join("out"));
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::create_dir_all(&out).unwrap();
+        symlink(&out, root.join("link")).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                use rustix::fs::{CWD, RenameFlags, renameat_with};
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = renameat_with(CWD, root.join("a"), CWD, root.join("link"), RenameFlags::EXCHANGE);
+                }
+            });
+            for round in 0..2000 {
+                if let Ok(found) = beneath(&root, &format!("a/{round}")) {
+                    assert!(name_of(&found).starts_with(&root));
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "something was made outside of the volume");
+    }
+}

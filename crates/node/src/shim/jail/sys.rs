@@ -228,8 +228,19 @@ pub fn unblock_signals() -> io::Result<()> {
     }
 }
 
-/// Keeps others from looking into this process, at its memory or its descriptors.
-pub fn hide() {
+/// Whether other processes of the same user may look into this one, at its memory or its descriptors.
+#[derive(Clone, Copy)]
+pub enum Looks {
+    Allowed,
+    Refused,
+}
+
+/// Says who may look into this process, until it becomes another program.
+pub fn let_look(looks: Looks) {
+    let value = match looks {
+        Looks::Allowed => 1,
+        Looks::Refused => 0,
+    };
     // SAFETY: PR_SET_DUMPABLE takes a number. It fails for no value that we give.
-    let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+    let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, value, 0, 0, 0) };
 }
