@@ -29,7 +29,6 @@ use tokio::sync::watch;
 
 pub use block::{BlockError, Living};
 
-use crate::agent::PodNetwork;
 use crate::{
     agent::PodNetwork,
     core::{
