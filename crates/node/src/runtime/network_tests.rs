@@ -487,9 +487,9 @@ print(socket.inet_ntoa(about[20:24]))
 buffer = bytearray(400)
 place = (ctypes.c_char * 400).from_buffer(buffer)
 length, _ = struct.unpack('iL', fcntl.ioctl(s, 0x8912, struct.pack('iL', 400, ctypes.addressof(place))))
-print(length, buffer[:4].decode(), socket.inet_ntoa(bytes(buffer[20:24])))
+print(length, buffer[40:44].decode(), socket.inet_ntoa(bytes(buffer[60:64])))
 ";
     let seen = pod.run(&format!("import ctypes\n{script}")).await;
-    assert_eq!(seen, "['lo', 'eth0']\n10.244.7.9\n40 eth0 10.244.7.9");
+    assert_eq!(seen, "['lo', 'eth0']\n10.244.7.9\n80 eth0 10.244.7.9");
     pod.sandbox.destroy().await.unwrap();
 }
