@@ -178,6 +178,10 @@ impl Order {
             let names = etc::variables(&self.pod, &host).into_iter();
             variables.extend(names.map(|(name, value)| (name.to_owned(), value)));
         }
+        let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
+        if self.shared.network.is_some() && !on_host {
+            variables.extend(env::interface_variables(crate::shim::network::INTERFACE));
+        }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
             for name in
                 ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "GOMAXPROCS"]

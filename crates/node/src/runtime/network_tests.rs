@@ -480,9 +480,9 @@ async fn a_program_finds_one_interface_with_the_address_of_its_pod() {
     let pod = net.pod("10.244.7.9").await;
     let script = "
 import fcntl, struct
-print([name for _, name in socket.if_nameindex() if name in ('lo', 'eth0')])
+print([name for _, name in socket.if_nameindex() if name in ('lo', 'pod0')])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-about = fcntl.ioctl(s, 0x8915, struct.pack('16s24x', b'eth0'))
+about = fcntl.ioctl(s, 0x8915, struct.pack('16s24x', b'pod0'))
 print(socket.inet_ntoa(about[20:24]))
 buffer = bytearray(400)
 place = (ctypes.c_char * 400).from_buffer(buffer)
@@ -490,6 +490,6 @@ length, _ = struct.unpack('iL', fcntl.ioctl(s, 0x8912, struct.pack('iL', 400, ct
 print(length, buffer[40:44].decode(), socket.inet_ntoa(bytes(buffer[60:64])))
 ";
     let seen = pod.run(&format!("import ctypes\n{script}")).await;
-    assert_eq!(seen, "['lo', 'eth0']\n10.244.7.9\n80 eth0 10.244.7.9");
+    assert_eq!(seen, "['lo', 'pod0']\n10.244.7.9\n80 pod0 10.244.7.9");
     pod.sandbox.destroy().await.unwrap();
 }

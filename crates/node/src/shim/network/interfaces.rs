@@ -1,4 +1,4 @@
-//! What programs of a pod see of the machine's network: one interface, `eth0`, with the pod's address.
+//! What programs of a pod see of the machine's network: one interface, `pod0`, with the pod's address.
 //!
 //! Their sockets of the internet are the host's. Those by which interfaces are listed are made in a network namespace
 //! that has nothing but that interface: the library of MPI, gloo and others tell their peers the addresses that they
@@ -205,11 +205,11 @@ mod tests {
             let list = interfaces.list(4096)?;
             let names: Vec<&[u8]> = list.chunks(REQUEST).map(|one| &one[..5]).collect();
             let addresses: Vec<&[u8]> = list.chunks(REQUEST).map(|one| &one[20..24]).collect();
-            if names != [b"lo\0\0\0", b"eth0\0"] || addresses != [[127, 0, 0, 1], own.octets()] {
+            if names != [b"lo\0\0\0", b"pod0\0"] || addresses != [[127, 0, 0, 1], own.octets()] {
                 return Err(io::Error::from_raw_os_error(libc::EBADMSG));
             }
             let mut about = [0; REQUEST];
-            about[..4].copy_from_slice(b"eth0");
+            about[..4].copy_from_slice(b"pod0");
             interfaces.ask(libc::SIOCGIFFLAGS as u64, &mut about)?;
             if i32::from(about[16]) & libc::IFF_UP == 0 {
                 return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
