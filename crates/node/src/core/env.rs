@@ -207,11 +207,11 @@ fn variable_name(name: &str) -> String {
     name.replace('-', "_").to_uppercase()
 }
 
-/// Variables for Open MPI, which finds the host's addresses of version 6 in `/proc/net` and would tell its peers of them:
-/// the cluster has none.
-pub fn network_variables() -> impl Iterator<Item = (String, String)> {
-    let rows = [("OMPI_MCA_btl_tcp_disable_family", "6"), ("OMPI_MCA_oob_tcp_disable_ipv6_family", "1")];
-    rows.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
+/// Variables for Open MPI, which finds addresses of IPv6 in `/proc/net/if_inet6`, where those of the host stand: it
+/// keeps to the interface with the pod's address, whose name is none of the host's.
+pub fn interface_variables(interface: &str) -> BTreeMap<String, String> {
+    let names = ["OMPI_MCA_btl_tcp_if_include", "OMPI_MCA_oob_tcp_if_include"];
+    names.into_iter().map(|name| (name.to_owned(), interface.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The interfaces that a pod's programs see when they ask a socket for them, where the system makes no network
-//! namespace for them: `lo`, and `eth0` with the pod's address.
+//! namespace for them: `lo`, and `pod0` with the pod's address.
 //!
 //! For those that tell others their interfaces' addresses, as Open MPI does. Programs that ask by netlink see the
 //! host's interfaces then: see `netdevice(7)` for what is answered here.
 
 use std::net::Ipv4Addr;
 
-use super::route::ETHERNET as INTERFACE;
+use super::route::OWN as INTERFACE;
 
 /// `struct ifreq`: a name and a value.
 pub const ENTRY: usize = 40;
@@ -140,9 +140,9 @@ mod tests {
         let all = configuration(OWN);
         assert_eq!(all.len(), 2 * ENTRY);
         assert_eq!((&all[..2], &all[20..24]), (&b"lo"[..], &[127, 0, 0, 1][..]));
-        assert_eq!((&all[40..44], &all[60..64]), (&b"eth0"[..], &[10, 244, 1, 7][..]));
+        assert_eq!((&all[40..44], &all[60..64]), (&b"pod0"[..], &[10, 244, 1, 7][..]));
         let mut entry = [0; ENTRY];
         entry[NAME] = 2;
-        assert!(answer(OWN, INDEX_TO_NAME, entry).unwrap().starts_with(b"eth0\0"));
+        assert!(answer(OWN, INDEX_TO_NAME, entry).unwrap().starts_with(b"pod0\0"));
     }
 }

@@ -1,4 +1,5 @@
-//! What programs of a pod see of the machine's network: one interface, `eth0`, with the pod's address.
+//! What programs of a pod see of the machine's network: an interface with the pod's address, which has
+//! two names: `eth0`, as in any cluster, and `pod0`.
 //!
 //! Their sockets of the internet are the host's. Those by which interfaces are listed are made in a network namespace
 //! that has nothing but that interface: the library of MPI, gloo and others tell their peers the addresses that they
@@ -205,7 +206,8 @@ mod tests {
             let list = interfaces.list(4096)?;
             let names: Vec<&[u8]> = list.chunks(REQUEST).map(|one| &one[..5]).collect();
             let addresses: Vec<&[u8]> = list.chunks(REQUEST).map(|one| &one[20..24]).collect();
-            if names != [b"lo\0\0\0", b"eth0\0"] || addresses != [[127, 0, 0, 1], own.octets()] {
+            if names != [b"lo\0\0\0", b"eth0\0", b"pod0\0"] || addresses != [[127, 0, 0, 1], own.octets(), own.octets()]
+            {
                 return Err(io::Error::from_raw_os_error(libc::EBADMSG));
             }
             let mut about = [0; REQUEST];

@@ -39,6 +39,7 @@ use interfaces::Interfaces;
 use known::Known;
 use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
+pub use route::OWN as INTERFACE;
 use socket::{Connecting, Socket};
 use table::TableFile;
 pub use trial::{TRIAL_ARGUMENT, trial, trial_main};

@@ -24,11 +24,11 @@ const PEER: u16 = 1; // VETH_INFO_PEER
 const LOOPBACK: &str = "lo";
 /// The interface that programs see.
 pub const ETHERNET: &str = "eth0";
-/// Its number, which no interface of a host has: what programs find out about those elsewhere, as in `/proc/net`, is not
-/// taken for this one's.
-const NUMBER: i32 = 0x0f00_0001;
-/// The other end of a pair.
-const CABLE: &str = "cable";
+/// A second one with the same address, for programs that take what `/proc/net` says of the host's `eth0` for theirs:
+/// no host has an interface of this name.
+pub const OWN: &str = "pod0";
+/// Their numbers, which no interface of a host has.
+const NUMBERS: [(&str, i32); 2] = [(OWN, 0x0f00_0002), (ETHERNET, 0x0f00_0001)];
 
 /// Gives this process's network namespace, which is new, an interface with an address.
 ///
@@ -36,16 +36,19 @@ const CABLE: &str = "cable";
 /// What the kernel refuses.
 pub fn set_up(own: Ipv4Addr) -> io::Result<()> {
     let socket = open()?;
-    // Not every kernel has both; where it has none, the loopback interface stands for it.
-    let made = ask(&socket, &new_link(&simple("dummy")?)?).or_else(|_| ask(&socket, &new_link(&pair()?)?));
-    let name = if made.is_ok() { ETHERNET } else { LOOPBACK };
-    let index = index(name)?;
-    for name in [LOOPBACK, CABLE, name] {
-        // What is not there cannot be up.
-        let Ok(index) = self::index(name) else { continue };
-        ask(&socket, &up(index)?)?;
+    // Not every kernel has both kinds; where it has none, the loopback interface stands for it.
+    let made = ask(&socket, &pair()?).or_else(|_| {
+        NUMBERS.into_iter().try_for_each(|(name, number)| ask(&socket, &new_link(name, number, &simple("dummy")?)?))
+    });
+    ask(&socket, &up(index(LOOPBACK)?)?)?;
+    if made.is_err() {
+        return ask(&socket, &address(index(LOOPBACK)?, own)?);
     }
-    ask(&socket, &address(index, own)?)
+    for (_, number) in NUMBERS {
+        ask(&socket, &up(number)?)?;
+        ask(&socket, &address(number, own)?)?;
+    }
+    Ok(())
 }
 
 fn open() -> io::Result<OwnedFd> {
@@ -84,10 +87,11 @@ fn simple(kind: &str) -> io::Result<Vec<u8>> {
     attribute(INFO_KIND, kind.as_bytes())
 }
 
-/// Two ends of a cable, of which the other goes nowhere.
+/// Both as the two ends of a cable.
 fn pair() -> io::Result<Vec<u8>> {
-    let other = attribute(PEER, &[link(0, 0, 0), named(CABLE)?].concat())?;
-    Ok([simple("veth")?, attribute(INFO_DATA, &other)?].concat())
+    let [(name, number), (other, its)] = NUMBERS;
+    let other = attribute(PEER, &[link(its, 0, 0), named(other)?].concat())?;
+    new_link(name, number, &[simple("veth")?, attribute(INFO_DATA, &other)?].concat())
 }
 
 /// `struct ifinfomsg`: family, type, index, flags, which flags are meant.
@@ -99,8 +103,8 @@ fn link(index: i32, flags: u32, mask: u32) -> Vec<u8> {
     bytes
 }
 
-fn new_link(info: &[u8]) -> io::Result<Vec<u8>> {
-    let body = [link(NUMBER, 0, 0), named(ETHERNET)?, attribute(LINK_INFO, info)?].concat();
+fn new_link(name: &str, number: i32, info: &[u8]) -> io::Result<Vec<u8>> {
+    let body = [link(number, 0, 0), named(name)?, attribute(LINK_INFO, info)?].concat();
     message(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
 }
 
