@@ -9,7 +9,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -490,27 +490,9 @@ impl Sandbox for ProcessSandbox {
             let directory = self.directory.clone();
             let removed = tokio::task::spawn_blocking(move || {
                 groups::end(&directory);
-                match remove_all(&directory) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(Error::file("remove", directory, error))
-                    }
-                    _ => Ok(()),
-                }
+                jail::remove_all(&directory).map_err(|error| Error::file("remove", directory, error))
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })
     }
-}
-
-/// Times that a directory is emptied: a supervisor that ends may write a last file into it meanwhile.
-const REMOVALS: usize = 100;
-
-fn remove_all(directory: &Path) -> io::Result<()> {
-    for _ in 1..REMOVALS {
-        match jail::remove_tree(directory) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
-            result => return result,
-        }
-    }
-    jail::remove_tree(directory)
 }
