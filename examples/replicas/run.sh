@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Three replicas behind a Service on the cluster of KUBECONFIG: requests are spread over all, one that is taken away under
-# load is replaced and no request fails; and what kubectl shows of them. This machine must reach the services.
+# load is replaced and no request fails; and what kubectl shows of them. The Service is a load balancer's: where the
+# cluster has one, requests go to its address, and else to the Service's own, which this machine must reach then.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -74,7 +75,9 @@ END
 kubectl apply -f replicas.yaml
 fact "rollout status tells when all are ready" \
     holds 'successfully rolled out' kubectl rollout status deployment/replicas --timeout=90s
-address="$(kubectl get service replicas -o jsonpath='{.spec.clusterIP}')"
+address="$(kubectl get service replicas -o jsonpath='{.status.loadBalancer.ingress[0].ip}')"
+[ -n "$address" ] || address="$(kubectl get service replicas -o jsonpath='{.spec.clusterIP}')"
+printf 'requests go to %s\n' "$address"
 fact "every replica answers behind the service's address" answered 3
 
 victim="$(first_pod)"

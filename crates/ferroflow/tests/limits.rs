@@ -17,6 +17,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+/// Programs of the host stand for images, so that none has to be pulled.
+const PROGRAMS: [&str; 2] = ["--isolation", "bare"];
 const FOREVER: &str = "while :; do sleep 600 & wait $!; done";
 
 fn pod(name: &str, script: &str, resources: &Value, volumes: &Value) -> Pod {
@@ -53,18 +55,18 @@ async fn make(pods: &Api<Pod>, pod: Pod) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_too_much_ends_and_the_rest_goes_on() {
     let bench = Bench::new();
-    let server = Server::start(&bench, "all");
+    let server = Server::start_with(&bench, "all", &PROGRAMS);
     let client = client_of(server.address, &server.token);
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let none = json!({});
-    make(&pods, pod("beside", FOREVER, &none, &none)).await;
+    make(&pods, pod("beside", FOREVER, &none, &json!([]))).await;
     let volume = json!([{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}]);
     let script = format!("head -c 3m /dev/zero > /data/f; {FOREVER}");
     make(&pods, pod("volume", &script, &none, &volume)).await;
     let script = format!("head -c 3m /dev/zero > $HOME/f; {FOREVER}");
-    make(&pods, pod("layer", &script, &json!({"limits": {"ephemeral-storage": "1Mi"}}), &none)).await;
+    make(&pods, pod("layer", &script, &json!({"limits": {"ephemeral-storage": "1Mi"}}), &json!([]))).await;
     let script = "head -c 400m /dev/zero | tail | wc -c; exit 137";
-    make(&pods, pod("memory", script, &json!({"limits": {"memory": "32Mi"}}), &none)).await;
+    make(&pods, pod("memory", script, &json!({"limits": {"memory": "32Mi"}}), &json!([]))).await;
 
     let failed = |pod: &Pod| phase(pod) == "Failed";
     let memory = until(&pods, "memory", "ends", failed).await;
@@ -109,7 +111,7 @@ async fn usage_is_told(client: &Client) {
 async fn a_node_whose_disk_is_full_says_so_and_ends_the_largest_pod_first() {
     let bench = Bench::new();
     let options = ["--eviction-hard", "nodefs.available<100%", "--eviction-pressure-transition-period", "1"];
-    let server = Server::start_with(&bench, "all", &options);
+    let server = Server::start_with(&bench, "all", &[&PROGRAMS[..], &options[..]].concat());
     let client = client_of(server.address, &server.token);
     let (nodes, pods): (Api<Node>, Api<Pod>) = (Api::all(client.clone()), Api::default_namespaced(client));
     let name = nodes.list(&ListParams::default()).await.unwrap().items.remove(0).metadata.name.unwrap();
@@ -120,9 +122,9 @@ async fn a_node_whose_disk_is_full_says_so_and_ends_the_largest_pod_first() {
     until(&nodes, &name, "is under pressure", tainted).await;
     let none = json!({});
     let script = format!("head -c 3m /dev/zero > $HOME/f; {FOREVER}");
-    make(&pods, pod("large", &script, &none, &none)).await;
+    make(&pods, pod("large", &script, &none, &json!([]))).await;
     until(&pods, "large", "begins", |pod| phase(pod) != "Pending").await;
-    make(&pods, pod("small", FOREVER, &none, &none)).await;
+    make(&pods, pod("small", FOREVER, &none, &json!([]))).await;
     let large = until(&pods, "large", "is evicted", |pod| phase(pod) == "Failed").await;
     let (reason, message) = end(&large);
     assert_eq!(reason, "Evicted");

@@ -194,3 +194,30 @@ fn answers_beyond_their_bounds_are_not_read() {
     let server = Server::start(|asked| Reply::status(302).header(format!("Location: {}x", asked.path)));
     assert!(matches!(refused(pull(&Place::new(), &server, Keyring::default())), RegistryError::Redirect { .. }));
 }
+
+#[test]
+fn an_identity_token_is_given_for_another_and_never_to_the_registry_itself() {
+    let image = Image::new();
+    let answering = image.clone();
+    let server = Server::start(move |asked| {
+        if asked.path == "/token" {
+            let wanted =
+                ["grant_type=refresh_token", "service=reg", "refresh_token=identity%2Ftoken", "scope=repository"];
+            let is_good = wanted.iter().all(|part| asked.body.contains(part));
+            return if is_good { Reply::ok(r#"{"access_token":"given"}"#) } else { Reply::status(401) };
+        }
+        if asked.header("authorization") == Some("Bearer given") {
+            return answering.reply(asked);
+        }
+        let realm = format!("http://{}/token", asked.header("host").unwrap_or_default());
+        Reply::status(401).header(format!(r#"WWW-Authenticate: Bearer realm="{realm}",service="reg""#))
+    });
+    let place = Place::new();
+    let identity = Credentials::Identity { token: "identity/token".to_owned() };
+    let keyring = Keyring::default().with_given(&server.address, identity);
+    let record = pull(&place, &server, keyring).unwrap();
+    assert!(place.store.is_whole(&record));
+    let asked = server.asked();
+    assert_eq!(asked.iter().filter(|asked| asked.path == "/token").count(), 1, "one token serves the whole pull");
+    assert!(asked.iter().all(|asked| !asked.header("authorization").unwrap_or_default().contains("identity")));
+}

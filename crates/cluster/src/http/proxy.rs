@@ -1,71 +1,149 @@
 //! `proxy` of pods and services: a request that is handed on to a port of a pod.
 
 use ferroflow_platform::{kubelet::Connection, task::Kind as TaskKind};
-use http::{Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::{
+    admission::chance,
     body::{self, Body, BoxError},
     connect::{agent, reference},
     server::Call,
+    tls,
 };
-use crate::core::status::{Failure, Outcome};
+use crate::core::{
+    admission::Lookup,
+    status::{Failure, Outcome},
+};
+
+/// Headers that are one connection's business: RFC 9110, 7.6.1.
+const HOP: [HeaderName; 5] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::TRAILER, HeaderName::from_static("keep-alive")];
+const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// A port of a pod, and what is spoken there.
+struct Place {
+    pod: String,
+    port: u16,
+    secure: bool,
+}
 
 /// Hands a request to a pod, or to a pod behind a service.
 ///
 /// # Errors
 /// 503 when nothing answers there.
-pub async fn proxy(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let (pod_name, port) = proxy_target(&call)?;
+pub async fn proxy(mut call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
+    let place = place(&call)?;
+    let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
+    if call.path.rest.is_empty() && reads {
+        // Relative links of a page would lead out of `proxy` without the slash.
+        return redirect(&call);
+    }
     let served = call.api.registry.get("", "v1", "pods").ok_or_else(Failure::no_such_path)?;
     let mut request = call.request();
     request.served = served;
-    request.name.clone_from(&pod_name);
+    request.name.clone_from(&place.pod);
     let pod = request.parse(&*request.existing()?)?;
     let mut target = reference(&call, &pod, "");
-    target.pod = pod_name;
-    let connection = agent(&call)?
-        .connect(target, port)
-        .await
-        .map_err(|error| Failure::unavailable(format!("error trying to reach service: {error}")))?;
-    exchange(&call, connection, body)
-        .await
-        .map_err(|error| Failure::unavailable(format!("error trying to reach service: {error}")))
+    target.pod.clone_from(&place.pod);
+    let unreachable = |error: String| Failure::unavailable(format!("error trying to reach service: {error}"));
+    let mut connection =
+        agent(&call)?.connect(target, place.port).await.map_err(|error| unreachable(error.to_string()))?;
+    if place.secure {
+        connection = Box::new(tls::connect(connection).await.map_err(unreachable)?);
+    }
+    exchange(&mut call, connection, body).await.map_err(|error| unreachable(error.to_string()))
 }
 
-async fn exchange(call: &Call<'_>, connection: Box<dyn Connection>, body: Body) -> Result<Response<Body>, BoxError> {
+fn query(call: &Call<'_>) -> String {
+    call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default()
+}
+
+fn redirect(call: &Call<'_>) -> Outcome<Response<Body>> {
+    let location = format!("{}/{}", call.parts.uri.path(), query(call));
+    let mut response = Response::new(body::full(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    let value = HeaderValue::from_str(&location).map_err(|error| Failure::bad_request(error.to_string()))?;
+    response.headers_mut().insert(header::LOCATION, value);
+    Ok(response)
+}
+
+async fn exchange(
+    call: &mut Call<'_>,
+    connection: Box<dyn Connection>,
+    body: Body,
+) -> Result<Response<Body>, BoxError> {
     let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection)).await?;
-    call.api.tasks.spawn("proxy", TaskKind::Transient, driver);
+    call.api.tasks.spawn("proxy", TaskKind::Transient, driver.with_upgrades());
     let path = if call.path.rest.is_empty() { "/" } else { &call.path.rest };
-    let query = call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let mut request = Request::builder().method(call.parts.method.clone()).uri(format!("{path}{query}"));
-    for (name, value) in &call.parts.headers {
-        // The caller's credentials are for this server, not for the pod.
-        if name != header::AUTHORIZATION && name != header::CONNECTION && name != header::HOST {
-            request = request.header(name, value);
-        }
+    let own = call.parts.uri.path();
+    let before = own.strip_suffix(&call.path.rest).unwrap_or(own).to_owned();
+    let mut request = Request::new(body);
+    *request.method_mut() = call.parts.method.clone();
+    *request.uri_mut() = format!("{path}{}", query(call)).parse()?;
+    *request.headers_mut() = headers(call, &before)?;
+    let upgrade = call.parts.extensions.remove::<OnUpgrade>();
+    let mut response = sender.send_request(request).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let there = hyper::upgrade::on(&mut response);
+        let here = upgrade.ok_or("this connection cannot be upgraded; use HTTP/1.1")?;
+        call.api.tasks.spawn(format!("proxy {}", call.path.name), TaskKind::Transient, async move {
+            let (here, there) = futures::try_join!(here, there)?;
+            // It ends when one side does.
+            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
+            Ok::<(), hyper::Error>(())
+        });
+        return Ok(response.map(body::boxed));
     }
-    let request = request.header(header::HOST, "localhost").body(body)?;
-    let response = sender.send_request(request).await?;
+    HOP.iter().for_each(|name| drop(response.headers_mut().remove(name)));
+    stay_inside(response.headers_mut(), &before);
     Ok(response.map(body::boxed))
 }
 
+/// What the pod is told: what the client says, but for what is for this server.
+fn headers(call: &Call<'_>, before: &str) -> Result<HeaderMap, BoxError> {
+    let upgrades = call.parts.headers.contains_key(header::UPGRADE);
+    let mut headers = call.parts.headers.clone();
+    headers.remove(header::AUTHORIZATION);
+    HOP.iter().for_each(|name| drop(headers.remove(name)));
+    if upgrades {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    let host = headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+    headers.extend(host.map(|host| (FORWARDED_HOST, host)));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(FORWARDED_URI, HeaderValue::from_str(&format!("{before}{}", call.path.rest))?);
+    Ok(headers)
+}
+
+/// Lets a redirection to another path of the pod lead there through this server.
+fn stay_inside(headers: &mut HeaderMap, before: &str) {
+    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let path = location.filter(|location| location.starts_with('/') && !location.starts_with("//"));
+    if let Some(value) = path.and_then(|path| HeaderValue::from_str(&format!("{before}{path}")).ok()) {
+        headers.insert(header::LOCATION, value);
+    }
+}
+
 /// The pod and port of `pods/NAME:PORT/proxy` or `services/SCHEME:NAME:PORT/proxy`.
-fn proxy_target(call: &Call<'_>) -> Outcome<(String, u16)> {
+fn place(call: &Call<'_>) -> Outcome<Place> {
     let words: Vec<&str> = call.path.name.split(':').collect();
-    let (name, port) = match words[..] {
-        [name] => (name, ""),
-        [name, port] | [_, name, port] => (name, port),
+    let (scheme, name, port) = match words[..] {
+        [name] => ("", name, ""),
+        [name, port] => ("", name, port),
+        [scheme @ ("" | "http" | "https"), name, port] => (scheme, name, port),
         _ => return Err(Failure::bad_request(format!("invalid proxy target {:?}", call.path.name))),
     };
-    let lookup = |plural: &str, name: &str| {
-        crate::core::admission::Lookup::get(&call.api.lookup, "", plural, &call.path.namespace, name)
-    };
+    let lookup = |plural: &str, name: &str| Lookup::get(&call.api.lookup, "", plural, &call.path.namespace, name);
+    let secure = scheme == "https";
     if call.served.resource.plural == "pods" {
         let pod = lookup("pods", name).ok_or_else(|| Failure::not_found_in("", "pods", name))?;
         let declared = pod["spec"]["containers"][0]["ports"][0]["containerPort"].as_u64();
         let port = port.parse().ok().or(declared.and_then(|port| u16::try_from(port).ok())).unwrap_or(80);
-        return Ok((name.to_owned(), port));
+        return Ok(Place { pod: name.to_owned(), port, secure });
     }
     let service = lookup("services", name).ok_or_else(|| Failure::not_found_in("", "services", name))?;
     let ports = service["spec"]["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -77,15 +155,41 @@ fn proxy_target(call: &Call<'_>) -> Outcome<(String, u16)> {
     };
     let endpoints = lookup("endpoints", name);
     let subsets = endpoints.as_ref().and_then(|endpoints| endpoints["subsets"].as_array()).into_iter().flatten();
+    let mut found = Vec::new();
     for subset in subsets {
-        let pod =
-            subset["addresses"].as_array().into_iter().flatten().find_map(|one| one["targetRef"]["name"].as_str());
         let rows = subset["ports"].as_array().into_iter().flatten();
         let port =
             rows.filter(|row| row["name"] == wanted["name"] || ports.len() == 1).find_map(|row| row["port"].as_u64());
-        if let (Some(pod), Some(port)) = (pod, port.and_then(|port| u16::try_from(port).ok())) {
-            return Ok((pod.to_owned(), port));
+        let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { continue };
+        let addresses = subset["addresses"].as_array().into_iter().flatten();
+        let pods = addresses.filter_map(|one| one["targetRef"]["name"].as_str());
+        found.extend(pods.map(|pod| Place { pod: pod.to_owned(), port, secure }));
+    }
+    // Any of them, as upstream.
+    let count = u64::try_from(found.len()).unwrap_or(1).max(1);
+    let chosen = usize::try_from(chance() % count).unwrap_or(0);
+    if found.is_empty() {
+        return Err(Failure::unavailable(format!("no endpoints available for service {name:?}")));
+    }
+    Ok(found.swap_remove(chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirections_stay_inside_of_the_proxy() {
+        let rows = [
+            ("/login?x=1", "/api/v1/namespaces/a/pods/b/proxy/login?x=1"),
+            ("login", "login"),
+            ("//elsewhere/x", "//elsewhere/x"),
+            ("https://elsewhere/x", "https://elsewhere/x"),
+        ];
+        for (location, expected) in rows {
+            let mut headers = HeaderMap::from_iter([(header::LOCATION, HeaderValue::from_static(location))]);
+            stay_inside(&mut headers, "/api/v1/namespaces/a/pods/b/proxy");
+            assert_eq!(headers[header::LOCATION], expected);
         }
     }
-    Err(Failure::unavailable(format!("no endpoints available for service {name:?}")))
 }

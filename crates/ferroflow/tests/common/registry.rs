@@ -1,5 +1,7 @@
 //! A real registry, Debian's `docker-registry`, and images of busybox that are pushed to it.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -16,6 +18,7 @@ use ferroflow_images::{
     },
     store::{Image, LayerFile, write_archive, write_layer},
 };
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -44,6 +47,10 @@ impl Registry {
             if is_private { login.as_str() } else { "" }
         );
         fs::write(root.path().join("config.yml"), config).expect("a file");
+        Self::run(root)
+    }
+
+    fn run(root: TempDir) -> Option<Self> {
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(root.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::piped());
         let Ok(mut child) = command.spawn() else {
@@ -58,6 +65,29 @@ impl Registry {
         let address = address.expect("the registry says where it listens");
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { address, root, child })
+    }
+
+    /// The same images once more, behind TLS with a certificate of the authority that it returns.
+    pub fn with_tls(&self, name: &str) -> (Self, PathBuf) {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| root.path().join(name);
+        let key = || KeyPair::generate().expect("a key");
+        let (authority_key, key) = (key(), key());
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        fs::write(path("ca.pem"), authority.self_signed(&authority_key).expect("a certificate").pem()).expect("a file");
+        let issuer = Issuer::new(authority, authority_key);
+        let certificate = CertificateParams::new(vec![name.to_owned()]).expect("a name").signed_by(&key, &issuer);
+        fs::write(path("cert.pem"), certificate.expect("a certificate").pem()).expect("a file");
+        fs::write(path("key.pem"), key.serialize_pem()).expect("a file");
+        let (shown, data) = (root.path().display(), self.root.path().display());
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}/data\nhttp:\n  addr: 127.0.0.1:0\n  tls:\n\
+             \x20   certificate: {shown}/cert.pem\n    key: {shown}/key.pem\n"
+        );
+        fs::write(path("config.yml"), config).expect("a file");
+        let authority = path("ca.pem");
+        (Self::run(root).expect("the program ran before"), authority)
     }
 
     /// Ends it in the middle of whatever it does.

@@ -1,17 +1,18 @@
 //! A registry that misbehaves as it is told to: what a real one does only on a bad day.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
 
-/// What is asked: the path, and the headers in lower case.
+/// What is asked: the path, the headers in lower case, and the body.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
     pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 impl Asked {
@@ -90,7 +91,9 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked) ->
             headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
     }
-    let asked = Asked { path, headers };
+    let mut asked = Asked { path, headers, body: String::new() };
+    let length = asked.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let _ = reader.take(length).read_to_string(&mut asked.body);
     let reply = answer(&asked);
     kept.lock().unwrap().push(asked);
     let headers: String = reply.headers.iter().map(|line| format!("{line}\r\n")).collect();

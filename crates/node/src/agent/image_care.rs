@@ -71,6 +71,26 @@ async fn write(shared: &Arc<Shared>) -> bool {
     written.is_ok()
 }
 
+/// Removes every image that nothing uses; whether that made room.
+pub async fn make_room(shared: &Arc<Shared>) -> bool {
+    let images = shared.images.clone();
+    let removed = tokio::task::spawn_blocking(move || images.remove_unused()).await;
+    match removed.unwrap_or_else(|_| Err("the work was cut off".to_owned())) {
+        Ok(removed) => {
+            let removed = removed.unwrap_or_default();
+            if removed.freed_bytes > 0 {
+                let freed_bytes = removed.freed_bytes;
+                tracing::info!(images = ?removed.names, freed_bytes, "removed unused images, as the disk is low");
+            }
+            removed.freed_bytes > 0
+        }
+        Err(error) => {
+            tracing::warn!(error, "cannot remove unused images");
+            false
+        }
+    }
+}
+
 /// Removes images until the disk has room again.
 async fn collect(shared: &Arc<Shared>) {
     let images = shared.images.clone();

@@ -173,9 +173,13 @@ impl Order {
         let spec = self.pod.spec.as_ref();
         let hostname = spec.and_then(|spec| spec.hostname.clone()).or_else(|| self.pod.metadata.name.clone());
         let mut variables = BTreeMap::from([("HOSTNAME".to_owned(), hostname.unwrap_or_default())]);
-        let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
-        if self.shared.network.is_some() && !on_host {
-            variables.extend(env::interface_variables());
+        if self.shared.network.is_some() && !spec.is_some_and(|spec| spec.host_network == Some(true)) {
+            variables.extend(env::network_variables());
+        }
+        if self.shared.network.is_some() && self.shared.runtime.isolation() == Isolation::Bare {
+            let host = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+            let names = etc::variables(&self.pod, &host).into_iter();
+            variables.extend(names.map(|(name, value)| (name.to_owned(), value)));
         }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
             for name in

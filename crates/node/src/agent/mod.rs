@@ -119,6 +119,8 @@ pub struct Node {
 struct Shared {
     config: NodeConfig,
     runtime: Arc<dyn PodRuntime>,
+    /// The control group that holds those of pods.
+    groups: Option<cgroup::Place>,
     level: Level,
     network: Option<Network>,
     /// The same as those see it who dial pods.
@@ -173,7 +175,7 @@ impl Node {
         let stored = runtime.stored().await?;
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
         let network = match config.network.clone().filter(|_| allows_network(&config.shim)) {
-            Some(config) => Some(Network::start(config, living, caches, clock.clone(), &group).await?),
+            Some(config) => Some(Network::start(config, living, isolation, caches, clock.clone(), &group).await?),
             None => None,
         };
         let (runtime, sharing) = match &network {
@@ -182,7 +184,7 @@ impl Node {
         };
         let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
         tracing::info!("pods are bounded by {}", groups.describes);
-        if let Some(tree) = groups.tree {
+        if let Some(tree) = groups.tree.clone() {
             runtime.bound_by(tree);
         }
         let devices = register::devices(&config);
@@ -195,6 +197,7 @@ impl Node {
         stored.iter().for_each(|record| pool.adopt(record));
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
+            groups: groups.tree,
             level,
             pod_network: network.as_ref().map(Network::of_pods),
             network,
@@ -249,6 +252,10 @@ impl Node {
         let sandboxes = self.sandboxes().await;
         let stopped = sandboxes.iter().map(|sandbox| self.stop_sandbox(&**sandbox, patience));
         futures::future::join_all(stopped).await;
+        if let Some(tree) = self.shared.groups.clone() {
+            // What cannot be removed now is used again, or removed, by the next server.
+            let _ = tokio::task::spawn_blocking(move || cgroup::remove_tree(&tree)).await;
+        }
     }
 
     /// The sandboxes of all pods, those included that an earlier agent left and no worker has taken up yet.

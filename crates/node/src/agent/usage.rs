@@ -14,7 +14,7 @@ use ferroflow_platform::{kubelet::ContainerUsage, task::Kind};
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 
-use super::{Shared, disk, register, worker::Note};
+use super::{Shared, disk, image_care, register, worker::Note};
 use crate::{
     core::{
         evict::{self, Level, Low, Resource, Usage},
@@ -74,7 +74,7 @@ async fn look(shared: &Arc<Shared>) {
     let levels = BTreeMap::from([(Resource::Memory, machine.memory), (Resource::Disk, machine.disk)]);
     let low = evict::low(&shared.config.eviction, &levels);
     // What these give back is not known yet.
-    if ending.is_empty() {
+    if ending.is_empty() && !(is_disk(&low) && image_care::make_room(shared).await) {
         relieve(&seen, &low);
     }
     let changed = {
@@ -124,6 +124,11 @@ async fn measure(shared: &Shared, one: &mut Seen) {
         volumes: measured.volumes,
         memory: usage.into_iter().map(|one| (one.name, one.memory_bytes)).collect(),
     };
+}
+
+/// Whether the disk is what has to be relieved.
+fn is_disk(low: &[Low]) -> bool {
+    low.first().is_some_and(|low| low.resource == Resource::Disk)
 }
 
 fn relieve(seen: &[Seen], low: &[Low]) {

@@ -207,12 +207,11 @@ fn variable_name(name: &str) -> String {
     name.replace('-', "_").to_uppercase()
 }
 
-/// Variables for programs that choose an interface by themselves: a pod's sockets are on loopback, and what they
-/// tell of themselves is the pod's address.
-pub fn interface_variables() -> impl Iterator<Item = (String, String)> {
-    let names =
-        ["GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "OMPI_MCA_btl_tcp_if_include", "OMPI_MCA_oob_tcp_if_include"];
-    names.into_iter().map(|name| (name.to_owned(), "lo".to_owned()))
+/// Variables for Open MPI, which finds the host's addresses of version 6 in `/proc/net` and would tell its peers of them:
+/// the cluster has none.
+pub fn network_variables() -> impl Iterator<Item = (String, String)> {
+    let rows = [("OMPI_MCA_btl_tcp_disable_family", "6"), ("OMPI_MCA_oob_tcp_disable_ipv6_family", "1")];
+    rows.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

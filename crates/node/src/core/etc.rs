@@ -198,6 +198,14 @@ fn by_policy(pod: &Pod, spec: &PodSpec, server: Ipv4Addr, host: Resolver) -> Res
     }
 }
 
+/// Variables by which programs of the C library look names up as the pod's `/etc/resolv.conf` would say, where a pod
+/// has the host's file. Servers have no variable: the table leads to the cluster's.
+pub fn variables(pod: &Pod, host: &str) -> Vec<(&'static str, String)> {
+    let resolver = Resolver::parse(&resolv_conf(pod, network::DNS, host).text);
+    let rows = [("LOCALDOMAIN", resolver.searches), ("RES_OPTIONS", resolver.options)];
+    rows.into_iter().filter(|(_, words)| !words.is_empty()).map(|(name, words)| (name, words.join(" "))).collect()
+}
+
 /// The host's own servers. One on the host's loopback is out of a pod's reach, whose loopback is its own: the
 /// cluster's server asks it in the pod's place.
 fn of_host(mut host: Resolver, server: Ipv4Addr, own_network: bool) -> Resolver {

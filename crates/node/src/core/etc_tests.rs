@@ -104,3 +104,11 @@ fn a_machine_is_called_as_its_pod_asks() {
     named.metadata.name = Some(format!("{}-b", "a".repeat(62)));
     assert_eq!(Identity::of(&named).hostname, "a".repeat(62));
 }
+
+#[test]
+fn programs_of_the_host_are_told_by_variables() {
+    let searches = "shop.svc.cluster.local svc.cluster.local cluster.local corp.example".to_owned();
+    let rows = vec![("LOCALDOMAIN", searches), ("RES_OPTIONS", "ndots:5".to_owned())];
+    assert_eq!(variables(&pod(json!({})), HOST), rows);
+    assert_eq!(variables(&pod(json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"]}})), HOST), []);
+}

@@ -248,7 +248,7 @@ pub fn binary(bytes: u64) -> String {
     let mut rest = bytes;
     let mut unit = "";
     for next in ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"] {
-        if rest == 0 || rest % 1024 != 0 {
+        if rest == 0 || !rest.is_multiple_of(1024) {
             break;
         }
         rest /= 1024;

@@ -117,11 +117,11 @@ pub fn explicit(table: &ImageTable, image: &str, reference: &Reference) -> Optio
 
 /// What is told of an image that nothing stands for, on a node of a level that runs no images, for this reason.
 pub fn nothing_stands_for(image: &str, level: &str, why: &str) -> String {
+    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
     format!(
-        "no environment stands for image {image:?}: pods run as processes here, and images are not pulled: this node \
-         has isolation level {level:?}{}{why}. Add a rule to the images table of the configuration (ferroflow up \
-         --images FILE), for example: [[image]] match = {image:?}, python = \"3.11\", requirements = [\"numpy\"]",
-        if why.is_empty() { "" } else { ", for " },
+        "no environment stands for image {image:?}: pods run as processes here, and images are not pulled, since this \
+         node has isolation level {level:?}{why}. Add a rule to the images table of the configuration (ferroflow up \
+         --images FILE), for example: [[image]] match = {image:?}, python = \"3.11\", requirements = [\"numpy\"]"
     )
 }
 
@@ -235,9 +235,7 @@ mod tests {
         assert_eq!(resolve(&table, "nginx:1.27"), None);
         assert_eq!(resolve(&table, "python:2.7"), None);
         let told = nothing_stands_for("nginx:1.27", "bare", "it was chosen");
-        assert!(
-            told.contains("level \"bare\", for it was chosen. Add a rule to the images table of the configuration")
-        );
+        assert!(told.contains("level \"bare\" (it was chosen). Add a rule to the images table of the configuration"));
     }
 
     #[test]

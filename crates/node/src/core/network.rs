@@ -125,8 +125,14 @@ pub fn shown_address(block: u8, host: Ipv4Addr) -> Ipv4Addr {
     match host.octets() {
         [127, x, a, b] if x == block && a < BALANCER_RANGE => Ipv4Addr::new(10, 244, a, b),
         _ if host == dns_address(block) => DNS,
+        _ if host == node_address(block) => NODE,
         _ => host,
     }
+}
+
+/// From where the host's own programs speak with pods: answers to 127.0.0.1 would end in the pod itself.
+pub fn node_address(block: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, block, SERVER_RANGE, 1)
 }
 
 /// Where the cluster's DNS server listens.
@@ -180,11 +186,16 @@ pub fn decide_connect(
     protocol: Protocol,
     turn: u64,
 ) -> Destination {
+    let named = || table.services.get(&key(to, protocol));
     match to.ip().octets() {
         _ if is_dns(table.block, to) => match table.dns_port {
             0 => Destination::Refused,
             port => Destination::Cluster(SocketAddrV4::new(dns_address(table.block), port)),
         },
+        // A name server of the host, where pods have the host's settings.
+        _ if to.port() == DNS_PORT && named().is_some() => {
+            named().map_or(Destination::Outside, |target| choose(table, target, own, turn))
+        }
         [127, block, ..] if block == table.block => {
             let port = if is_pod_host(to) { host_port(table.first_port, to.port()) } else { to.port() };
             Destination::Cluster(SocketAddrV4::new(*to.ip(), port))
@@ -195,7 +206,7 @@ pub fn decide_connect(
         }),
         [10, 244, a, _] if a >= BALANCER_RANGE => Destination::Unreachable,
         [10, 244, ..] => Destination::Cluster(host_socket(table, to)),
-        [10, 96, ..] => match table.services.get(&key(to, protocol)) {
+        [10, 96, ..] => match named() {
             Some(target) => choose(table, target, own, turn),
             None if has_address(table, *to.ip()) => Destination::Refused,
             None => Destination::Unreachable,
@@ -206,7 +217,8 @@ pub fn decide_connect(
             None if is_backend(table, to, protocol) => Destination::Cluster(host_socket(table, to)),
             None => Destination::Refused,
         },
-        _ => Destination::Outside,
+        // An `externalIPs` of a service.
+        _ => named().map_or(Destination::Outside, |target| choose(table, target, own, turn)),
     }
 }
 

@@ -124,9 +124,10 @@ impl ImageStore {
         let key = Key { image: image.clone(), logins: digest_of(&logins) };
         let puller = self.puller(image, &logins)?;
         let (image, clock) = (image.clone(), self.clock.clone());
+        let is_tls = self.config.registries.endpoints(&image.registry).last().is_some_and(|one| one.scheme == "https");
         let now_s = self.now_s();
         let pull = async move {
-            let pulled = puller.pull(&image, now_s).await.map_err(|error| explained(&error))?;
+            let pulled = puller.pull(&image, now_s).await.map_err(|error| explained(&error, is_tls))?;
             tracing::info!(image = %image, digest = %pulled.target, "pulled an image");
             Ok(pulled)
         };
@@ -250,17 +251,30 @@ impl ImageStore {
         if total_bytes == 0 || !is_full {
             return Ok(None);
         }
+        let low_bytes = u64::try_from(u128::from(total_bytes) * u128::from(LOW_PERCENT) / 100).unwrap_or(u64::MAX);
+        let wanted_bytes = used_bytes.saturating_sub(low_bytes);
+        self.remove(wanted_bytes, |layers_bytes| Goal::AtMost {
+            size_bytes: collect::allowance(total_bytes, used_bytes, layers_bytes, LOW_PERCENT),
+        })
+    }
+
+    /// Removes every image that nothing uses, but those that were just pulled: what a kubelet does before it ends a
+    /// pod for the disk. May wait: not for the tasks of the runtime.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    pub fn remove_unused(&self) -> Result<Option<Collected>, String> {
+        self.remove(0, |_| Goal::Unused)
+    }
+
+    fn remove(&self, wanted_bytes: u64, goal: impl FnOnce(u64) -> Goal) -> Result<Option<Collected>, String> {
         let failed = |error: StoreError| told(&error);
         let Some(_guard) = self.store.try_lock(Work::Remove).map_err(failed)? else { return Ok(None) };
         let found = self.store.stored().map_err(failed)?;
-        let layers_bytes: u64 = found.layers.values().sum();
-        let size_bytes = collect::allowance(total_bytes, used_bytes, layers_bytes, LOW_PERCENT);
         let before_s = self.now_s().saturating_sub(LEAST_AGE_S);
-        let plan = collect::plan(&found, Goal::AtMost { size_bytes }, before_s);
+        let plan = collect::plan(&found, goal(found.layers.values().sum()), before_s);
         self.store.remove(&plan).map_err(failed)?;
         self.changed.notify_one();
-        let low_bytes = u64::try_from(u128::from(total_bytes) * u128::from(LOW_PERCENT) / 100).unwrap_or(u64::MAX);
-        let wanted_bytes = used_bytes.saturating_sub(low_bytes);
         Ok(Some(Collected { names: plan.names, wanted_bytes, freed_bytes: plan.freed_bytes }))
     }
 
@@ -314,7 +328,7 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// Why a pull failed, and what may help.
-fn explained(error: &PullError) -> String {
+fn explained(error: &PullError, is_tls: bool) -> String {
     let text = told(error);
     let PullError::Registry { image, source, .. } = error else { return text };
     match &**source {
@@ -322,7 +336,7 @@ fn explained(error: &PullError) -> String {
             "{text}; name a secret with a login for {} in imagePullSecrets, if the image is there at all",
             image.registry
         ),
-        RegistryError::Connect { .. } => format!(
+        RegistryError::Connect { .. } if is_tls => format!(
             "{text}; if {} speaks no TLS, write plain_http = true for it into the file of `ferroflow up --images`",
             image.registry
         ),

@@ -111,6 +111,16 @@ fn a_full_disk_loses_the_images_that_no_pod_runs_from_the_oldest_first() {
 }
 
 #[test]
+fn a_node_that_is_low_on_disk_gives_up_every_image_that_nothing_uses() {
+    let bench = Bench::new(&[1000, 1000, 1000]);
+    bench.take(1, "a");
+    let done = bench.images.remove_unused().unwrap().unwrap();
+    assert_eq!((done.names.len(), done.freed_bytes), (2, 2000));
+    assert_eq!(bench.left(), ["docker.io/library/image1:1"]);
+    assert_eq!(bench.images.remove_unused().unwrap().unwrap().freed_bytes, 0);
+}
+
+#[test]
 fn an_image_is_free_again_when_its_pod_is_released_or_its_directory_is_gone() {
     let bench = Bench::new(&[1000, 1000]);
     bench.take(0, "a");

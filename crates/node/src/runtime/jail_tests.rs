@@ -89,7 +89,7 @@ fn busybox(directory: &Path) -> Option<PathBuf> {
     std::fs::copy(busybox, tree.join("bin/busybox")).unwrap();
     for name in [
         "ln", "chroot", "dd", "umount", "kill", "grep", "sed", "wc", "env", "ipcs", "sh", "ls", "cat", "id", "sleep",
-        "mount", "mknod", "hostname", "touch", "ps", "stat", "mkdir", "nc",
+        "mount", "mknod", "hostname", "touch", "ps", "stat", "mkdir", "nc", "head",
     ] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
     }
@@ -144,6 +144,44 @@ impl Launch {
         self.mounts.push(mount);
         self
     }
+}
+
+#[tokio::test]
+async fn a_volume_in_memory_is_one_for_all_containers_and_has_an_end() {
+    let mut place = Place::new().await;
+    let Some(layer) = place.layer().await else { return };
+    let source = place.directory.path().join("cache");
+    let mount = Mount {
+        source,
+        sub_path: String::new(),
+        target: "/cache".to_owned(),
+        tmpfs: Some(1 << 20),
+        ..Mount::default()
+    };
+    let with = |launch: Launch| Launch { mounts: vec![mount.clone()], ..launch };
+    place.sandbox.start(with(image("keeper", &layer, "exec sleep 600"))).await.unwrap();
+    let (code, text) = place.run(with(image("one", &layer, "echo shared > /cache/f; stat -f -c %T /cache"))).await;
+    assert_eq!((code, text.as_str()), (0, "tmpfs\n"));
+    let script = "cat /cache/f; head -c 2m /dev/zero > /cache/big && exit 9; stat -c %a /cache";
+    let (code, text) = place.run(with(image("two", &layer, script))).await;
+    // What busybox says of a full disk is not always the same.
+    assert!(text.starts_with("shared\n"), "{text}");
+    assert!(text.ends_with("777\n"), "{text}");
+    assert_eq!(code, 0);
+    place.sandbox.destroy().await.unwrap();
+}
+
+/// Where no control group counts them, as here, the system does for the pod's own user.
+#[tokio::test]
+async fn a_pod_cannot_have_processes_without_end() {
+    let mut place = Place::new().await;
+    let Some(layer) = place.layer().await else { return };
+    let script = "i=0; while [ $i -lt 60 ]; do sleep 600 & i=$((i+1)); done; echo unbounded";
+    let (code, text) = place.run(Launch { pids_limit: Some(30), ..image("main", &layer, script) }).await;
+    assert!(code != 0 && text.contains("fork") && !text.contains("unbounded"), "{code} {text}");
+    let (code, text) = place.run(image("after", &layer, "echo fine")).await;
+    assert_eq!((code, text.as_str()), (0, "fine\n"));
+    place.sandbox.destroy().await.unwrap();
 }
 
 #[tokio::test]

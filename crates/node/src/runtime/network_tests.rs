@@ -131,7 +131,8 @@ impl Pod {
         let (mut stdout, mut stderr) = (session.stdout.take().unwrap(), session.stderr.take().unwrap());
         let all = async { tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err)) };
         let (read, failed) = tokio::time::timeout(PATIENCE, all).await.expect("the program ends");
-        (read.unwrap(), failed.unwrap());
+        read.unwrap();
+        failed.unwrap();
         assert_eq!((err.as_str(), session.exit.await), ("", ExitStatus::Code(0)), "{script}\n{out}");
         out.trim_end().to_owned()
     }
@@ -297,7 +298,7 @@ s = listen(('127.0.0.1', 0)); say(s.getsockname()[1])
 s.accept()"
     );
     let (said, mut session) = pod.serve(&script).await;
-    assert_eq!(said, "other 127.0.0.1");
+    assert_eq!(said, "other 10.200.0.1");
     assert_eq!(line(&mut session).await, "127.0.0.1");
     let port: u16 = line(&mut session).await.parse().unwrap();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap().write_all(b"x").unwrap();
@@ -486,9 +487,9 @@ print(socket.inet_ntoa(about[20:24]))
 buffer = bytearray(400)
 place = (ctypes.c_char * 400).from_buffer(buffer)
 length, _ = struct.unpack('iL', fcntl.ioctl(s, 0x8912, struct.pack('iL', 400, ctypes.addressof(place))))
-print(length, buffer[:4].decode(), socket.inet_ntoa(bytes(buffer[20:24])))
+print(length, buffer[40:44].decode(), socket.inet_ntoa(bytes(buffer[60:64])))
 ";
     let seen = pod.run(&format!("import ctypes\n{script}")).await;
-    assert_eq!(seen, "['lo', 'eth0']\n10.244.7.9\n40 eth0 10.244.7.9");
+    assert_eq!(seen, "['lo', 'eth0']\n10.244.7.9\n80 eth0 10.244.7.9");
     pod.sandbox.destroy().await.unwrap();
 }

@@ -336,7 +336,8 @@ impl Sandbox for ProcessSandbox {
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
             let (uid, directory, hidden) = (&self.uid, &self.directory, self.shared.hidden.as_deref());
-            let pod = start::Pod { uid, directory, hidden, ids: self.ids, network: self.network.clone() };
+            let network = self.network.clone();
+            let pod = start::Pod { uid, directory, hidden, ids: self.ids, network };
             let mut start = start::prepare(&pod, launch, self.shared.clock.now())?;
             start.cgroup = groups::of_pod(&self.directory, &self.uid, self.shared.tree.get())?;
             let link = self.link().await?;

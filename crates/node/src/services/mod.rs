@@ -29,12 +29,15 @@ use tokio::sync::watch;
 
 pub use block::{BlockError, Living};
 
-use crate::agent::PodNetwork;
-use crate::core::{
-    dns::zone::Zone,
-    etc,
-    network::{self, Table},
-    services::table::Facts,
+use crate::{
+    agent::PodNetwork,
+    core::{
+        dns::zone::Zone,
+        etc,
+        network::{self, Table},
+        services::table::Facts,
+    },
+    runtime::Isolation,
 };
 use block::Block;
 
@@ -52,6 +55,13 @@ pub struct NetworkConfig {
     pub api: SocketAddrV4,
     /// The file that names the name servers of the host: [`RESOLV_CONF`].
     pub resolv_conf: PathBuf,
+}
+
+impl NetworkConfig {
+    /// The file that the supervisors of pods read.
+    pub fn table(&self) -> PathBuf {
+        self.directory.join(TABLE)
+    }
 }
 
 /// Why a cluster has no network.
@@ -74,6 +84,7 @@ pub struct Network {
     config: NetworkConfig,
     block: Block,
     dns_port: u16,
+    first_port: u16,
 }
 
 impl Network {
@@ -84,6 +95,7 @@ impl Network {
     pub async fn start(
         config: NetworkConfig,
         living: Living,
+        isolation: Isolation,
         caches: &Caches,
         clock: SharedClock,
         group: &Group,
@@ -91,13 +103,14 @@ impl Network {
         let block = block::choose(&config.directory, living)?;
         let address = network::dns_address(block.number);
         let sockets = dns::Sockets::bind(address).await.map_err(|source| NetworkError::Dns { address, source })?;
-        let network = Self { dns_port: sockets.port, config, block };
+        let network = Self { dns_port: sockets.port, first_port: first_port(), config, block };
         objects::write(&caches.client()).await.map_err(|error| NetworkError::Objects(Box::new(error)))?;
         let facts = Facts {
             block: network.block.number,
             dns_port: network.dns_port,
-            first_port: first_port(),
+            first_port: network.first_port,
             api: network.config.api,
+            name_servers: network.stand_ins(isolation),
         };
         let (zone, zones) = watch::channel(Arc::new(Zone::default()));
         let (wanted, doors) = watch::channel(BTreeMap::new());
@@ -112,6 +125,19 @@ impl Network {
         Ok(network)
     }
 
+    /// The name servers of the host that the cluster's own stands in for: at level `bare` pods read the host's
+    /// settings, which lead to nobody who knows the cluster's names.
+    fn stand_ins(&self, isolation: Isolation) -> Vec<Ipv4Addr> {
+        if isolation != Isolation::Bare {
+            return Vec::new();
+        }
+        let text = fs::read_to_string(&self.config.resolv_conf).unwrap_or_default();
+        let servers = etc::Resolver::parse(&text).servers;
+        // Without any, the C library asks this machine.
+        let none = servers.is_empty().then_some(Ipv4Addr::LOCALHOST);
+        servers.iter().filter_map(|server| server.parse().ok()).chain(none).collect()
+    }
+
     /// The second octet of the cluster's loopback addresses.
     pub fn block(&self) -> u8 {
         self.block.number
@@ -119,12 +145,12 @@ impl Network {
 
     /// The file that the supervisors of pods read.
     pub fn table(&self) -> PathBuf {
-        self.config.directory.join(TABLE)
+        self.config.table()
     }
 
-    /// What those need who dial pods.
+    /// What pods and those who dial them know of the network.
     pub fn of_pods(&self) -> PodNetwork {
-        PodNetwork { table: self.table(), block: self.block.number, first_port: first_port() }
+        PodNetwork { table: self.table(), block: self.block.number, first_port: self.first_port }
     }
 
     /// Where the cluster's DNS server listens.

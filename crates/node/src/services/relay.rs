@@ -22,9 +22,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::core::{
-    network::{self, Table},
-    services::reach::Behind,
+use crate::{
+    core::{
+        network::{self, Protocol, Table},
+        services::reach::Behind,
+    },
+    shim::network::listeners::Listeners,
 };
 
 /// An endpoint is on this host and answers at once, or its queue is full.
@@ -52,8 +55,17 @@ pub struct Hall {
 }
 
 impl Hall {
-    fn socket(&self, (address, port): (Ipv4Addr, u16)) -> SocketAddrV4 {
-        network::host_socket(&self.table, SocketAddrV4::new(address, port))
+    /// Where an endpoint is open on the host.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED` where nobody of the pod is there, though a program of the host may.
+    fn socket(&self, protocol: Protocol, (address, port): (Ipv4Addr, u16)) -> io::Result<SocketAddrV4> {
+        let to = network::host_socket(&self.table, SocketAddrV4::new(address, port));
+        if *to.ip() == Ipv4Addr::LOCALHOST {
+            return Ok(to);
+        }
+        let found = Listeners::default().locate(protocol, to);
+        found.ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
     }
 }
 
@@ -135,7 +147,8 @@ pub async fn tcp(
 /// The first endpoint that takes a connection.
 async fn connect(hall: &Hall, order: &[(Ipv4Addr, u16)]) -> Option<((Ipv4Addr, u16), TcpStream)> {
     for backend in order {
-        match timeout(CONNECT, TcpStream::connect(hall.socket(*backend))).await {
+        let connecting = async { TcpStream::connect(hall.socket(Protocol::Tcp, *backend)?).await };
+        match timeout(CONNECT, connecting).await {
             Ok(Ok(stream)) => return Some((*backend, stream)),
             Ok(Err(error)) => tracing::debug!(?backend, %error, "an endpoint takes no connection"),
             Err(_) => tracing::debug!(?backend, "an endpoint does not answer"),
@@ -230,8 +243,8 @@ pub async fn udp(
 }
 
 async fn flow(hall: &Hall, door: &Arc<UdpSocket>, client: SocketAddr, backend: (Ipv4Addr, u16)) -> io::Result<Flow> {
-    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
-    socket.connect(hall.socket(backend)).await?;
+    let socket = Arc::new(UdpSocket::bind((network::node_address(hall.table.block), 0)).await?);
+    socket.connect(hall.socket(Protocol::Udp, backend)?).await?;
     let flow = Flow { socket: socket.clone(), backend, heard: Arc::default(), ended: CancellationToken::new() };
     let (door, heard, ended, clock) = (door.clone(), flow.heard.clone(), flow.ended.clone(), hall.clock.clone());
     hall.group.spawn("datagrams of a service", Kind::Transient, async move {

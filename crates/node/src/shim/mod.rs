@@ -8,6 +8,7 @@
 pub mod cgroup;
 mod child;
 mod container;
+mod ending;
 pub mod jail;
 mod journal;
 pub mod network;

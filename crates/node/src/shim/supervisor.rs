@@ -11,13 +11,14 @@ use std::{
 use jiff::Timestamp;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
-    process::{Pid, Signal, WaitOptions, WaitStatus},
+    process::{Pid, Signal, WaitOptions},
 };
 
 use super::{
     cgroup::{self, Group, Join},
     child::{self, Program, Started, Streams},
     container::{self, Container, Ended, read_record, record_path},
+    ending::{self, how, kill, kill_group},
     jail::{self, Pod},
     network::{self, Network},
     outlet::{Outlet, State},
@@ -29,8 +30,6 @@ use crate::core::{cgroup::Place, rewrite::Rewriter};
 
 /// How often memory limits are looked at, where there are any.
 const WATCHDOG: Duration = Duration::from_millis(500);
-/// Rounds of ending what is left, a millisecond each: a fork bomb may be faster than a few.
-const LAST_ROUNDS: usize = 1000;
 /// Connections at a time; an agent holds one, and one for each command that it runs.
 const CONNECTIONS: usize = 512;
 
@@ -131,7 +130,7 @@ impl Supervisor {
             self.reap();
             self.tick(Instant::now());
         }
-        self.end_stragglers();
+        ending::end_stragglers();
         if let Some(pod) = &self.pod_group {
             cgroup::end(pod);
         }
@@ -487,46 +486,8 @@ impl Supervisor {
         }
         watched
     }
-
-    fn end_stragglers(&self) {
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        // Killing a parent brings its children here.
-        for _ in 0..LAST_ROUNDS {
-            let left = tree::children(own);
-            if left.is_empty() {
-                return;
-            }
-            for pid in left {
-                kill(pid, Signal::KILL);
-            }
-            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
 }
 
 fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, PollFlags::IN)
-}
-
-fn kill(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        // It may have ended in the meantime.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-fn kill_group(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        // The group may be empty by now.
-        let _ = rustix::process::kill_process_group(pid, signal);
-    }
-}
-
-fn how(status: WaitStatus) -> Ended {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Ended { code },
-        (None, Some(signal)) => Ended { code: 128 + signal },
-        (None, None) => Ended { code: 255 },
-    }
 }

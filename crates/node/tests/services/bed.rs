@@ -7,6 +7,7 @@ use std::{
 
 use ferroflow_node::{
     core::network::{self, Table},
+    runtime::Isolation,
     services::{Living, Network, NetworkConfig},
 };
 use ferroflow_platform::{clock::SystemClock, controller::Caches, task::Group};
@@ -48,7 +49,10 @@ impl Bed {
         let caches = Caches::new(cluster.client(), group.clone());
         let SocketAddr::V4(api) = cluster.cluster.https else { panic!("the server listens on IPv4") };
         let config = NetworkConfig { directory: directory.path().to_owned(), api, resolv_conf: file };
-        let network = Network::start(config, Living::Nothing, &caches, SystemClock::shared(), &group).await.unwrap();
+        let network =
+            Network::start(config, Living::Nothing, Isolation::Container, &caches, SystemClock::shared(), &group)
+                .await
+                .unwrap();
         Self { cluster, network, group, directory }
     }
 

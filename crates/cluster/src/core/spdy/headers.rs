@@ -57,6 +57,10 @@ impl Inflate {
     }
 }
 
+/// An empty stored block. Go's reader gives out what it has read only when it meets one, as compressors end a block
+/// that they flush.
+const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+
 /// Writes a block as it is, without compression: what we say is short. `begun` says whether there was one before.
 pub fn block(begun: &mut bool, bytes: &[u8]) -> Vec<u8> {
     let mut out = if std::mem::replace(begun, true) { Vec::new() } else { ZLIB_HEAD.to_vec() };
@@ -68,6 +72,7 @@ pub fn block(begun: &mut bool, bytes: &[u8]) -> Vec<u8> {
         out.extend((!length).to_le_bytes());
         out.extend_from_slice(part);
     }
+    out.extend(FLUSH);
     out
 }
 

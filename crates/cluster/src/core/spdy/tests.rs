@@ -93,8 +93,8 @@ fn what_is_no_frame_is_refused() {
 fn a_stream_is_answered_in_a_block_that_anyone_can_read() {
     let mut encoder = Encoder::default();
     let first = encoder.reply(1);
-    // Version and type, no flags, 4 bytes of the stream, and 2 + 5 + 4 of the block.
-    assert_eq!(first[..12], [0x80, 3, 0, 2, 0, 0, 0, 15, 0, 0, 0, 1]);
+    // Version and type, no flags, 4 bytes of the stream, and 2 + 5 + 4 + 5 of the block.
+    assert_eq!(first[..12], [0x80, 3, 0, 2, 0, 0, 0, 20, 0, 0, 0, 1]);
     assert_eq!(Inflate::new().block(&first[12..]), Some(vec![0; 4]));
     assert_eq!(encoder.reply(3).len(), first.len() - 2);
 }

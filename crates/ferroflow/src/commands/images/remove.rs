@@ -27,7 +27,7 @@ pub fn run(data: &Path, remove: &RemoveImages) -> anyhow::Result<ExitCode> {
             return Err(Problem::new(format!("there is no image {name}"), hint).code(NO_IMAGE).into());
         }
         if let Some(holder) = stored.holders(name).first() {
-            let hint = "delete the pod first, or stop the cluster and remove its data; nothing was removed";
+            let hint = "delete the pod first, with the cluster up; nothing was removed";
             return Err(Problem::new(format!("image {name} is in use by {holder}"), hint).into());
         }
     }

@@ -119,6 +119,8 @@ pub struct Worker {
     waiting: BTreeMap<String, Waiting>,
     launched_at: Option<Instant>,
     refreshing: bool,
+    /// Something changed while they were written: they are written once more.
+    stale: bool,
     stage: Stage,
     /// The status that was written last, or the API server's.
     status: PodStatus,
@@ -168,6 +170,7 @@ impl Worker {
             waiting: BTreeMap::new(),
             launched_at: None,
             refreshing: false,
+            stale: false,
             stage: Stage::Alive,
             status,
             wanted: None,

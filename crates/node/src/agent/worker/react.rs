@@ -73,6 +73,9 @@ impl Worker {
             Note::Written(result) => self.written(result),
             Note::Refreshed(result) => {
                 self.refreshing = false;
+                if self.stale {
+                    self.refresh();
+                }
                 match result {
                     Ok(renew_at) => self.prepared.iter_mut().for_each(|prepared| prepared.renew_at = renew_at),
                     Err(refusal) => {
@@ -274,6 +277,8 @@ impl Worker {
     }
 
     pub(super) fn refresh(&mut self) {
+        // What has changed while the volumes are written may have been read before.
+        self.stale = self.refreshing;
         let Some(prepared) = self.prepared.clone().filter(|_| !self.refreshing && self.stage == Stage::Alive) else {
             return;
         };

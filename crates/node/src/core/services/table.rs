@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 };
 
 use super::{Slices, affinity_s, cluster_addresses, is_ready, is_serving_last, port_number, protocol, reach};
-use crate::core::network::{NODE, Protocol, Table, Target, key};
+use crate::core::network::{DNS, DNS_PORT, NODE, Protocol, Table, Target, key};
 
 /// The form of the table that is written.
 const VERSION: u32 = 1;
@@ -24,6 +24,9 @@ pub struct Facts {
     pub first_port: u16,
     /// Where the API server really listens.
     pub api: SocketAddrV4,
+    /// The name servers of the host that the cluster's own stands in for: pods that have the host's
+    /// `/etc/resolv.conf` ask these.
+    pub name_servers: Vec<Ipv4Addr>,
 }
 
 /// Makes the table.
@@ -40,6 +43,12 @@ pub fn plan<'a>(
         first_port: facts.first_port,
         ..Table::default()
     };
+    for (server, protocol) in
+        facts.name_servers.iter().flat_map(|server| [(server, Protocol::Tcp), (server, Protocol::Udp)])
+    {
+        let target = Target { backends: vec![(DNS, facts.dns_port)], affinity_s: None };
+        table.services.insert(key(SocketAddrV4::new(*server, DNS_PORT), protocol), target);
+    }
     for service in services {
         add_service(&mut table, facts, service, slices.of(service));
     }

@@ -36,7 +36,8 @@ fn pod(ports: Value) -> Pod {
 
 fn table(services: &[Service], slices: &[EndpointSlice], pods: &[Pod]) -> Table {
     let api = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6443);
-    let facts = Facts { block: 20, dns_port: 53, first_port: 0, api };
+    let name_servers = vec![Ipv4Addr::new(192, 0, 2, 53)];
+    let facts = Facts { block: 20, dns_port: 40053, first_port: 0, api, name_servers };
     plan(&facts, services, &Slices::new(slices), pods)
 }
 
@@ -66,7 +67,7 @@ fn a_services_ports_lead_to_the_endpoints_that_are_ready() {
         assert_eq!(backends(&table.services[key]), http, "{key}");
     }
     assert_eq!(backends(&table.services["10.96.0.7:81/TCP"]), ["10.244.0.5:9000", "10.244.0.6:9000"]);
-    assert_eq!(table.services.len(), 4);
+    assert_eq!(table.services.len(), 6);
     assert_eq!(backends(&table.node["10.200.0.1:30080/TCP"]), http);
     assert_eq!(table.node.len(), 2);
 }
@@ -96,10 +97,27 @@ fn the_api_server_is_found_where_it_listens() {
 }
 
 #[test]
+fn the_hosts_name_servers_are_stood_in_for() {
+    use crate::core::network::{Destination, decide_connect};
+    let mut api =
+        service("web", json!({"clusterIP": "10.96.0.7", "externalIPs": ["192.0.2.7"], "ports": [{"port": 80}]}));
+    api.metadata.namespace = Some("ns".to_owned());
+    let endpoints = slice("web", json!([{"port": 8080}]), json!([{"addresses": ["10.244.0.5"]}]));
+    let table = table(&[api], &[endpoints], &[]);
+    let own = Some(Ipv4Addr::new(10, 244, 0, 9));
+    let at = |text: &str| decide_connect(&table, own, text.parse().unwrap(), Protocol::Tcp, 0);
+    let cluster = |text: &str| Destination::Cluster(text.parse().unwrap());
+    assert_eq!(at("192.0.2.53:53"), cluster("127.20.255.10:40053"));
+    assert_eq!(at("192.0.2.53:54"), Destination::Outside);
+    assert_eq!(at("192.0.2.7:80"), cluster("127.20.0.5:8080"));
+    assert_eq!(at("192.0.2.7:81"), Destination::Outside);
+}
+
+#[test]
 fn services_without_an_address_of_their_own_have_no_ports() {
     let headless = service("h", json!({"clusterIP": "None", "ports": [{"port": 80}]}));
     let outside = service("o", json!({"type": "ExternalName", "externalName": "a.b", "ports": [{"port": 80}]}));
-    assert_eq!(table(&[headless, outside], &[], &[]).services.len(), 0);
+    assert_eq!(table(&[headless, outside], &[], &[]).services.len(), 2);
 }
 
 #[test]

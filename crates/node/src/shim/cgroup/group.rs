@@ -223,6 +223,13 @@ pub fn sweep(tree: &Place, kept: &BTreeSet<String>) {
     }
 }
 
+/// Removes the group that holds the pods', when all of them have ended.
+pub fn remove_tree(tree: &Place) {
+    sweep(tree, &BTreeSet::new());
+    // What stays is used again.
+    remove(tree);
+}
+
 fn children(place: &Place) -> BTreeSet<String> {
     let entries = place.all().into_iter().filter_map(|directory| fs::read_dir(directory).ok());
     let directories = entries.flatten().flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

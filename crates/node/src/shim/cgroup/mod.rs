@@ -10,8 +10,9 @@ pub mod group;
 #[cfg(test)]
 mod tests;
 
+pub use crate::core::cgroup::Place;
 pub use find::{Found, find};
-pub use group::{Group, Join, admit, bound_processes, clear, end, enter, sweep};
+pub use group::{Group, Join, admit, bound_processes, clear, end, enter, remove_tree, sweep};
 
 use std::{fs, io, path::Path};
 

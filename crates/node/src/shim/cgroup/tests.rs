@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{count, find::find_in, *};
-use crate::core::cgroup::{Bounds, Controller, Place, Version};
+use crate::core::cgroup::{Bounds, Controller, Version};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -119,7 +119,7 @@ impl Network {
     }
 
     /// Binds a socket that listens, or whose port is asked for, without an address of its own.
-    fn bind_now(&mut self, socket: &mut Socket) -> io::Result<()> {
+    pub(super) fn bind_now(&mut self, socket: &mut Socket) -> io::Result<()> {
         let Some(own) = self.own.filter(|_| socket.is_unbound()) else { return Ok(()) };
         let host = network::host_address(self.table.current().block, own);
         if socket.is_v6_only() {
@@ -187,9 +187,9 @@ impl Network {
             Destination::Cluster(_) if socket.is_v6_only() => Err(code(libc::ECONNREFUSED)),
             Destination::Cluster(to) => {
                 let to = self.locate(socket.protocol, to)?;
-                if let Some(own) = self.own.filter(|_| to.ip().is_loopback() && socket.is_unbound()) {
+                if to.ip().is_loopback() && socket.is_unbound() {
                     // So that the peer sees who it is.
-                    socket.bind_source(network::host_address(self.table.last().block, own))?;
+                    socket.bind_source(self.speaker())?;
                 }
                 Ok(socket.form(to))
             }
@@ -229,8 +229,8 @@ impl Network {
         }
         self.expect_waiting(listener, call)?;
         let mut source = None;
-        if let Some(own) = self.own.filter(|_| to.ip().is_loopback()) {
-            let host = network::host_address(self.table.last().block, own);
+        if to.ip().is_loopback() {
+            let host = self.speaker();
             if socket.is_unbound() {
                 socket.bind_source(host)?;
             }
@@ -240,56 +240,14 @@ impl Network {
         Ok(Outcome::Answer(Answer::Value(i64::try_from(sent).unwrap_or(i64::MAX))))
     }
 
-    fn local_name(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
-        let socket = self.socket(listener, call)?;
-        let Some(mut socket) = socket.filter(|_| self.own.is_some()) else {
-            return Ok(Outcome::Answer(Answer::Continue));
-        };
-        if self.known.get(socket.cookie).is_deferred {
-            self.bind_now(&mut socket)?;
-        }
-        let natural = self.shown(&socket, socket.local);
-        let shown = match self.known.get(socket.cookie).local {
-            Some(asked) if asked.ip().is_unspecified() && socket.peer().is_ok() => natural,
-            Some(asked) if asked.port() == 0 => SocketAddr::new(asked.ip(), natural.port()),
-            Some(asked) => asked,
-            None => natural,
-        };
-        self.tell(listener, call, shown)
-    }
-
-    fn peer_name(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
-        let Some(socket) = self.socket(listener, call)? else {
-            return Ok(Outcome::Answer(Answer::Continue));
-        };
-        let Some(peer) = socket.peer()? else { return Ok(Outcome::Answer(Answer::Continue)) };
-        let asked = self.known.get(socket.cookie).peer;
-        let shown = asked.filter(|asked| asked.is_ipv4() == peer.is_ipv4());
-        let shown = shown.unwrap_or_else(|| self.shown(&socket, peer));
-        self.tell(listener, call, shown)
-    }
-
-    /// Writes an address where the program wants it, and its length.
-    fn tell(&self, listener: u64, call: &Call, shown: SocketAddr) -> io::Result<Outcome> {
-        let [_, place, length_place, ..] = call.arguments;
-        let mut length = [0; 4];
-        if target::read(call.thread, length_place, &mut length)? != length.len() {
-            return Err(code(libc::EFAULT));
-        }
-        self.expect_waiting(listener, call)?;
-        let room = usize::try_from(i32::from_ne_bytes(length)).map_err(|_| code(libc::EINVAL))?;
-        let bytes = address::encode(shown);
-        let part = &bytes[..room.min(bytes.len())];
-        if !part.is_empty() {
-            target::write(call.thread, place, part)?;
-        }
-        let length = u32::try_from(bytes.len()).unwrap_or_default();
-        target::write(call.thread, length_place, &length.to_ne_bytes())?;
-        Ok(Outcome::Answer(Answer::Value(0)))
+    /// The address from which the pod speaks within the cluster.
+    fn speaker(&self) -> Ipv4Addr {
+        let block = self.table.last().block;
+        self.own.map_or_else(|| network::node_address(block), |own| network::host_address(block, own))
     }
 
     /// What objects show for an address of the host, in the form of the socket.
-    fn shown(&self, socket: &Socket, host: SocketAddr) -> SocketAddr {
+    pub(super) fn shown(&self, socket: &Socket, host: SocketAddr) -> SocketAddr {
         let v4 = match host {
             SocketAddr::V4(host) => Some(host),
             SocketAddr::V6(host) => host.ip().to_ipv4_mapped().map(|ip| SocketAddrV4::new(ip, host.port())),
@@ -329,7 +287,7 @@ impl Network {
     }
 
     /// The socket of a call that names no address; `None` when it is not one of the internet.
-    fn socket(&self, listener: u64, call: &Call) -> io::Result<Option<Socket>> {
+    pub(super) fn socket(&self, listener: u64, call: &Call) -> io::Result<Option<Socket>> {
         let socket = Socket::new(target::descriptor(call.thread, call.arguments[0])?)?;
         self.expect_waiting(listener, call)?;
         Ok(socket)

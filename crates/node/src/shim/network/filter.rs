@@ -19,6 +19,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
+use super::entries;
+
 // linux/audit.h: EM_X86_64 (62) or EM_AARCH64 (183), 64 bit, little-endian.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -38,21 +40,6 @@ const ASKED: [libc::c_long; 5] =
 /// Calls that can connect by a flag, and which argument holds their flags: TCP fast open names an address
 /// where the filter cannot read it. Programs fall back to `connect`.
 const FAST_OPEN: [(libc::c_long, u32); 2] = [(libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
-
-/// Requests about interfaces of netdevice(7), of any socket: what there is, addresses, masks, flags, names, numbers.
-const INTERFACES: [u64; 9] = [
-    libc::SIOCGIFCONF as u64,
-    libc::SIOCGIFADDR as u64,
-    libc::SIOCGIFNETMASK as u64,
-    libc::SIOCGIFBRDADDR as u64,
-    libc::SIOCGIFFLAGS as u64,
-    libc::SIOCGIFMTU as u64,
-    libc::SIOCGIFHWADDR as u64,
-    libc::SIOCGIFINDEX as u64,
-    SIOCGIFNAME,
-];
-/// linux/sockios.h.
-const SIOCGIFNAME: u64 = 0x8910;
 
 /// Puts the filter before this process and everything that it starts, and hands the descriptor on which it
 /// asks to whoever holds the other end of `supervisor`. Call it in a child last before it executes: from here
@@ -190,11 +177,11 @@ fn program() -> Program {
     program.equal(libc::NETLINK_ROUTE.unsigned_abs(), 0, 1);
     program.answer(SECCOMP_RET_USER_NOTIF);
     program.load(NUMBER);
-    let requests = u8::try_from(INTERFACES.len()).unwrap_or(u8::MAX);
+    let requests = u8::try_from(entries::REQUESTS.len()).unwrap_or(u8::MAX);
     program.equal(number(libc::SYS_ioctl), 0, 2 * requests + 1);
     program.load(argument(1));
-    for request in INTERFACES {
-        program.equal(u32::try_from(request).unwrap_or(u32::MAX), 0, 1);
+    for request in entries::REQUESTS {
+        program.equal(request, 0, 1);
         program.answer(SECCOMP_RET_USER_NOTIF);
     }
     program.load(NUMBER);
@@ -279,7 +266,7 @@ mod tests {
             (libc::SYS_socket, [16, 3, 15, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_socket, [2, 1, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_ioctl, [0, libc::SIOCGIFCONF as u64, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
-            (libc::SYS_ioctl, [0, SIOCGIFNAME, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_ioctl, [0, 0x8910, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
             (libc::SYS_ioctl, [0, libc::TIOCGWINSZ as u64, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
             (libc::SYS_read, [0; 6], SECCOMP_RET_ALLOW),
             (libc::SYS_accept4, [0; 6], SECCOMP_RET_ALLOW),

@@ -1,10 +1,11 @@
 //! The calls by which programs list interfaces: they see the pod's own, not the host's.
 
-use std::io;
+use std::{io, net::Ipv4Addr};
 
 use super::{
     Network, Outcome,
     calls::{code, low},
+    entries,
     interfaces::{Interfaces, REQUEST},
     notify::{Answer, Call},
     target,
@@ -30,25 +31,25 @@ impl Network {
     /// A request of netdevice(7).
     pub(super) fn interface(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
         let [_, request, place, ..] = call.arguments;
-        if self.interfaces().is_none() {
-            return Ok(Outcome::Answer(Answer::Continue));
-        }
+        let socket = self.socket(listener, call)?;
+        let Some(own) = self.own.filter(|_| socket.is_some()) else { return Ok(Outcome::Answer(Answer::Continue)) };
         if request == libc::SIOCGIFCONF as u64 {
-            return self.list(listener, call);
+            return self.list(listener, call, own);
         }
         let mut about = [0; REQUEST];
         if target::read(call.thread, place, &mut about)? != REQUEST {
             return Err(code(libc::EFAULT));
         }
-        if let Some(interfaces) = self.interfaces() {
-            interfaces.ask(request, &mut about)?;
+        match self.interfaces() {
+            Some(interfaces) => interfaces.ask(request, &mut about)?,
+            None => about = entries::answer(own, low(request).cast_unsigned(), about).map_err(code)?,
         }
         self.expect_waiting(listener, call)?;
         target::write(call.thread, place, &about)?;
         Ok(Outcome::Answer(Answer::Value(0)))
     }
 
-    fn list(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
+    fn list(&mut self, listener: u64, call: &Call, own: Ipv4Addr) -> io::Result<Outcome> {
         let mut head = [0; LIST];
         if target::read(call.thread, call.arguments[2], &mut head)? != LIST {
             return Err(code(libc::EFAULT));
@@ -58,7 +59,14 @@ impl Network {
         let place = place.first_chunk::<8>().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
         // Without a place the program asks how much there is.
         let wanted = if place == 0 { usize::MAX } else { usize::try_from(room).unwrap_or(0) };
-        let bytes = self.interfaces().map_or(Ok(Vec::new()), |interfaces| interfaces.list(wanted))?;
+        let bytes = match self.interfaces() {
+            Some(interfaces) => interfaces.list(wanted)?,
+            None => {
+                let mut all = entries::configuration(own);
+                all.truncate(wanted / REQUEST * REQUEST);
+                all
+            }
+        };
         self.expect_waiting(listener, call)?;
         if place != 0 && !bytes.is_empty() {
             target::write(call.thread, place, &bytes)?;

@@ -11,7 +11,9 @@
 
 mod address;
 mod calls;
+mod entries;
 pub mod filter;
+mod inquiries;
 mod interfaces;
 mod known;
 pub mod listeners;

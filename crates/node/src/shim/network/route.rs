@@ -22,7 +22,13 @@ const INFO_DATA: u16 = 2; // IFLA_INFO_DATA
 const PEER: u16 = 1; // VETH_INFO_PEER
 
 const LOOPBACK: &str = "lo";
-const ETHERNET: &str = "eth0";
+/// The interface that programs see.
+pub const ETHERNET: &str = "eth0";
+/// Its number, which no interface of a host has: what programs find out about those elsewhere, as in `/proc/net`, is not
+/// taken for this one's.
+const NUMBER: i32 = 0x0f00_0001;
+/// The other end of a pair.
+const CABLE: &str = "cable";
 
 /// Gives this process's network namespace, which is new, an interface with an address.
 ///
@@ -34,8 +40,11 @@ pub fn set_up(own: Ipv4Addr) -> io::Result<()> {
     let made = ask(&socket, &new_link(&simple("dummy")?)?).or_else(|_| ask(&socket, &new_link(&pair()?)?));
     let name = if made.is_ok() { ETHERNET } else { LOOPBACK };
     let index = index(name)?;
-    ask(&socket, &up(index)?)?;
-    // The address of the loopback interface would be told to peers, who would look for this pod in themselves.
+    for name in [LOOPBACK, CABLE, name] {
+        // What is not there cannot be up.
+        let Ok(index) = self::index(name) else { continue };
+        ask(&socket, &up(index)?)?;
+    }
     ask(&socket, &address(index, own)?)
 }
 
@@ -77,7 +86,7 @@ fn simple(kind: &str) -> io::Result<Vec<u8>> {
 
 /// Two ends of a cable, of which the other goes nowhere.
 fn pair() -> io::Result<Vec<u8>> {
-    let other = attribute(PEER, &[link(0, 0, 0), named("cable")?].concat())?;
+    let other = attribute(PEER, &[link(0, 0, 0), named(CABLE)?].concat())?;
     Ok([simple("veth")?, attribute(INFO_DATA, &other)?].concat())
 }
 
@@ -91,7 +100,7 @@ fn link(index: i32, flags: u32, mask: u32) -> Vec<u8> {
 }
 
 fn new_link(info: &[u8]) -> io::Result<Vec<u8>> {
-    let body = [link(0, 0, 0), named(ETHERNET)?, attribute(LINK_INFO, info)?].concat();
+    let body = [link(NUMBER, 0, 0), named(ETHERNET)?, attribute(LINK_INFO, info)?].concat();
     message(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
 }
 
