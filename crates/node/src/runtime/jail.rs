@@ -106,18 +106,22 @@ pub fn forget_scratch(pod: &Path, container: &str, number: u32) {
 /// Times that a directory is emptied: a supervisor that ends may write a last file into it meanwhile.
 const REMOVALS: usize = 100;
 
-/// Removes a pod's directory.
+/// Removes a directory with all that is in it, while something may still be written there; one that is not there is
+/// good.
 ///
 /// # Errors
 /// When something cannot be removed.
-pub fn remove_whole(directory: &Path) -> io::Result<()> {
-    for _ in 1..REMOVALS {
-        match remove_tree(directory) {
+pub fn remove_all(directory: &Path) -> io::Result<()> {
+    let mut result = Ok(());
+    for _ in 0..REMOVALS {
+        result = remove_tree(directory);
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
-            result => return result,
+            _ => break,
         }
     }
-    remove_tree(directory)
+    result
 }
 
 /// Removes a directory with all that is in it, also where its owner has locked itself out.

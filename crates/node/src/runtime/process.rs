@@ -491,12 +491,7 @@ impl Sandbox for ProcessSandbox {
             let directory = self.directory.clone();
             let removed = tokio::task::spawn_blocking(move || {
                 groups::end(&directory);
-                match jail::remove_whole(&directory) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(Error::file("remove", directory, error))
-                    }
-                    _ => Ok(()),
-                }
+                jail::remove_all(&directory).map_err(|error| Error::file("remove", directory, error))
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })
