@@ -6,7 +6,7 @@ use ferroflow_cluster::core::spdy::{Decoder, Frame, data, pong};
 use ferroflow_platform::{
     clock::BoxFuture,
     kubelet::{
-        AgentError, Connection, ContainerRef, ContainerUsage, ExecOptions, ExecSession, LogOptions, LogStream,
+        AgentError, Connection, ContainerRef, ContainerUsage, ExecOptions, ExecSession, Figures, LogOptions, LogStream,
         NodeAgent,
     },
 };
@@ -46,6 +46,10 @@ impl NodeAgent for Agent {
                 Err(_) => Err(AgentError::Internal(format!("nobody listens on {port}"))),
             }
         })
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Figures> {
+        Box::pin(async { Figures::default() })
     }
 
     fn usage(&self, _: ContainerRef) -> BoxFuture<'_, Result<Vec<ContainerUsage>, AgentError>> {

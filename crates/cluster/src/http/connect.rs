@@ -39,7 +39,6 @@ use tokio_tungstenite::{
 
 use super::{
     body::{self, Body, BodyError, BoxError},
-    forward,
     server::{self, Call},
 };
 use crate::core::{
@@ -47,19 +46,17 @@ use crate::core::{
     status::{Failure, Outcome},
 };
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Protocols of commands, the best first.
 const COMMAND_PROTOCOLS: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"];
-/// Protocols of ports.
-const PORT_PROTOCOLS: [&str; 2] = ["v4.channel.k8s.io", "portforward.k8s.io"];
 /// Protocols of logs; the client takes binary messages where it names none.
 const LOG_PROTOCOLS: [&str; 2] = ["binary.k8s.io", "base64.binary.k8s.io"];
 const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 /// Bytes of a stream in one message.
 const CHUNK_BYTES: usize = 32 << 10;
 /// Messages that wait for a slow client; then the command's pipe fills and the command waits.
-const MESSAGES: usize = 16;
+pub(super) const MESSAGES: usize = 16;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -92,7 +89,7 @@ pub(super) fn agent(call: &Call<'_>) -> Outcome<SharedAgent> {
     agent.ok_or_else(|| Failure::unavailable("no node runs here; start the server with one"))
 }
 
-fn pod(call: &Call<'_>) -> Outcome<Value> {
+pub(super) fn pod(call: &Call<'_>) -> Outcome<Value> {
     let request = call.request();
     request.parse(&*request.existing()?)
 }
@@ -229,37 +226,6 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
     Ok(upgrade.accept(&call, move |socket| stream_command(socket, session, is_plain)))
 }
 
-/// Forwards ports of a pod.
-///
-/// # Errors
-/// 400 for a request that names no port or is no WebSocket's.
-pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
-    let pod = pod(&call)?;
-    let target = reference(&call, &pod, "");
-    if forward::is_native(&call) {
-        let agent = agent(&call)?;
-        return forward::native(&mut call, agent, target);
-    }
-    if forward::is_tunnel(&call) {
-        let agent = agent(&call)?;
-        return forward::tunnel(&mut call, agent, target);
-    }
-    let ports: Vec<u16> = call
-        .options
-        .all("ports")
-        .flat_map(|ports| ports.split(','))
-        .map(|port| {
-            port.parse().map_err(|_| Failure::bad_request(format!("port {port:?} is not a number from 1 to 65535")))
-        })
-        .collect::<Outcome<_>>()?;
-    if ports.is_empty() || ports.len() > 100 {
-        return Err(Failure::bad_request("query parameter \"ports\" is required, with at most 100 ports"));
-    }
-    let upgrade = Upgrade::of(&mut call, &PORT_PROTOCOLS)?;
-    let agent = agent(&call)?;
-    Ok(upgrade.accept(&call, move |socket| stream_ports(socket, agent, target, ports)))
-}
-
 /// A request that can become a WebSocket.
 pub(super) struct Upgrade {
     pending: OnUpgrade,
@@ -325,7 +291,7 @@ impl Upgrade {
     }
 }
 
-fn message(channel: u8, bytes: &[u8]) -> Message {
+pub(super) fn message(channel: u8, bytes: &[u8]) -> Message {
     let mut framed = Vec::with_capacity(bytes.len() + 1);
     framed.push(channel);
     framed.extend_from_slice(bytes);
@@ -333,7 +299,7 @@ fn message(channel: u8, bytes: &[u8]) -> Message {
 }
 
 /// Sends what a stream gives, until it ends or the client is gone.
-async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, to: mpsc::Sender<Message>) {
+pub(super) async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, to: mpsc::Sender<Message>) {
     let mut buffer = vec![0; CHUNK_BYTES];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         if to.send(message(channel, &buffer[..count])).await.is_err() {
@@ -342,7 +308,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, to: mpsc::Sender<Me
     }
 }
 
-async fn send_all(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
+pub(super) async fn send_all(mut messages: mpsc::Receiver<Message>, mut socket: SplitSink<Socket, Message>) {
     while let Some(message) = messages.recv().await {
         if socket.send(message).await.is_err() {
             return;
@@ -470,53 +436,4 @@ fn exit_status(exit: &ExitStatus) -> Value {
             "details": {"causes": [{"message": why}]},
         }),
     }
-}
-
-/// Channels 2i and 2i+1 carry the data and the error of port i; each starts with the port's number.
-async fn stream_ports(
-    socket: Socket,
-    agent: SharedAgent,
-    target: ContainerRef,
-    ports: Vec<u16>,
-) -> Result<(), BoxError> {
-    let (sink, mut source) = socket.split();
-    let (sender, receiver) = mpsc::channel(MESSAGES);
-    let mut writers = Vec::new();
-    let mut readers = Vec::new();
-    for (index, port) in ports.iter().enumerate() {
-        let channel = u8::try_from(index * 2).unwrap_or(u8::MAX - 1);
-        sender.send(message(channel, &port.to_le_bytes())).await?;
-        sender.send(message(channel + 1, &port.to_le_bytes())).await?;
-        match agent.connect(target.clone(), *port).await {
-            Ok(connection) => {
-                let (read, write) = tokio::io::split(connection);
-                readers.push(pump(read, channel, sender.clone()));
-                writers.push(Some(write));
-            }
-            Err(error) => {
-                sender.send(message(channel + 1, error.to_string().as_bytes())).await?;
-                writers.push(None);
-            }
-        }
-    }
-    drop(sender);
-    let receiving = async {
-        while let Some(Ok(received)) = source.next().await {
-            let Message::Binary(bytes) = received else { continue };
-            let Some((channel, data)) = bytes.split_first() else { continue };
-            if let Some(Some(writer)) = writers.get_mut(usize::from(*channel / 2))
-                && writer.write_all(data).await.is_err()
-            {
-                return;
-            }
-        }
-    };
-    let sending = async {
-        tokio::join!(futures::future::join_all(readers), send_all(receiver, sink));
-    };
-    tokio::select! {
-        () = sending => {}
-        () = receiving => {}
-    }
-    Ok(())
 }

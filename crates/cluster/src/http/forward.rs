@@ -1,6 +1,7 @@
-//! Ports of a pod by SPDY: as `kubectl port-forward` asks for them, over the connection itself or inside a WebSocket.
+//! Ports of a pod: in channels of a WebSocket, or by SPDY as `kubectl port-forward` asks for them, over the connection
+//! itself or inside a WebSocket.
 //!
-//! Each forwarded connection is a pair of streams with the same `requestid`: one for errors, one for data.
+//! By SPDY, each forwarded connection is a pair of streams with the same `requestid`: one for errors, one for data.
 
 use std::{collections::HashMap, future::Future, io, pin::pin};
 
@@ -22,7 +23,7 @@ use tokio_util::{io::ReaderStream, sync::CancellationToken};
 
 use super::{
     body::{self, Body, BoxError},
-    connect::Upgrade,
+    connect::{self, MESSAGES, Socket, Upgrade, message, pod, pump, reference, send_all},
     server::{self, Call},
 };
 use crate::core::{
@@ -30,11 +31,13 @@ use crate::core::{
     status::{Failure, Outcome},
 };
 
+/// Protocols of ports.
+const PORT_PROTOCOLS: [&str; 2] = ["v4.channel.k8s.io", "portforward.k8s.io"];
 /// The protocol of the streams, which both sides name.
 const PROTOCOL: &str = "portforward.k8s.io";
 const SPDY: &str = "SPDY/3.1";
 /// The protocol of the WebSocket in which SPDY travels.
-pub const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// Connections that one client forwards at a time.
 const PAIRS: usize = 256;
@@ -46,14 +49,45 @@ const FRAMES: usize = 32;
 /// for SPDY as clients speak it holds up no single one.
 const WAITING: usize = 256;
 
+/// Forwards ports of a pod.
+///
+/// # Errors
+/// 400 for a request that names no port or is no WebSocket's.
+pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
+    let pod = pod(&call)?;
+    let target = reference(&call, &pod, "");
+    if is_native(&call) {
+        let agent = connect::agent(&call)?;
+        return native(&mut call, agent, target);
+    }
+    if is_tunnel(&call) {
+        let agent = connect::agent(&call)?;
+        return tunnel(&mut call, agent, target);
+    }
+    let ports: Vec<u16> = call
+        .options
+        .all("ports")
+        .flat_map(|ports| ports.split(','))
+        .map(|port| {
+            port.parse().map_err(|_| Failure::bad_request(format!("port {port:?} is not a number from 1 to 65535")))
+        })
+        .collect::<Outcome<_>>()?;
+    if ports.is_empty() || ports.len() > 100 {
+        return Err(Failure::bad_request("query parameter \"ports\" is required, with at most 100 ports"));
+    }
+    let upgrade = Upgrade::of(&mut call, &PORT_PROTOCOLS)?;
+    let agent = connect::agent(&call)?;
+    Ok(upgrade.accept(&call, move |socket| stream_ports(socket, agent, target, ports)))
+}
+
 /// Whether a request asks for SPDY on its own connection.
-pub fn is_native(call: &Call<'_>) -> bool {
+fn is_native(call: &Call<'_>) -> bool {
     let upgrade = call.parts.headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(SPDY))
 }
 
 /// Whether a request asks for SPDY inside a WebSocket.
-pub fn is_tunnel(call: &Call<'_>) -> bool {
+fn is_tunnel(call: &Call<'_>) -> bool {
     let offered = call.parts.headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == TUNNEL))
 }
@@ -62,7 +96,7 @@ pub fn is_tunnel(call: &Call<'_>) -> bool {
 ///
 /// # Errors
 /// 400 for a connection that cannot be taken over, or another protocol; 403 as upstream where none is named.
-pub fn native(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
+fn native(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
     let offered = call.parts.headers.get_all(&STREAM_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let known = offered.flat_map(|line| line.split(',')).any(|protocol| protocol.trim() == PROTOCOL);
     if !known {
@@ -99,13 +133,62 @@ pub fn native(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> 
 ///
 /// # Errors
 /// 400 for a request that is no WebSocket's.
-pub fn tunnel(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
+fn tunnel(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
     let upgrade = Upgrade::of(call, &[TUNNEL])?;
     let tasks = call.api.tasks.clone();
     Ok(upgrade.accept(call, move |socket| async move {
         inside(socket, agent, target, tasks).await;
         Ok::<(), BoxError>(())
     }))
+}
+
+/// Channels 2i and 2i+1 carry the data and the error of port i; each starts with the port's number.
+async fn stream_ports(
+    socket: Socket,
+    agent: SharedAgent,
+    target: ContainerRef,
+    ports: Vec<u16>,
+) -> Result<(), BoxError> {
+    let (sink, mut source) = socket.split();
+    let (sender, receiver) = mpsc::channel(MESSAGES);
+    let mut writers = Vec::new();
+    let mut readers = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        let channel = u8::try_from(index * 2).unwrap_or(u8::MAX - 1);
+        sender.send(message(channel, &port.to_le_bytes())).await?;
+        sender.send(message(channel + 1, &port.to_le_bytes())).await?;
+        match agent.connect(target.clone(), *port).await {
+            Ok(connection) => {
+                let (read, write) = tokio::io::split(connection);
+                readers.push(pump(read, channel, sender.clone()));
+                writers.push(Some(write));
+            }
+            Err(error) => {
+                sender.send(message(channel + 1, error.to_string().as_bytes())).await?;
+                writers.push(None);
+            }
+        }
+    }
+    drop(sender);
+    let receiving = async {
+        while let Some(Ok(received)) = source.next().await {
+            let Message::Binary(bytes) = received else { continue };
+            let Some((channel, data)) = bytes.split_first() else { continue };
+            if let Some(Some(writer)) = writers.get_mut(usize::from(*channel / 2))
+                && writer.write_all(data).await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    let sending = async {
+        tokio::join!(futures::future::join_all(readers), send_all(receiver, sink));
+    };
+    tokio::select! {
+        () = sending => {}
+        () = receiving => {}
+    }
+    Ok(())
 }
 
 async fn inside<S>(socket: WebSocketStream<S>, agent: SharedAgent, target: ContainerRef, tasks: Group)

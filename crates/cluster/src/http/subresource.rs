@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     body::{self, Body},
-    connect,
+    connect, forward,
     negotiate::Form,
     proxy,
     server::{self, Call},
@@ -50,7 +50,7 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         ("token", Method::POST) => issue_token(&call, body).await,
         ("log", Method::GET) => connect::log(call).await,
         ("exec" | "attach", _) => connect::command(call).await,
-        ("portforward", _) => connect::port_forward(call).await,
+        ("portforward", _) => forward::port_forward(call).await,
         ("proxy", _) => proxy::proxy(call, body).await,
         _ => Err(Failure::method_not_allowed_here()),
     }
