@@ -3,6 +3,9 @@
 #
 #   clients.sh [SUITE…]      raw, faults, answers, kubectl, python, model; all of them where none is named
 #
+# The embedded cluster has the images of FERROFLOW_LOAD, archives with spaces between them; where there are none, what
+# stands for images is the host's.
+#
 # Every suite ends with `N passed, N failed, N skipped`; the last line sums them up. It fails when a case fails.
 set -eu
 
@@ -22,7 +25,9 @@ if [ -z "${KUBECONFIG:-}" ]; then
     # What the embedded cluster is known to do otherwise is a skip with its reason; a real cluster has none.
     FERROFLOW_DIFFERENCES="$here/clients/differences.txt"
     export FERROFLOW_DIFFERENCES
-    exec "$here/embedded.sh" exec -- "$0" "$@"
+    level=
+    [ -n "${FERROFLOW_LOAD:-}" ] || level="--isolation environment"
+    exec "$here/embedded.sh" exec $level -- "$0" "$@"
 fi
 
 results=$(mktemp "${TMPDIR:-/tmp}/ferroflow-clients-XXXXXX")

@@ -36,13 +36,23 @@ part "planted faults" env CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" co
 part "release build" cargo build --quiet --release --package ferroflow
 reports="$PWD/target/reports"
 rm -rf "$reports"
-part "clients" env FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
-part "official suite, a shard" conformance/official.sh shard
-part "demo" scripts/demo.sh
 if lacking="$(cargo xtask cluster lacking --with s3 --with postgres)"; then
+    # The same images for both kinds of cluster.
+    images="$(cargo xtask cluster images | tr '\n' ' ')"
+    part "clients" env FERROFLOW_LOAD="$images" FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
+    part "official suite, a shard" env FERROFLOW_LOAD="$images" conformance/official.sh shard
+    part "official suite, as an ordinary user" \
+        env FERROFLOW_LOAD="$images" FERROFLOW_CONFORMANCE_WRITE= conformance/official.sh user
+    part "examples" env FERROFLOW_LOAD="$images" conformance/examples.sh
+    part "demo" scripts/demo.sh
     part "real cluster" env FERROFLOW_REPORT="$reports/real" conformance/real.sh
 else
-    skip "real cluster" "missing here: ${lacking//$'\n'/, }"
+    lacking="missing here: ${lacking//$'\n'/, }"
+    part "clients" env FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
+    skip "official suite" "its images cannot be made; $lacking"
+    skip "examples" "their images cannot be made; $lacking"
+    part "demo" scripts/demo.sh
+    skip "real cluster" "$lacking"
 fi
 part "the table of both clusters" python3 conformance/table.py check "$reports"
 part "fuzzing" fuzz/run.sh 100000

@@ -82,6 +82,7 @@ fact "every replica answers behind the service's address" answered 3
 
 victim="$(first_pod)"
 start_load
+fact "every replica answers under load" answered 3
 fact "a replica is taken away under load" kubectl delete pod "$victim" --timeout=60s
 fact "it is replaced" kubectl wait --for=condition=Available deployment/replicas --timeout=60s
 fact "the deployment has three ready replicas again" \

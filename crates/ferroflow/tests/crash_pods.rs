@@ -174,7 +174,7 @@ fn client(server: &Server) -> Client {
 impl Story {
     /// Runs a server until a moment that chance chooses, and kills it.
     async fn round(&mut self, round: usize) {
-        let mut server = Server::start(&self.bench, "all");
+        let mut server = Server::start_with(&self.bench, "all", &["--isolation", "bare"]);
         let client = client(&server);
         let pods: Api<Pod> = Api::default_namespaced(client.clone());
         let since = pods.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
@@ -314,7 +314,7 @@ async fn pods_are_neither_lost_nor_started_twice() {
         story.end_some();
     }
     assert!(story.ended_unseen >= 4, "{} pods ended while no server ran", story.ended_unseen);
-    let server = Server::start(&story.bench, "all");
+    let server = Server::start_with(&story.bench, "all", &["--isolation", "bare"]);
     let client = client(&server);
     // Those that had not begun by the last kill end now.
     let pods: Api<Pod> = Api::default_namespaced(client.clone());

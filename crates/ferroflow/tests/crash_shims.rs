@@ -194,7 +194,7 @@ async fn what_is_said_of_pods_is_true_whoever_is_killed() {
     fs::set_permissions(ledger.folder.join("lines"), open).unwrap();
     let bench = Bench::new();
     let mut chance = Chance(20_261_127);
-    let mut server = Server::start(&bench, "all");
+    let mut server = Server::start_with(&bench, "all", &["--isolation", "environment"]);
     let mut kills: BTreeMap<String, usize> = BTreeMap::new();
     for round in 0..ROUNDS {
         let victim = VICTIMS[round % VICTIMS.len()];
@@ -226,7 +226,7 @@ async fn what_is_said_of_pods_is_true_whoever_is_killed() {
         }
         kill_all(victims);
         if matches!(victim, Victim::Server | Victim::Everything) {
-            server = Server::start(&bench, "all");
+            server = Server::start_with(&bench, "all", &["--isolation", "environment"]);
         }
         let pods: Api<Pod> = Api::default_namespaced(client_of(server.address, &server.token));
         let deadline = Instant::now() + PATIENCE;

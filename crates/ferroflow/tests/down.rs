@@ -56,7 +56,7 @@ fn pod(bench: &Bench, name: &str) -> Pod {
 async fn pods_that_begin_or_are_being_removed_are_gone_after_down() {
     let bench = Bench::new();
     for round in 0..4 {
-        let server = Server::start(&bench, "all");
+        let server = Server::start_with(&bench, "all", &["--isolation", "environment"]);
         let pods: Api<Pod> = Api::default_namespaced(client_of(server.address, &server.token));
         for number in 0..PODS {
             pods.create(&PostParams::default(), &pod(&bench, &format!("pod-{round}-{number}"))).await.unwrap();
@@ -78,7 +78,7 @@ async fn pods_that_begin_or_are_being_removed_are_gone_after_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_of_a_killed_server_are_gone_after_the_next_one_came_and_went() {
     let bench = Bench::new();
-    let mut server = Server::start(&bench, "all");
+    let mut server = Server::start_with(&bench, "all", &["--isolation", "environment"]);
     let pods: Api<Pod> = Api::default_namespaced(client_of(server.address, &server.token));
     for number in 0..PODS {
         pods.create(&PostParams::default(), &pod(&bench, &format!("pod-{number}"))).await.unwrap();
@@ -89,7 +89,7 @@ async fn pods_of_a_killed_server_are_gone_after_the_next_one_came_and_went() {
     }
     server.kill();
     assert!(processes(&bench).len() >= 2 * PODS, "{:?}", processes(&bench));
-    let _server = Server::start(&bench, "all");
+    let _server = Server::start_with(&bench, "all", &["--isolation", "environment"]);
     let ended = bench.run(&["down"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_nothing_left(&bench);
