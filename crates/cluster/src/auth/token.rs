@@ -21,6 +21,8 @@ pub struct Bound {
     pub kind: String,
     pub name: String,
     pub uid: String,
+    /// Name and uid of the node that the pod is on.
+    pub node: Option<(String, String)>,
 }
 
 /// What a token says.
@@ -47,6 +49,10 @@ impl Claims {
         if let Some(bound) = self.bound.as_ref().filter(|bound| bound.kind == "Pod") {
             extra("pod-name", &bound.name);
             extra("pod-uid", &bound.uid);
+            if let Some((name, uid)) = &bound.node {
+                extra("node-name", name);
+                extra("node-uid", uid);
+            }
         }
         identity
     }
@@ -58,6 +64,9 @@ impl Claims {
         });
         if let Some(bound) = &self.bound {
             private[bound.kind.to_lowercase()] = json!({"name": bound.name, "uid": bound.uid});
+            if let Some((name, uid)) = &bound.node {
+                private["node"] = json!({"name": name, "uid": uid});
+            }
         }
         let mut claims = json!({
             "aud": self.audiences,
@@ -79,7 +88,8 @@ impl Claims {
         let private = &claims["kubernetes.io"];
         let bound = [("Pod", "pod"), ("Secret", "secret")].into_iter().find_map(|(kind, field)| {
             let name = text(&private[field]["name"])?;
-            Some(Bound { kind: kind.to_owned(), name, uid: text(&private[field]["uid"])? })
+            let node = text(&private["node"]["name"]).zip(text(&private["node"]["uid"]));
+            Some(Bound { kind: kind.to_owned(), name, uid: text(&private[field]["uid"])?, node })
         });
         Some(Self {
             namespace: text(&private["namespace"])?,
@@ -171,7 +181,12 @@ mod tests {
             account: "b".to_owned(),
             account_uid: "u".to_owned(),
             audiences: vec![ISSUER.to_owned()],
-            bound: Some(Bound { kind: "Pod".to_owned(), name: "p".to_owned(), uid: "v".to_owned() }),
+            bound: Some(Bound {
+                kind: "Pod".to_owned(),
+                name: "p".to_owned(),
+                uid: "v".to_owned(),
+                node: Some(("n".to_owned(), "w".to_owned())),
+            }),
             id: "i".to_owned(),
             expires: Some(expires),
         }

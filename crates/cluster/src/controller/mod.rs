@@ -124,6 +124,7 @@ fn signer(api: &Arc<Api>) -> Signer {
                 kind: "Secret".to_owned(),
                 name: text(&secret.metadata.name),
                 uid: text(&secret.metadata.uid),
+                node: None,
             }),
             id: meta::new_uid(),
             expires: None,

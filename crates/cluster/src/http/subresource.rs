@@ -223,7 +223,12 @@ fn bound(call: &Call<'_>, reference: &Value) -> Outcome<Option<token::Bound>> {
             ),
         ));
     }
-    Ok(Some(token::Bound { kind: kind.to_owned(), name: name.to_owned(), uid }))
+    let node = object["spec"]["nodeName"].as_str().filter(|node| kind == "Pod" && !node.is_empty());
+    let node = node.and_then(|node| {
+        let found = call.api.lookup.get("", "nodes", "", node)?;
+        Some((node.to_owned(), meta::text(&found, "uid").to_owned()))
+    });
+    Ok(Some(token::Bound { kind: kind.to_owned(), name: name.to_owned(), uid, node }))
 }
 
 /// Answers a review: the object of the request with its status.
