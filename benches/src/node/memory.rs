@@ -27,10 +27,11 @@ pub fn pod(name: &str, side: &str) -> Value {
 /// What one pod's supervision weighs, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weight {
-    /// Dirty pages that no other process has.
+    /// Dirty pages that these processes have to themselves, also those that they share with each other: a helper that
+    /// was forked off its supervisor has most of its pages in common with it, and neither calls them private.
+    pub own: u64,
+    /// Dirty pages that each of the processes has for itself alone.
     pub private: u64,
-    /// The same, with its share of what several processes have.
-    pub share: u64,
     pub processes: usize,
 }
 
@@ -54,9 +55,9 @@ pub fn weigh(side: &str, program: &str) -> anyhow::Result<Vec<Weight>> {
         let mut weight = Weight::default();
         for pid in parents.keys().filter(|pid| is_of(&parents, **pid, supervisor)) {
             // What was started for a probe may be gone.
-            let Ok((private, share)) = dirty(*pid) else { continue };
+            let Ok((own, private)) = dirty(*pid) else { continue };
+            weight.own += own;
             weight.private += private;
-            weight.share += share;
             weight.processes += 1;
         }
         weights.push(weight);
@@ -101,10 +102,10 @@ fn is_program(pid: u32, program: &str) -> bool {
     words.split(|byte| *byte == 0).take(2).any(|word| word.ends_with(program.as_bytes()))
 }
 
-/// Private dirty memory, and the share of all dirty memory, in bytes.
+/// Dirty memory, of shared pages the process's share, and what is private of it, in bytes.
 fn dirty(pid: u32) -> anyhow::Result<(u64, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    Ok((field(&text, "Private_Dirty:")?, field(&text, "Pss_Dirty:")?))
+    Ok((field(&text, "Pss_Dirty:")?, field(&text, "Private_Dirty:")?))
 }
 
 fn field(text: &str, name: &str) -> anyhow::Result<u64> {

@@ -147,14 +147,14 @@ impl Run {
                 Err(error) => Err(error),
             };
             pod::remove(&cluster.endpoint, "memory").await?;
-            let (mut shares, mut processes) = (Vec::new(), 0);
+            let (mut private, mut processes) = (Vec::new(), 0);
             for weight in weights? {
-                memory.push(megabytes(weight.private)?);
-                shares.push(megabytes(weight.share)?);
+                memory.push(megabytes(weight.own)?);
+                private.push(megabytes(weight.private)?);
                 processes = processes.max(weight.processes);
             }
-            let share = median(&shares);
-            eprintln!("{work}, {side}: at most {processes} processes; {share:.2} MB with their share of shared pages");
+            let private = median(&private);
+            eprintln!("{work}, {side}: at most {processes} processes, private to a single one of them {private:.2} MB");
         }
         self.add_beside("containerd-shim-runc-v2", work, "MB", Better::Less, &samples, Goal::AtMost(1.5));
         Ok(())
