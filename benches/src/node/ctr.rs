@@ -18,6 +18,8 @@ use crate::{pod::COMMAND, servers};
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 const DAEMON: &str = "/usr/bin/containerd";
+/// Where supervisors have their sockets, whatever containerd's own folders are; inner folders first.
+const SHARED: [&str; 2] = ["/run/containerd/s", "/run/containerd"];
 
 /// A containerd; dropping it ends it and its containers, and removes its folder.
 pub struct Containerd {
@@ -25,6 +27,8 @@ pub struct Containerd {
     daemon: Vec<Child>,
     image: String,
     directory: TempDir,
+    /// Folders of the machine that are there because of it.
+    made: Vec<&'static str>,
 }
 
 /// Why there can be none here.
@@ -55,11 +59,12 @@ impl Containerd {
             shown(at("containerd.sock.ttrpc")),
         );
         fs::write(at("config.toml"), text)?;
+        let made = SHARED.into_iter().filter(|path| !Path::new(path).exists()).collect();
         let log = File::create(at("containerd.log"))?;
         let mut command = Command::new(DAEMON);
         command.arg("--config").arg(at("config.toml")).stdin(Stdio::null());
         let daemon = command.stdout(log.try_clone()?).stderr(log).spawn().context("containerd")?;
-        let this = Self { socket, daemon: vec![daemon], image: image.to_owned(), directory };
+        let this = Self { socket, daemon: vec![daemon], image: image.to_owned(), directory, made };
         let began = Instant::now();
         while this.told(&["version"]).is_err() {
             ensure!(began.elapsed() < PATIENCE, "containerd does not answer in {}", this.directory.path().display());
@@ -75,8 +80,11 @@ impl Containerd {
     /// When it prints nothing.
     pub fn first_line(&self, name: &str) -> anyhow::Result<Duration> {
         let began = Instant::now();
-        let mut command = self.ctr(&["run", "--rm", &self.image, name]);
-        command.args(COMMAND).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = self.ctr(&["run", "--rm"]);
+        for (option, folder) in [("--fifo-dir", "fifo"), ("--runc-root", "runc")] {
+            command.arg(option).arg(self.directory.path().join(folder));
+        }
+        command.args([&self.image, name]).args(COMMAND).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut run = command.stderr(Stdio::null()).spawn().context("ctr run")?;
         let mut line = String::new();
         BufReader::new(run.stdout.take().context("no pipe")?).read_line(&mut line)?;
@@ -136,6 +144,10 @@ impl Drop for Containerd {
             if point.starts_with(&below) {
                 let _ = Command::new("umount").args(["--lazy", point]).status();
             }
+        }
+        for folder in &self.made {
+            // Only an empty one goes.
+            let _ = fs::remove_dir(folder);
         }
     }
 }
