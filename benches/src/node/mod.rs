@@ -32,6 +32,9 @@ const LONG_ROUNDS: usize = 3;
 const PAIRS: usize = 10;
 /// Pods have settled by then: their logs are rotated, which a kubelet looks after every ten seconds.
 const SETTLED: Duration = Duration::from_secs(30);
+/// A pod's weight is the median of so many, at moments that are not those of its probe.
+const LOOKS: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1_300);
 
 impl Run {
     /// All rows of the node that are wanted.
@@ -140,18 +143,19 @@ impl Run {
             let pods = (0..memory::PODS).map(|index| memory::pod(&format!("memory-{index}"), &mark)).collect();
             let running = pod::all_run(&cluster.endpoint, "memory", pods).await;
             let weights = match running {
-                Ok(_) => {
-                    tokio::time::sleep(SETTLED).await;
-                    memory::weigh(&mark, program)
-                }
+                Ok(_) => settled(&mark, program).await,
                 Err(error) => Err(error),
             };
             pod::remove(&cluster.endpoint, "memory").await?;
             let (mut private, mut processes) = (Vec::new(), 0);
-            for weight in weights? {
-                memory.push(megabytes(weight.own)?);
+            let looks = weights?;
+            for weight in looks.iter().flatten() {
                 private.push(megabytes(weight.private)?);
                 processes = processes.max(weight.processes);
+            }
+            for index in 0..memory::PODS {
+                let one = looks.iter().filter_map(|look| look.get(index)).map(|weight| megabytes(weight.own));
+                memory.push(median(&one.collect::<anyhow::Result<Vec<f64>>>()?));
             }
             let private = median(&private);
             eprintln!("{work}, {side}: at most {processes} processes, private to a single one of them {private:.2} MB");
@@ -207,4 +211,15 @@ impl Run {
         self.add_beside("umoci raw unpack", &work, "s", Better::Less, &samples, Goal::None);
         Ok(())
     }
+}
+
+/// Weighs pods that have settled, several times: in the moment of a probe a further process shares their pages.
+async fn settled(mark: &str, program: &str) -> anyhow::Result<Vec<Vec<memory::Weight>>> {
+    tokio::time::sleep(SETTLED).await;
+    let mut looks = Vec::new();
+    for _ in 0..LOOKS {
+        looks.push(memory::weigh(mark, program)?);
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Ok(looks)
 }
