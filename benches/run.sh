@@ -4,6 +4,10 @@
 #
 #   run.sh [OPTION…]       options of ferroflow-bench, as --rounds 3 or --only list
 #
+# With --only, nothing is measured inside of the whole cluster, except for --only node and --only node-…: those rows run
+# beside the kube-apiserver and again inside. The node's unpacking has a peer where umoci is installed, its starts where
+# containerd and runc are.
+#
 # The machine should have nothing else to do. FERROFLOW_BINARY names a binary that is built already.
 set -eu
 
@@ -41,14 +45,20 @@ bench() { "$target/release/ferroflow-bench" --ferroflow "$FERROFLOW_BINARY" --ou
 cargo build --quiet --package xtask
 xtask=$target/debug/xtask
 if lacking=$("$xtask" cluster lacking); then
-    bench --kube-apiserver "$programs/kube-apiserver" --xtask "$xtask" "$@"
+    archive=$("$xtask" cluster images | grep /images-)
+    bench --kube-apiserver "$programs/kube-apiserver" --xtask "$xtask" --archive "$archive" "$@"
 else
     bench --kube-apiserver "$programs/kube-apiserver" "$@"
     echo "left out: a whole cluster as the peer; missing here: $(echo $lacking)"
     exit
 fi
-case " $* " in *" --only "*) exit ;; esac
-trap '"$xtask" cluster down' EXIT
+inside='--only node --only create --only watch'
+case " $* " in
+*" --only node"*) inside= ;;
+*" --only "*) exit ;;
+esac
+kubeconfig=
+trap 'rm -f "$kubeconfig"; "$xtask" cluster down' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -65,5 +75,4 @@ kubeconfig=$(mktemp)
     kubectl --kubeconfig "$1" config set-credentials bench --token "$token"
     kubectl --kubeconfig "$1" config set-context --current --user bench' sh "$kubeconfig" >/dev/null
 "$xtask" cluster exec -- "$target/release/ferroflow-bench" --ferroflow "$FERROFLOW_BINARY" --out "$out" --append \
-    --real "$kubeconfig" --only pod --only create --only watch "$@"
-rm -f "$kubeconfig"
+    --real "$kubeconfig" --archive "$archive" $inside "$@"

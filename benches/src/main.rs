@@ -1,9 +1,10 @@
 //! Measures the embedded cluster beside a real kube-apiserver on etcd: one client, one run, rounds in turn, medians.
 //!
-//! It decides what is run and in what order. What it measures is in `works` and `pod`, whom in `servers`.
+//! It decides what is run and in what order. What it measures is in `works`, `pod` and `node`, whom in `servers`.
 
 mod client;
 mod cluster;
+mod node;
 mod pod;
 mod report;
 mod samples;
@@ -57,9 +58,12 @@ struct Args {
     /// The `xtask` that starts a whole real cluster, for its start and its memory; left out without it.
     #[arg(long)]
     xtask: Option<PathBuf>,
-    /// The kubeconfig, with a token, of a whole real cluster that runs: it is the peer then, of create, watch and pod.
+    /// The kubeconfig, with a token, of a whole real cluster that runs: it is the peer then, of create, watch and node.
     #[arg(long, conflicts_with_all = ["kube_apiserver", "xtask"])]
     real: Option<PathBuf>,
+    /// The archive of images that `cargo xtask cluster images` builds; the node's rows are left out without it.
+    #[arg(long)]
+    archive: Option<PathBuf>,
     /// Adds to the rows that `--out` holds already.
     #[arg(long)]
     append: bool,
@@ -72,7 +76,8 @@ struct Args {
     /// Objects that memory is measured with.
     #[arg(long, default_value_t = 100_000)]
     objects: u64,
-    /// Only works whose name begins so: start, idle, create, list, watch, memory, sync, pod; all when there is none.
+    /// Only these works: start, idle, create, list, watch, memory, sync, node, or of the node's node-start, node-burst,
+    /// node-memory, node-service, node-unpack; all when there is none.
     #[arg(long)]
     only: Vec<String>,
     #[arg(long, default_value = "target/bench.json")]
@@ -88,6 +93,9 @@ struct Run {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| matches!(word.as_str(), "serve" | "dial")) {
+        return told(node::traffic::End::parse().run());
+    }
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads");
     let done = runtime.and_then(|runtime| {
@@ -101,6 +109,10 @@ fn main() -> ExitCode {
             }
         })
     });
+    told(done)
+}
+
+fn told(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -129,9 +141,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(xtask) = run.args.xtask.clone().filter(|_| run.wants("start")) {
         run.whole(&mut Cluster::new(&xtask)).await?;
     }
-    if run.wants("pod") {
-        run.pods().await?;
-    }
+    run.node().await?;
     if ["create", "list", "watch", "memory"].iter().any(|work| run.wants(work)) {
         run.loads().await?;
     }
@@ -144,7 +154,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
 impl Run {
     fn wants(&self, work: &str) -> bool {
-        self.args.only.is_empty() || self.args.only.iter().any(|only| only == work)
+        self.args.only.is_empty() || self.args.only.iter().any(|only| is_of(work, only))
     }
 
     fn add(&mut self, work: &str, unit: &str, better: Better, samples: &Samples, goal: Goal) {
@@ -218,30 +228,6 @@ impl Run {
         }
         self.add_beside(WHOLE, "up to a node that is ready", "s", Better::Less, &times, Goal::AtMost(0.5));
         self.add_beside(WHOLE, "idle memory of everything", "MB", Better::Less, &memory, Goal::AtMost(60.0));
-        Ok(())
-    }
-
-    async fn pods(&mut self) -> anyhow::Result<()> {
-        let server = Server::ours(&self.programs, Parts::All, Trace::Off).await?;
-        if !pod::has_node(&server.endpoint).await? {
-            self.left_out.push("pod start to first log line: the server has no node that is ready".to_owned());
-            return Ok(());
-        }
-        let whole = match &self.args.real {
-            Some(kubeconfig) => Some(Server::at(kubeconfig)?),
-            None => None,
-        };
-        let mut samples = Samples::default();
-        for round in 0..self.args.rounds {
-            let name = format!("bench-{round}");
-            samples.ours.push(milliseconds(pod::start(&server.endpoint, &name).await?));
-            samples.peer.push(milliseconds(match &whole {
-                Some(whole) => pod::start(&whole.endpoint, &name).await?,
-                None => pod::fork_and_exec()?,
-            }));
-        }
-        let peer_name = if whole.is_some() { WHOLE } else { "fork and exec" };
-        self.add_beside(peer_name, "pod start to first log line", "ms", Better::Less, &samples, Goal::None);
         Ok(())
     }
 
@@ -366,6 +352,11 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Whether a work is the one that is asked for, or one of its kind.
+fn is_of(work: &str, only: &str) -> bool {
+    work.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 async fn syncs_per_write(side: &Server, clients: usize, seconds: f64) -> anyhow::Result<f64> {

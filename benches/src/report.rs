@@ -5,6 +5,8 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::samples::Samples;
+
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
@@ -32,6 +34,9 @@ pub struct Row {
     pub peer_name: Option<String>,
     /// How many times as good as the peer; more than 1 is better, whatever the unit.
     pub ratio: Option<f64>,
+    /// Where rounds of both sides are pairs: the ratio of the true medians is in it with 95 % certainty or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
     pub goal: Option<String>,
     pub met: Option<bool>,
 }
@@ -55,9 +60,47 @@ impl Row {
             peer: peer.map(|(peer, _)| rounded(peer)),
             peer_name: peer.map(|(_, name)| name.to_owned()),
             ratio: ratio.map(rounded),
+            interval: None,
             goal: text,
             met,
         }
+    }
+
+    /// A row from rounds that are pairs, each of which has a ratio of its own: their median, with its interval.
+    pub fn paired(
+        work: &str,
+        unit: &str,
+        better: Better,
+        samples: &Samples,
+        peer_name: &str,
+        least: Option<f64>,
+    ) -> Self {
+        let ratios: Vec<f64> = samples
+            .ours
+            .iter()
+            .zip(&samples.peer)
+            .map(|(ours, peer)| match better {
+                Better::More => peer_ratio(*ours, *peer),
+                Better::Less => peer_ratio(*peer, *ours),
+            })
+            .collect();
+        let ratio = median(&ratios);
+        let peer = Some((median(&samples.peer), peer_name));
+        let goal = least.map_or(Goal::None, Goal::Ratio);
+        let row = Self::new(work, unit, better, median(&samples.ours), peer, goal);
+        let interval = interval(&ratios).map(|ends| ends.map(rounded));
+        Self { ratio: Some(rounded(ratio)), interval, met: least.map(|least| ratio >= least), ..row }
+    }
+}
+
+/// Where the median of what the values are drawn from lies, with 95 % certainty or more, whatever their distribution:
+/// between the second and the second last of nine to eleven values, which is as far as it goes here; `None` of fewer.
+fn interval(values: &[f64]) -> Option<[f64; 2]> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    match values.as_slice() {
+        [_, low, .., high, _] if values.len() >= 9 => Some([*low, *high]),
+        _ => None,
     }
 }
 
@@ -88,18 +131,19 @@ pub fn median(values: &[f64]) -> f64 {
 /// The table that a person reads.
 pub fn table(rows: &[Row], left_out: &[String]) -> String {
     let mut text = format!(
-        "{:<46} {:>14} {:>10} {:>10} {:>8}  {:<16} {:<4} {}\n",
-        "work", "unit", "ours", "peer", "ratio", "goal", "met", "peer is"
+        "{:<50} {:>14} {:>10} {:>10} {:>8} {:<13} {:<16} {:<4} {}\n",
+        "work", "unit", "ours", "peer", "ratio", "interval", "goal", "met", "peer is"
     );
     for row in rows {
         let met = row.met.map_or("", |met| if met { "yes" } else { "NO" });
         let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+        let interval = row.interval.map(|[low, high]| format!("{low:.3}-{high:.3}")).unwrap_or_default();
         let peer = row.peer.map(|peer| peer.to_string()).unwrap_or_default();
         let goal = row.goal.as_deref().unwrap_or_default();
         let name = row.peer_name.as_deref().unwrap_or_default();
         let _ = writeln!(
             text,
-            "{:<46} {:>14} {:>10} {peer:>10} {ratio:>8}  {goal:<16} {met:<4} {name}",
+            "{:<50} {:>14} {:>10} {peer:>10} {ratio:>8} {interval:<13} {goal:<16} {met:<4} {name}",
             row.work, row.unit, row.ours
         );
     }
@@ -142,6 +186,17 @@ mod tests {
         assert_eq!((time.ratio, time.met), (Some(2.0), Some(false)));
         let memory = Row::new("c", "MB", Better::Less, 59.0, None, Goal::AtMost(60.0));
         assert_eq!((memory.ratio, memory.met), (None, Some(true)));
+    }
+
+    #[test]
+    fn pairs_have_the_median_of_their_own_ratios_and_its_interval() {
+        // The machine slows down from round to round; the pairs' ratio is the same.
+        let peer: Vec<f64> = (1..=10).map(|round| 100.0 / f64::from(round)).collect();
+        let mut samples = Samples { ours: peer.iter().map(|peer| peer * 0.98).collect(), peer };
+        let row = Row::paired("a", "Gbit/s", Better::More, &samples, "p", Some(0.95));
+        assert_eq!((row.ratio, row.interval, row.met), (Some(0.98), Some([0.98, 0.98]), Some(true)));
+        samples.ours.truncate(3);
+        assert_eq!(Row::paired("a", "Gbit/s", Better::More, &samples, "p", None).interval, None);
     }
 
     #[test]

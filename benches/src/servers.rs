@@ -45,6 +45,17 @@ pub enum Parts {
     All,
 }
 
+/// How our node runs pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    /// The isolation level.
+    pub level: &'a str,
+    /// An archive of images that it has from the start.
+    pub archive: Option<&'a Path>,
+    /// The table that maps images to programs.
+    pub images: Option<&'a Path>,
+}
+
 /// Whether the system calls that sync files are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trace {
@@ -59,6 +70,8 @@ pub struct Server {
     pub took: Duration,
     processes: Vec<Child>,
     directory: TempDir,
+    /// What ends the pods as well, where there may be some.
+    down: Option<Command>,
 }
 
 impl Server {
@@ -68,14 +81,39 @@ impl Server {
     /// When it does not become ready.
     pub async fn ours(programs: &Programs, parts: Parts, trace: Trace) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("ferroflow-bench-").tempdir()?;
+        let arguments: &[&str] = if parts == Parts::Api { &["--parts", "api"] } else { &[] };
+        Self::up(programs, directory, trace, arguments).await
+    }
+
+    /// Starts ours with a node that is ready, of one isolation level, with images.
+    ///
+    /// # Errors
+    /// When it does not become ready, as where that level does not work.
+    pub async fn node(programs: &Programs, node: &Node<'_>) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("ferroflow-bench-").tempdir()?;
+        let data = directory.path().join("data");
+        if let Some(archive) = node.archive {
+            load(&programs.ferroflow, &data, archive)?;
+        }
+        let mut arguments = vec!["--isolation", node.level];
+        let images = node.images.map(|path| path.display().to_string());
+        if let Some(images) = &images {
+            arguments.extend(["--images", images]);
+        }
+        let mut server = Self::up(programs, directory, Trace::Off, &arguments).await?;
+        let mut down = Command::new(&programs.ferroflow);
+        down.arg("--data-dir").arg(&data).arg("down").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        server.down = Some(down);
+        anyhow::ensure!(crate::pod::has_node(&server.endpoint).await?, "our node is not ready");
+        Ok(server)
+    }
+
+    async fn up(programs: &Programs, directory: TempDir, trace: Trace, arguments: &[&str]) -> anyhow::Result<Self> {
         let data = directory.path().join("data");
         let mut command = traced(&programs.ferroflow, directory.path(), "ferroflow", trace)?;
-        command.arg("--data-dir").arg(&data).args(["up", "--port", "0", "--http-port", "0"]);
-        if parts == Parts::Api {
-            command.args(["--parts", "api"]);
-        }
+        command.arg("--data-dir").arg(&data).args(["up", "--port", "0", "--http-port", "0"]).args(arguments);
         let began = Instant::now();
-        let processes = vec![command.spawn().context("ferroflow cannot be started")?];
+        let mut processes = vec![command.spawn().context("ferroflow cannot be started")?];
         let endpoint = loop {
             // The file is there some time before it is whole.
             if let Ok(text) = fs::read_to_string(data.join("kubeconfig"))
@@ -83,12 +121,14 @@ impl Server {
             {
                 break endpoint;
             }
-            if began.elapsed() > START_PATIENCE {
+            let has_ended = processes.iter_mut().any(|process| !matches!(process.try_wait(), Ok(None)));
+            if has_ended || began.elapsed() > START_PATIENCE {
+                end(&mut processes);
                 bail!("ferroflow is not up: {}", log(directory.path(), "ferroflow"));
             }
             tokio::time::sleep(LOOK).await;
         };
-        let mut server = Self { endpoint, took: Duration::ZERO, processes, directory };
+        let mut server = Self { endpoint, took: Duration::ZERO, processes, directory, down: None };
         server.ready(began).await?;
         Ok(server)
     }
@@ -135,7 +175,7 @@ impl Server {
             }
         }
         let endpoint = Endpoint::new(SocketAddr::from((Ipv4Addr::LOCALHOST, api)), &authority, token)?;
-        let mut server = Self { endpoint, took: Duration::ZERO, processes, directory };
+        let mut server = Self { endpoint, took: Duration::ZERO, processes, directory, down: None };
         server.ready(began).await?;
         Ok(server)
     }
@@ -147,7 +187,13 @@ impl Server {
     pub fn at(kubeconfig: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(kubeconfig).with_context(|| kubeconfig.display().to_string())?;
         let directory = tempfile::Builder::new().prefix("ferroflow-bench-").tempdir()?;
-        Ok(Self { endpoint: from_kubeconfig(&text)?, took: Duration::ZERO, processes: Vec::new(), directory })
+        Ok(Self {
+            endpoint: from_kubeconfig(&text)?,
+            took: Duration::ZERO,
+            processes: Vec::new(),
+            directory,
+            down: None,
+        })
     }
 
     async fn ready(&mut self, began: Instant) -> anyhow::Result<()> {
@@ -193,12 +239,28 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(down) = &mut self.down {
+            let _ = down.status();
+        }
         self.processes.reverse();
         end(&mut self.processes);
     }
 }
 
-fn end(processes: &mut [Child]) {
+/// Loads an archive of images into a data directory.
+///
+/// # Errors
+/// When it is refused.
+pub fn load(ferroflow: &Path, data: &Path, archive: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(ferroflow);
+    command.arg("--data-dir").arg(data).args(["images", "load"]).arg(archive).stdin(Stdio::null());
+    let output = command.output().context("ferroflow cannot be started")?;
+    anyhow::ensure!(output.status.success(), "ferroflow images load: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Ends processes, and waits for their ends.
+pub fn end(processes: &mut [Child]) {
     for process in processes {
         if let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::TERM);
