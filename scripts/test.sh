@@ -31,6 +31,7 @@ part "lint" cargo clippy --quiet --workspace --all-targets -- -D warnings
 part "oracle program" conformance/oracle/build.sh
 export FERROFLOW_ORACLE="$PWD/target/oracle/oracle"
 part "unit, property, oracle and crash tests" cargo test --quiet --workspace
+part "the node, as an ordinary user" scripts/as_user.sh
 # With the dependencies that are built already; a fault is planted in crates of a path of their own.
 part "planted faults" env CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" conformance/oracle/mutants/run.sh
 part "release build" cargo build --quiet --release --package ferroflow

@@ -1,5 +1,7 @@
 //! What leads from a client to a port of a pod: `portforward` by SPDY, and `proxy`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use ferroflow_cluster::core::spdy::{Decoder, Frame, data, pong};

@@ -100,7 +100,7 @@ impl Interfaces {
         let mut list: libc::ifconf = unsafe { std::mem::zeroed() };
         list.ifc_len = libc::c_int::try_from(bytes.len()).unwrap_or_default();
         list.ifc_ifcu.ifcu_buf = bytes.as_mut_ptr().cast();
-        self.control(libc::SIOCGIFCONF as u64, (&raw mut list).cast())?;
+        self.control(u64::from(super::entries::CONFIGURATION), (&raw mut list).cast())?;
         bytes.truncate(usize::try_from(list.ifc_len).unwrap_or_default());
         Ok(bytes)
     }
@@ -212,7 +212,7 @@ mod tests {
             }
             let mut about = [0; REQUEST];
             about[..4].copy_from_slice(b"eth0");
-            interfaces.ask(libc::SIOCGIFFLAGS as u64, &mut about)?;
+            interfaces.ask(0x8913, &mut about)?;
             if i32::from(about[16]) & libc::IFF_UP == 0 {
                 return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
             }

@@ -33,7 +33,7 @@ impl Network {
         let [_, request, place, ..] = call.arguments;
         let socket = self.socket(listener, call)?;
         let Some(own) = self.own.filter(|_| socket.is_some()) else { return Ok(Outcome::Answer(Answer::Continue)) };
-        if request == libc::SIOCGIFCONF as u64 {
+        if request == u64::from(entries::CONFIGURATION) {
             return self.list(listener, call, own);
         }
         let mut about = [0; REQUEST];
