@@ -30,7 +30,8 @@ pub fn root(isolation: Isolation, rule: &Rule, environment: &Environment) -> Roo
     let mut add = |path: &Path, private: bool, read_only: bool| {
         let is_there = HOST.iter().any(|host| path.starts_with(host));
         if path.is_absolute() && !is_there && path.exists() && path != Path::new("/") {
-            paths.insert(HostPath { path: path.to_owned(), read_only, private });
+            // Without "." parts, which no mount point has.
+            paths.insert(HostPath { path: path.components().collect(), read_only, private });
         }
     };
     if let Some(workdir) = &environment.workdir {
@@ -42,6 +43,11 @@ pub fn root(isolation: Isolation, rule: &Rule, environment: &Environment) -> Roo
         for home in interpreters(directory) {
             add(&home, false, true);
         }
+    }
+    for path in &rule.paths {
+        let named =
+            path.strip_prefix('$').map(|name| environment.env.get(name).map(String::as_str).unwrap_or_default());
+        add(Path::new(named.unwrap_or(path)), false, true);
     }
     let programs = rule.programs.values().chain(rule.entrypoint.first()).chain(rule.cmd.first());
     for directory in programs.filter_map(|program| Path::new(program).parent()) {
@@ -148,12 +154,16 @@ mod tests {
         let rule = Rule {
             entrypoint: vec![bin.join("serve").display().to_string()],
             cmd: vec!["/usr/bin/true".to_owned()],
+            paths: vec!["$DATA".to_owned(), "$NONE".to_owned()],
             ..Rule::default()
         };
-        let environment = Environment { workdir: Some(work.display().to_string()), ..Environment::default() };
+        let data = dir.path().join("data");
+        std::fs::write(&data, "").unwrap();
+        let env = BTreeMap::from([("DATA".to_owned(), data.display().to_string())]);
+        let environment = Environment { workdir: Some(format!("{}/.", work.display())), env, ..Environment::default() };
         let Root::Environment { paths } = root(Isolation::Container, &rule, &environment) else { unreachable!() };
         let rows: Vec<_> = paths.iter().map(|one| (one.path.as_path(), one.read_only)).collect();
-        assert_eq!(rows, [(bin.as_path(), true), (work.as_path(), false)]);
+        assert_eq!(rows, [(data.as_path(), true), (bin.as_path(), true), (work.as_path(), false)]);
         assert_eq!(root(Isolation::Bare, &rule, &environment), Root::Bare);
     }
 }

@@ -52,6 +52,10 @@ pub struct Rule {
     /// Variables that are taken from the environment of `ferroflow up`, where they are set there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pass_env: Vec<String>,
+    /// Further files and directories of the host that its programs may read: absolute paths, or `$NAME` for the path in a
+    /// variable of `env` or `pass_env`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
 }
 
 impl Rule {
