@@ -41,19 +41,19 @@ impl Inflate {
             self.begun = true;
         }
         let mut out = Vec::new();
-        while out.len() <= BLOCK_BYTES {
+        loop {
             let (status, read, written) =
                 decompress(&mut self.state, bytes, &mut self.window, self.at, TINFL_FLAG_HAS_MORE_INPUT);
             bytes = bytes.get(read..)?;
             out.extend_from_slice(self.window.get(self.at..self.at + written)?);
             self.at = (self.at + written) % WINDOW_BYTES;
             match status {
+                _ if out.len() > BLOCK_BYTES => return None,
                 TINFLStatus::HasMoreOutput => {}
                 TINFLStatus::NeedsMoreInput if bytes.is_empty() => return Some(out),
                 _ => return None,
             }
         }
-        None
     }
 }
 
