@@ -202,7 +202,7 @@ fn an_identity_token_is_given_for_another_and_never_to_the_registry_itself() {
     let server = Server::start(move |asked| {
         if asked.path == "/token" {
             let wanted =
-                ["grant_type=refresh_token", "service=reg", "refresh_token=identity%2Ftoken", "scope=repository"];
+                ["grant_type=refresh_token", "service=reg", "refresh_token=identity/token", "scope=repository"];
             let is_good = wanted.iter().all(|part| asked.body.contains(part));
             return if is_good { Reply::ok(r#"{"access_token":"given"}"#) } else { Reply::status(401) };
         }
