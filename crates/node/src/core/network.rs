@@ -135,6 +135,11 @@ pub fn node_address(block: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, block, SERVER_RANGE, 1)
 }
 
+/// An address at which nobody ever listens.
+pub fn nowhere_address(block: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, block, SERVER_RANGE, 2)
+}
+
 /// Where the cluster's DNS server listens.
 pub fn dns_address(block: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, block, SERVER_RANGE, 10)

@@ -493,3 +493,22 @@ print(length, [(buffer[i:i+4].decode(), socket.inet_ntoa(bytes(buffer[i+20:i+24]
     assert_eq!(seen, "['lo', 'eth0', 'pod0']\n10.244.7.9\n120 [('eth0', '10.244.7.9'), ('pod0', '10.244.7.9')]");
     pod.sandbox.destroy().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_program_finds_its_address_by_a_datagram_socket_that_it_connects_to_anywhere() {
+    let mut net = Net::new();
+    net.service("10.96.4.4:80", Protocol::Tcp, &["10.244.7.11:80"]);
+    let pod = net.pod("10.244.7.10").await;
+    let script = "
+for to in ('10.96.4.4', '10.244.7.12', '192.0.2.77'):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try: s.connect((to, 80)); print(s.getsockname()[0])
+    except OSError as e: print(errno.errorcode[e.errno])
+";
+    let seen = pod.run(script).await;
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[..2], ["10.244.7.10", "10.244.7.10"]);
+    // A host without a way out says so.
+    assert!(["10.244.7.10", "ENETUNREACH"].contains(&lines[2]), "{seen}");
+    pod.sandbox.destroy().await.unwrap();
+}

@@ -182,6 +182,14 @@ impl Network {
         self.turn = self.turn.wrapping_add(1);
         match network::decide_connect(self.table.current(), self.own, wanted, socket.protocol, self.turn) {
             Destination::Outside => Ok(asked),
+            // A datagram socket is not refused before it sends: programs ask it for their own address, and send nothing.
+            Destination::Refused | Destination::Unreachable if socket.protocol == Protocol::Udp => {
+                if socket.is_unbound() {
+                    socket.bind_source(self.speaker())?;
+                }
+                let nowhere = network::nowhere_address(self.table.last().block);
+                Ok(socket.form(SocketAddrV4::new(nowhere, wanted.port())))
+            }
             Destination::Refused => Err(code(libc::ECONNREFUSED)),
             Destination::Unreachable => Err(code(libc::EHOSTUNREACH)),
             Destination::Cluster(_) if socket.is_v6_only() => Err(code(libc::ECONNREFUSED)),

@@ -1,11 +1,15 @@
 //! What programs ask of their sockets: who they are, and whom they speak with.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{SocketAddr, SocketAddrV4},
+};
 
 use super::{
     Network, Outcome, address,
     calls::code,
     notify::{Answer, Call},
+    socket::Socket,
     target,
 };
 
@@ -18,7 +22,7 @@ impl Network {
         if self.known.get(socket.cookie).is_deferred {
             self.bind_now(&mut socket)?;
         }
-        let natural = self.shown(&socket, socket.local);
+        let natural = self.outwards(&socket, self.shown(&socket, socket.local));
         let shown = match self.known.get(socket.cookie).local {
             Some(asked) if asked.ip().is_unspecified() && socket.peer().is_ok() => natural,
             Some(asked) if asked.port() == 0 => SocketAddr::new(asked.ip(), natural.port()),
@@ -26,6 +30,18 @@ impl Network {
             None => natural,
         };
         self.tell(listener, call, shown)
+    }
+
+    /// A socket that speaks with the world has an address of the host, which no other pod knows: programs that look for
+    /// their own address in this way are told the pod's.
+    fn outwards(&self, socket: &Socket, natural: SocketAddr) -> SocketAddr {
+        let Some(own) = self.own else { return natural };
+        match address::as_v4(natural) {
+            Some(local) if !(local.ip().is_unspecified() || local.ip().is_loopback()) => {
+                socket.form(SocketAddrV4::new(own, local.port()))
+            }
+            _ => natural,
+        }
     }
 
     pub(super) fn peer_name(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
