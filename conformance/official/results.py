@@ -64,7 +64,7 @@ def read_junit(paths):
 def summary(message):
     lines = [line.strip() for line in message.splitlines()]
     lines = [line for line in lines if line and not re.match(r"^(\{|\}|&|<|In \[It\]|Expected$|to (equal|be)|occurred)", line)]
-    text = " ".join(lines[:2]) or message.strip()[:REASON_LENGTH]
+    text = " ".join(lines[:2]) or " ".join(message.split())
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "…", text)
     text = re.sub(r"/(?:tmp|root|home|work)\S*", "…", text).replace("|", "\\|")
     return text[:REASON_LENGTH]
