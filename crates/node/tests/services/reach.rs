@@ -1,6 +1,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
     sync::Arc,
+    time::Duration,
 };
 
 use ferroflow_testkit::wait::{eventually, until};
@@ -50,6 +51,9 @@ fn node_port(service: &Service) -> SocketAddrV4 {
 fn ingress(service: &Service) -> Option<LoadBalancerIngress> {
     service.status.clone()?.load_balancer?.ingress?.into_iter().next()
 }
+
+/// A datagram that has not been answered by then is sent again.
+const ANSWER: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_port_leads_to_the_pods_in_turn_and_to_nobody_without_them() {
@@ -113,9 +117,10 @@ async fn datagrams_find_their_way_there_and_back() {
                 tokio::task::yield_now().await;
                 continue;
             }
-            match client.recv(&mut buffer).await {
-                Ok(length) => return buffer[..length].to_vec(),
-                Err(_) => tokio::task::yield_now().await,
+            // One that came before the endpoint was known to the door is lost, as datagrams may be.
+            match tokio::time::timeout(ANSWER, client.recv(&mut buffer)).await {
+                Ok(Ok(length)) => return buffer[..length].to_vec(),
+                Ok(Err(_)) | Err(_) => tokio::task::yield_now().await,
             }
         }
     };
