@@ -19,7 +19,8 @@ for example; do
     [ "$example" != distributed ] || load="$(cargo xtask cluster images distributed)"
     status=0
     FERROFLOW_LOAD="$load" conformance/embedded.sh exec -- "examples/$example/run.sh" 2>&1 | tee "$log" || status=$?
-    if [[ $(tail -1 "$log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+    # The cluster's own last words come after those of the example.
+    if [[ $(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1) =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
         passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
         [ "$status" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || failed=$((failed + 1))
     else
