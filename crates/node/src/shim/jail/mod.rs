@@ -42,7 +42,6 @@ use super::{
     network,
     protocol::Jail,
 };
-use crate::runtime::Root;
 
 /// The home of an environment.
 pub const HOME: &str = "/home/pod";
@@ -231,11 +230,8 @@ fn memory_path(mount: &crate::runtime::Mount) -> Option<String> {
 
 /// Makes the container's root with everything in it, and makes it this process's.
 fn furnish(jail: &Jail, task: &Task<'_>, mut sources: Sources, pod: &Pod) -> Result<(), String> {
-    let made = root::make(&mut sources)?;
+    let made = root::make(&mut sources, jail.hidden.as_deref())?;
     let root = made.as_fd();
-    if let (Some(hidden), Root::Environment { .. }) = (&jail.hidden, &jail.root) {
-        root::hide(root, hidden)?;
-    }
     let view = if task.security.privileged { View::Whole } else { View::Usual };
     system::mount(root, std::mem::take(&mut sources.devices), view, pod.ids.has_many())?;
     let etc = [

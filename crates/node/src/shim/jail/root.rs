@@ -14,7 +14,7 @@ use super::{
     pause::{LAYERS, ROOT},
     place::{self, Kind},
     source::{Lent, Sources},
-    sys,
+    sys::{self, Change},
 };
 
 /// What an environment may write beside its scratch: directories and links, hardly more.
@@ -27,8 +27,8 @@ pub const SCRATCH: [(&str, &str); 4] =
 ///
 /// # Errors
 /// What cannot be mounted.
-pub fn make(sources: &mut Sources) -> Result<OwnedFd, String> {
-    if sources.layers.is_empty() { environment(sources) } else { image(sources) }
+pub fn make(sources: &mut Sources, hidden: Option<&Path>) -> Result<OwnedFd, String> {
+    if sources.layers.is_empty() { environment(sources, hidden) } else { image(sources) }
 }
 
 fn image(sources: &mut Sources) -> Result<OwnedFd, String> {
@@ -56,7 +56,7 @@ fn overlay(lower: &str, upper: &str, work: &str, at: &str) -> io::Result<()> {
     Ok(rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), &*sys::text(&options)?)?)
 }
 
-fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
+fn environment(sources: &mut Sources, hidden: Option<&Path>) -> Result<OwnedFd, String> {
     let failed = |error: io::Error| format!("cannot make the environment's root: {error}");
     let options = [("mode", "0755"), ("size", SKELETON_SIZE)];
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -70,7 +70,12 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
         place::mount(root.as_fd(), part.map_err(failed)?, path, Kind::Directory)?;
     }
     let mut covers = 0;
+    let (mut waits, mut cover_of_hidden) = (hidden, None);
     for (path, lent) in sources.host.drain(..) {
+        // What is lent of the hidden directory itself, as an interpreter that is kept in it, comes over its cover.
+        if let Some(hidden) = waits.take_if(|hidden| Path::new(&path).starts_with(hidden)) {
+            cover_of_hidden = hide(root.as_fd(), hidden)?;
+        }
         match lent {
             Lent::Link(target) => {
                 let above = root.as_fd();
@@ -88,18 +93,24 @@ fn environment(sources: &mut Sources) -> Result<OwnedFd, String> {
             }
         }
     }
+    if let Some(hidden) = waits {
+        cover_of_hidden = hide(root.as_fd(), hidden)?;
+    }
+    if let Some(cover) = cover_of_hidden {
+        let closed = Change { set: sys::READ_ONLY, ..Change::default() };
+        sys::change(cover, closed)
+            .map_err(|error| format!("cannot close what hides the server's directory: {error}"))?;
+    }
     Ok(root)
 }
 
-/// Covers a directory with an empty one, where the root has it.
-///
-/// # Errors
-/// When it cannot be covered.
-pub fn hide(root: BorrowedFd<'_>, path: &Path) -> Result<(), String> {
-    let Ok(place) = sys::locate_in(root, path) else { return Ok(()) };
-    let options = [("mode", "0755"), ("size", "4k")];
-    let empty = sys::file_system("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_RDONLY);
-    empty.and_then(|empty| sys::place(empty, place)).map_err(|error| format!("cannot hide {}: {error}", path.display()))
+/// Covers a directory with an empty one, where the root has it: what has been mounted so far shows no more of it.
+fn hide(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>, String> {
+    let Ok(place) = sys::locate_in(root, path) else { return Ok(None) };
+    let options = [("mode", "0755"), ("size", "64k")];
+    let empty = sys::file_system("tmpfs", &options, MountAttrFlags::empty());
+    let covered = empty.and_then(|empty| sys::place(&empty, place).map(|()| Some(empty)));
+    covered.map_err(|error| format!("cannot hide {}: {error}", path.display()))
 }
 
 /// Mounts a directory of the host with the container's own over it.
