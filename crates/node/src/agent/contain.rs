@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityCon
 
 use crate::{
     core::{
-        etc,
         honour::{Means, Users},
         image::Rule,
         quantity, sysctl,
@@ -91,8 +90,6 @@ pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container) {
     let of_pod = spec.and_then(|spec| spec.security_context.as_ref());
     let own = container.security_context.as_ref();
     fill_security(&mut launch.security, of_pod, own);
-    // A name that is too long has been told of; the short one has room.
-    launch.hostname = etc::machine_name(pod).unwrap_or_else(|_| etc::Identity::of(pod).hostname);
     launch.share_process_namespace = spec.and_then(|spec| spec.share_process_namespace).unwrap_or(false);
     let sysctls = of_pod.and_then(|one| one.sysctls.as_ref()).into_iter().flatten();
     launch.sysctls = sysctls

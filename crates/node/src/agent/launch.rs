@@ -97,6 +97,7 @@ impl Order {
         all.extend(variables);
         let mut launch = Launch {
             root,
+            hostname: etc::machine_name(&self.pod).map_err(config)?,
             etc: self.etc(),
             container: container.name.clone(),
             number: self.number,

@@ -1,8 +1,7 @@
 //! What the agent asks of whatever runs containers.
 //!
-//! Two traits: [`PodRuntime`] opens the sandbox of a pod, [`Sandbox`] runs containers in it. The first
-//! implementation is [`process`]: a container is a process of the host. One that pulls images and
-//! makes namespaces is another implementation of the same traits; the agent does not change.
+//! Two traits: [`PodRuntime`] opens the sandbox of a pod, [`Sandbox`] runs containers in it. [`process`] implements
+//! them at every level of isolation: images as roots, the host's programs in private mounts, processes of the host.
 
 mod groups;
 mod jail;

@@ -1,8 +1,9 @@
-//! Containers as processes of the host, each pod under a supervisor of its own.
+//! The runtime of all levels of isolation: containers under a supervisor for each pod.
 //!
 //! A pod's directory holds everything about it: `pod.json`, the supervisor's socket, a record of each
-//! run, logs, volumes, and a directory that each container calls home. Nothing is mounted: the paths of
-//! mounts are rewritten where they occur in a command, its arguments and its variables.
+//! run, logs, volumes, and a directory for what each container writes. At level `bare` nothing is mounted: the paths of
+//! mounts are rewritten where they occur in a command, its arguments and its variables ([`start`]). At the others a
+//! container has a root and mounts of its own ([`jail`]).
 
 use std::{
     ffi::OsString,
