@@ -86,10 +86,11 @@ def start(k, *words):
     return [KUBECTL, "--namespace", k.ns, *words]
 
 
-def run(k, *words, stdin=None, ok=True):
-    """Runs a command; `ok` None accepts any exit status, a number that one."""
+def run(k, *words, stdin=None, ok=True, env=None):
+    """Runs a command; `ok` None accepts any exit status, a number that one; `env` is added to the environment."""
     line = start(k, *words)
-    done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False)
+    env = {**os.environ, **(env or {})}
+    done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False, env=env)
     result = Result(line, done)
     expected = 0 if ok is True else ok
     if expected is not None:

@@ -110,6 +110,18 @@ def exec_runs_a_command_and_hands_its_status_on(k):
 
 
 @case(needs="node")
+def exec_and_attach_go_by_spdy_too(k):
+    spdy = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+    pod(k, "sleep 100")
+    ready(k)
+    run(k, "exec", "-i", "one", "--", "sh", "-c", "read go; echo out; echo err >&2", stdin="go\n", env=spdy).prints("out").complains("^err$")
+    many = "".join(f"line {i}\n" for i in range(20000))
+    run(k, "exec", "-i", "one", "--", "cat", stdin=many, env=spdy).prints(many)
+    run(k, "exec", "one", "--", "sh", "-c", "exit 7", ok=7, env=spdy).complains("command terminated with exit code 7")
+    run(k, "run", "twice", "--rm", "-i", "--quiet", "--image=busybox:1.36", "--restart=Never", "--pod-running-timeout=60s", "--", "sh", "-c", "cat; echo done", stdin="in\n", env=spdy).shows("done")
+
+
+@case(needs="node")
 def run_makes_a_pod_and_attaches(k):
     run(k, "run", "once", "--image=busybox:1.36", "--restart=Never", "--", "sh", "-c", "echo hello").prints("pod/once created")
     run(k, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", WAIT)

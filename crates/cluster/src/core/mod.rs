@@ -15,6 +15,7 @@ pub mod go_json;
 pub mod job;
 pub mod jsonpath;
 pub mod kinds;
+pub mod link;
 pub mod metrics;
 pub mod openapi;
 pub mod path;

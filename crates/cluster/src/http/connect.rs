@@ -1,7 +1,7 @@
 //! `log`, `exec`, `attach` and `portforward`: between a client's connection and the node.
 //!
 //! Commands and ports travel in WebSocket messages whose first byte is a channel
-//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`); ports by SPDY too, see `forward`.
+//! (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`); both by SPDY too, see `command` and `forward`.
 
 use std::future::Future;
 
@@ -39,7 +39,9 @@ use tokio_tungstenite::{
 
 use super::{
     body::{self, Body, BodyError, BoxError},
+    command,
     server::{self, Call},
+    spdy,
 };
 use crate::core::{
     field::FieldError,
@@ -218,9 +220,19 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
     if !options.stdin && !options.stdout && !options.stderr {
         return Err(Failure::bad_request("you must specify at least one of stdin, stdout, stderr"));
     }
-    let upgrade = Upgrade::of(&mut call, &COMMAND_PROTOCOLS)?;
     let agent = agent(&call)?;
-    let session = if is_attach { agent.attach(target, options).await } else { agent.exec(target, options).await }?;
+    let begin = async |options| {
+        if is_attach { agent.attach(target, options).await } else { agent.exec(target, options).await }
+    };
+    if spdy::is_asked(&call) {
+        let protocol = spdy::protocol(&call, &command::PROTOCOLS, Some(command::WITHOUT))?;
+        let session = begin(options.clone()).await?;
+        return spdy::accept(&mut call, protocol, async move |bytes, frames| {
+            command::serve(bytes, frames, session, &options, protocol).await;
+        });
+    }
+    let upgrade = Upgrade::of(&mut call, &COMMAND_PROTOCOLS)?;
+    let session = begin(options).await?;
     // The first protocol tells of a success by ending, and of anything else in plain words.
     let is_plain = matches!(upgrade.protocol, None | Some("channel.k8s.io"));
     Ok(upgrade.accept(&call, move |socket| stream_command(socket, session, is_plain)))
@@ -244,7 +256,7 @@ impl Upgrade {
         let text = |name: header::HeaderName| call.parts.headers.get(name).and_then(|value| value.to_str().ok());
         let Some(key) = text(header::SEC_WEBSOCKET_KEY).filter(|_| Self::is_asked(call)) else {
             return Err(Failure::bad_request(
-                "unable to upgrade: this server speaks WebSocket here (v5.channel.k8s.io); SPDY is not supported",
+                "unable to upgrade: this server speaks WebSocket (v5.channel.k8s.io) and SPDY/3.1 here",
             ));
         };
         let offered = text(header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
@@ -362,12 +374,7 @@ async fn stream_command(socket: Socket, session: ExecSession, is_plain: bool) ->
         };
         let (exit, (), ()) = tokio::join!(session.exit, stdout, stderr);
         let status = exit_status(&exit);
-        let told = match (is_plain, &exit) {
-            (true, ExitStatus::Code(0)) => None,
-            (true, _) => Some(status["message"].as_str().unwrap_or_default().to_owned()),
-            (false, _) => Some(status.to_string()),
-        };
-        if let Some(told) = told {
+        if let Some(told) = told(&exit, &status, is_plain) {
             let _ = sender.send(message(ERROR, told.as_bytes())).await;
         }
         drop(sender);
@@ -415,13 +422,22 @@ async fn receive(
     }
 }
 
-fn terminal_size(data: &[u8]) -> Option<TerminalSize> {
+pub(super) fn terminal_size(data: &[u8]) -> Option<TerminalSize> {
     let value: Value = serde_json::from_slice(data).ok()?;
     let number = |field: &str| value[field].as_u64().and_then(|number| u16::try_from(number).ok());
     Some(TerminalSize { width: number("Width")?, height: number("Height")? })
 }
 
-fn exit_status(exit: &ExitStatus) -> Value {
+/// What a client is told of an end, which the first protocols say in words.
+pub(super) fn told(exit: &ExitStatus, status: &Value, is_plain: bool) -> Option<String> {
+    match (is_plain, exit) {
+        (true, ExitStatus::Code(0)) => None,
+        (true, _) => Some(status["message"].as_str().unwrap_or_default().to_owned()),
+        (false, _) => Some(status.to_string()),
+    }
+}
+
+pub(super) fn exit_status(exit: &ExitStatus) -> Value {
     match exit {
         ExitStatus::Code(0) => json!({"metadata": {}, "status": "Success"}),
         ExitStatus::Code(code) => json!({

@@ -3,7 +3,7 @@
 //!
 //! By SPDY, each forwarded connection is a pair of streams with the same `requestid`: one for errors, one for data.
 
-use std::{collections::HashMap, future::Future, io, pin::pin};
+use std::{collections::HashMap, io, pin::pin};
 
 use bytes::Bytes;
 use ferroflow_platform::{
@@ -11,23 +11,19 @@ use ferroflow_platform::{
     task::{Group, Kind as TaskKind},
 };
 use futures::{SinkExt, Stream, StreamExt};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::mpsc,
-};
+use http::{Response, header};
+use tokio::{io::AsyncWriteExt, sync::mpsc};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
-use tokio_util::{io::ReaderStream, sync::CancellationToken};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    body::{self, Body, BoxError},
+    body::{Body, BoxError},
     connect::{self, MESSAGES, Socket, Upgrade, message, pod, pump, reference, send_all},
-    server::{self, Call},
+    server::Call,
+    spdy::{self as connection, FRAMES, Frames, Reader},
 };
 use crate::core::{
-    spdy::{self, Decoder, Encoder, Frame},
+    spdy::{self, Encoder, Frame},
     status::{Failure, Outcome},
 };
 
@@ -35,16 +31,10 @@ use crate::core::{
 const PORT_PROTOCOLS: [&str; 2] = ["v4.channel.k8s.io", "portforward.k8s.io"];
 /// The protocol of the streams, which both sides name.
 const PROTOCOL: &str = "portforward.k8s.io";
-const SPDY: &str = "SPDY/3.1";
 /// The protocol of the WebSocket in which SPDY travels.
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
-const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// Connections that one client forwards at a time.
 const PAIRS: usize = 256;
-/// Bytes of a stream in one frame.
-const CHUNK_BYTES: usize = 32 << 10;
-/// Frames that wait for a slow client; then the pod's sockets fill.
-const FRAMES: usize = 32;
 /// Frames of one connection that wait for a slow pod: 8 MiB at the most, and then all of the client's streams wait,
 /// for SPDY as clients speak it holds up no single one.
 const WAITING: usize = 256;
@@ -56,7 +46,7 @@ const WAITING: usize = 256;
 pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = reference(&call, &pod, "");
-    if is_native(&call) {
+    if connection::is_asked(&call) {
         let agent = connect::agent(&call)?;
         return native(&mut call, agent, target);
     }
@@ -80,12 +70,6 @@ pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     Ok(upgrade.accept(&call, move |socket| stream_ports(socket, agent, target, ports)))
 }
 
-/// Whether a request asks for SPDY on its own connection.
-fn is_native(call: &Call<'_>) -> bool {
-    let upgrade = call.parts.headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
-    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(SPDY))
-}
-
 /// Whether a request asks for SPDY inside a WebSocket.
 fn is_tunnel(call: &Call<'_>) -> bool {
     let offered = call.parts.headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
@@ -95,38 +79,11 @@ fn is_tunnel(call: &Call<'_>) -> bool {
 /// Takes over the connection.
 ///
 /// # Errors
-/// 400 for a connection that cannot be taken over, or another protocol; 403 as upstream where none is named.
+/// 400 for a connection that cannot be taken over, or another protocol.
 fn native(call: &mut Call<'_>, agent: SharedAgent, target: ContainerRef) -> Outcome<Response<Body>> {
-    let offered = call.parts.headers.get_all(&STREAM_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    let known = offered.flat_map(|line| line.split(',')).any(|protocol| protocol.trim() == PROTOCOL);
-    if !known {
-        return Err(Failure::bad_request(format!("unable to upgrade: the only stream protocol is {PROTOCOL}")));
-    }
-    let pending = call.parts.extensions.remove::<OnUpgrade>();
-    let pending = pending.ok_or_else(|| Failure::bad_request("this connection cannot be upgraded; use HTTP/1.1"))?;
+    let protocol = connection::protocol(call, &[PROTOCOL], None)?;
     let tasks = call.api.tasks.clone();
-    call.api.tasks.spawn(format!("portforward {}", call.path.name), TaskKind::Transient, async move {
-        let upgraded = pending.await?;
-        let (read, mut write) = tokio::io::split(TokioIo::new(upgraded));
-        let (frames, mut waiting) = mpsc::channel::<Vec<u8>>(FRAMES);
-        let sending = async {
-            while let Some(frame) = waiting.recv().await {
-                if write.write_all(&frame).await.is_err() || write.flush().await.is_err() {
-                    break;
-                }
-            }
-            let _ = write.shutdown().await;
-        };
-        serve(ReaderStream::new(read), frames, sending, agent, target, tasks).await;
-        Ok::<(), hyper::Error>(())
-    });
-    let mut response = Response::new(body::full(Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    server::set(headers, header::UPGRADE, SPDY);
-    server::set(headers, STREAM_PROTOCOL, PROTOCOL);
-    Ok(response)
+    connection::accept(call, protocol, move |bytes, frames| serve(bytes, frames, agent, target, tasks))
 }
 
 /// Opens a WebSocket with SPDY in it.
@@ -211,14 +168,17 @@ where
         }
         let _ = sink.close().await;
     };
-    serve(pin!(bytes), frames, sending, agent, target, tasks).await;
+    let bytes = pin!(bytes);
+    tokio::select! {
+        () = serve(bytes, frames, agent, target, tasks) => {}
+        () = sending => {}
+    }
 }
 
-/// Serves until the client is gone. `sending` sends what is put into `frames`.
+/// Serves until the client is gone.
 async fn serve(
     bytes: impl Stream<Item = io::Result<Bytes>> + Unpin,
-    frames: mpsc::Sender<Vec<u8>>,
-    sending: impl Future<Output = ()>,
+    frames: Frames,
     agent: SharedAgent,
     target: ContainerRef,
     tasks: Group,
@@ -234,11 +194,8 @@ async fn serve(
         pairs: HashMap::new(),
         streams: HashMap::new(),
     };
-    tokio::select! {
-        () = session.run(bytes) => {}
-        () = sending => {}
-    }
-    ended.cancel();
+    let _ends = ended.drop_guard();
+    session.run(bytes).await;
 }
 
 /// The streams of one forwarded connection, as far as they are open.
@@ -259,7 +216,7 @@ struct Session {
     agent: SharedAgent,
     target: ContainerRef,
     tasks: Group,
-    frames: mpsc::Sender<Vec<u8>>,
+    frames: Frames,
     ended: CancellationToken,
     encoder: Encoder,
     /// Pairs that are not complete, by their `requestid`.
@@ -268,24 +225,11 @@ struct Session {
 }
 
 impl Session {
-    async fn run(mut self, mut bytes: impl Stream<Item = io::Result<Bytes>> + Unpin) {
-        let mut decoder = Decoder::default();
-        while let Some(Ok(part)) = bytes.next().await {
-            decoder.push(&part);
-            loop {
-                match decoder.next_frame() {
-                    Ok(None) => break,
-                    Ok(Some(Frame::GoAway)) => return,
-                    Ok(Some(frame)) => {
-                        if self.take(frame).await.is_none() {
-                            return;
-                        }
-                    }
-                    Err(fault) => {
-                        tracing::debug!(%fault, "a client does not speak SPDY");
-                        return;
-                    }
-                }
+    async fn run(mut self, bytes: impl Stream<Item = io::Result<Bytes>> + Unpin) {
+        let mut reader = Reader::new(bytes);
+        while let Some(frame) = reader.next().await {
+            if self.take(frame).await.is_none() {
+                return;
             }
         }
     }
@@ -322,10 +266,7 @@ impl Session {
 
     async fn open(&mut self, stream: u32, headers: &[(String, String)]) -> Option<()> {
         self.streams.retain(|_, inbox| !inbox.ended.is_cancelled());
-        let find = |wanted: &str| {
-            let mut found = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
-            found.next().map(|(_, value)| value.as_str())
-        };
+        let find = |wanted| connection::value(headers, wanted);
         let (kind, port) = (find("streamtype"), find("port").and_then(|port| port.parse::<u16>().ok()));
         let port = port.filter(|port| *port > 0);
         let (Some(kind @ ("error" | "data")), Some(port)) = (kind, port) else {
@@ -357,7 +298,7 @@ impl Session {
                 () = ended.cancelled() => {}
             }
             ended.cancel();
-            Ok::<(), std::convert::Infallible>(())
+            connection::DONE
         });
         Some(())
     }
@@ -367,7 +308,7 @@ impl Session {
 struct Forwarded {
     error: u32,
     data: u32,
-    frames: mpsc::Sender<Vec<u8>>,
+    frames: Frames,
     received: mpsc::Receiver<Vec<u8>>,
 }
 
@@ -393,10 +334,10 @@ impl Forwarded {
 async fn carry(
     connection: Box<dyn Connection>,
     stream: u32,
-    frames: &mpsc::Sender<Vec<u8>>,
+    frames: &Frames,
     mut received: mpsc::Receiver<Vec<u8>>,
 ) -> Option<()> {
-    let (mut read, mut write) = tokio::io::split(connection);
+    let (read, mut write) = tokio::io::split(connection);
     let there = async {
         while let Some(bytes) = received.recv().await {
             if write.write_all(&bytes).await.is_err() {
@@ -405,13 +346,7 @@ async fn carry(
         }
         let _ = write.shutdown().await;
     };
-    let back = async {
-        let mut buffer = vec![0; CHUNK_BYTES];
-        while let Ok(count @ 1..) = read.read(&mut buffer).await {
-            frames.send(spdy::data(stream, &buffer[..count], false)).await.ok()?;
-        }
-        frames.send(spdy::data(stream, &[], true)).await.ok()
-    };
+    let back = connection::pump(read, stream, frames);
     // A pod that has said all and closed hears nothing more.
     let mut there = pin!(there);
     let mut back = pin!(back);

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod body;
+mod command;
 pub mod compress;
 pub mod connect;
 pub mod documents;
@@ -13,10 +14,12 @@ mod forward;
 mod metrics;
 pub mod negotiate;
 pub mod options;
+mod pages;
 pub mod proxy;
 pub mod read;
 pub mod server;
 pub mod services;
+mod spdy;
 pub mod subresource;
 mod tls;
 pub mod view;

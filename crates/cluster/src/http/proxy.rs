@@ -1,7 +1,7 @@
 //! `proxy` of pods and services: a request that is handed on to a port of a pod.
 
 use ferroflow_platform::{kubelet::Connection, task::Kind as TaskKind};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
@@ -9,11 +9,13 @@ use super::{
     admission::chance,
     body::{self, Body, BoxError},
     connect::{agent, reference},
+    pages,
     server::Call,
     tls,
 };
 use crate::core::{
     admission::Lookup,
+    link::Inside,
     status::{Failure, Outcome},
 };
 
@@ -23,6 +25,9 @@ const HOP: [HeaderName; 5] =
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The host that a program is told it is.
+const TOLD: &str = "localhost";
 
 /// A port of a pod, and what is spoken there.
 struct Place {
@@ -99,8 +104,10 @@ async fn exchange(
         return Ok(response.map(body::boxed));
     }
     HOP.iter().for_each(|name| drop(response.headers_mut().remove(name)));
-    stay_inside(response.headers_mut(), &before);
-    Ok(response.map(body::boxed))
+    let asked = call.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let asked = asked.or(call.parts.uri.authority().map(Authority::as_str)).unwrap_or_default().to_owned();
+    let inside = Inside { before, told: TOLD.to_owned(), asked };
+    Ok(pages::led(response.map(body::boxed), inside))
 }
 
 /// What the pod is told: what the client says, but for what is for this server.
@@ -112,20 +119,11 @@ fn headers(call: &Call<'_>, before: &str) -> Result<HeaderMap, BoxError> {
     if upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     }
-    let host = headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+    let host = headers.insert(header::HOST, HeaderValue::from_static(TOLD));
     headers.extend(host.map(|host| (FORWARDED_HOST, host)));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.insert(FORWARDED_URI, HeaderValue::from_str(&format!("{before}{}", call.path.rest))?);
     Ok(headers)
-}
-
-/// Lets a redirection to another path of the pod lead there through this server.
-fn stay_inside(headers: &mut HeaderMap, before: &str) {
-    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-    let path = location.filter(|location| location.starts_with('/') && !location.starts_with("//"));
-    if let Some(value) = path.and_then(|path| HeaderValue::from_str(&format!("{before}{path}")).ok()) {
-        headers.insert(header::LOCATION, value);
-    }
 }
 
 /// The pod and port of `pods/NAME:PORT/proxy` or `services/SCHEME:NAME:PORT/proxy`.
@@ -172,24 +170,4 @@ fn place(call: &Call<'_>) -> Outcome<Place> {
         return Err(Failure::unavailable(format!("no endpoints available for service {name:?}")));
     }
     Ok(found.swap_remove(chosen))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirections_stay_inside_of_the_proxy() {
-        let rows = [
-            ("/login?x=1", "/api/v1/namespaces/a/pods/b/proxy/login?x=1"),
-            ("login", "login"),
-            ("//elsewhere/x", "//elsewhere/x"),
-            ("https://elsewhere/x", "https://elsewhere/x"),
-        ];
-        for (location, expected) in rows {
-            let mut headers = HeaderMap::from_iter([(header::LOCATION, HeaderValue::from_static(location))]);
-            stay_inside(&mut headers, "/api/v1/namespaces/a/pods/b/proxy");
-            assert_eq!(headers[header::LOCATION], expected);
-        }
-    }
 }

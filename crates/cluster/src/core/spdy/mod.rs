@@ -1,11 +1,11 @@
-//! SPDY 3.1, as far as port forwarding needs it: streams in a connection, as frames of bytes.
+//! SPDY 3.1, as far as port forwarding and commands need it: streams in a connection, as frames of bytes.
 //!
 //! Written after the specification ("SPDY Protocol, draft 3.1"). A decoder takes bytes as they come; nothing here
 //! touches a socket. Priorities, settings and flow control are passed over, as by the clients that there are.
 
 mod headers;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use headers::{Inflate, block};
 

@@ -12,6 +12,11 @@ fn opened(stream: u32, block: &[u8]) -> Vec<u8> {
     control(SYN_STREAM, &body)
 }
 
+/// A frame that opens a stream, as a client sends it.
+pub(crate) fn open(begun: &mut bool, stream: u32, headers: &[(&str, &str)]) -> Vec<u8> {
+    opened(stream, &block(begun, &pairs(headers)))
+}
+
 fn pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = u32::try_from(pairs.len()).unwrap().to_be_bytes().to_vec();
     for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
