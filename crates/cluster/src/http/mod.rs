@@ -18,7 +18,6 @@ pub mod read;
 pub mod server;
 pub mod services;
 pub mod subresource;
-mod tls;
 pub mod view;
 mod watch;
 pub mod write;
