@@ -42,3 +42,18 @@ with_registry() {
     PATH="$PATH:$registry/usr/bin"
     export PATH
 }
+
+# newuidmap and newgidmap, by which an ordinary user's pods have many user ids: Debian's programs, taken out of their package
+# into a folder of our own, as above. Says where they are; nothing where there are none.
+uidmap_programs() {
+    local folder="${XDG_CACHE_HOME:-$HOME/.cache}/ferroflow/uidmap"
+    if command -v newuidmap >/dev/null 2>&1; then
+        dirname "$(command -v newuidmap)"
+        return
+    fi
+    if [ ! -x "$folder/usr/bin/newuidmap" ]; then
+        mkdir -p "$folder"
+        (cd "$folder" && apt-get download -q uidmap && dpkg-deb -x uidmap_*.deb . && rm uidmap_*.deb) >&2 || return 0
+    fi
+    echo "$folder/usr/bin"
+}

@@ -15,19 +15,7 @@ finish() {
 }
 trap finish EXIT
 
-passed=0 failed=0
-fact() { # NAME COMMAND…
-    local name="$1"
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-        printf 'ok      %s\n' "$name"
-    else
-        failed=$((failed + 1))
-        printf 'FAILED  %s\n' "$name"
-        sed 's/^/        /' "$work/out"
-    fi
-}
+. ../facts.sh
 says() { # TEXT OBJECT: the object's log has a line with the text
     kubectl logs "$2" >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
     grep -q -e "$1" "$work/log" || { cat "$work/log"; kubectl describe "$2"; return 1; }
@@ -45,5 +33,4 @@ fact "mpirun reaches the pods of its hostfile and ends well" \
     kubectl wait --for=condition=Complete job/launcher --timeout=120s
 fact "MPI: two processes in two pods have the sum of both" \
     says '2 processes on worker-0 worker-1: the sum is 3 each' job/launcher
-printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+say_facts

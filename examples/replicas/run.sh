@@ -19,19 +19,7 @@ finish() {
 }
 trap finish EXIT
 
-passed=0 failed=0
-fact() { # NAME COMMAND…
-    local name="$1"
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-        printf 'ok      %s\n' "$name"
-    else
-        failed=$((failed + 1))
-        printf 'FAILED  %s\n' "$name"
-        sed 's/^/        /' "$work/out"
-    fi
-}
+. ../facts.sh
 holds() { # TEXT COMMAND…: the output has a line with the text
     local text="$1"
     shift
@@ -123,5 +111,4 @@ fact "and waits too" kubectl rollout status deployment/replicas --timeout=120s
 
 kubectl delete -f replicas.yaml --timeout=60s >/dev/null
 fact "nothing is left" kubectl wait --for=delete pod -l app=replicas --timeout=60s
-printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+say_facts

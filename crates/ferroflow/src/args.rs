@@ -71,6 +71,19 @@ pub struct Up {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub eviction_pressure_transition_period: u64,
 
+    /// How full the disk of images may be, in percent, before images that no pod uses are removed, as the kubelet's flag of
+    /// this name; 100 for never. Without it 85, and only where less than 10 GiB are free.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_high_threshold: Option<u8>,
+
+    /// How full it is afterwards at the most, in percent; less than the other one.
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_low_threshold: u8,
+
+    /// Seconds for which an image that was pulled stays, though no pod uses it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub minimum_image_ttl_duration: u64,
+
     /// Return once the cluster is ready, and leave it running.
     #[arg(long)]
     pub detach: bool,

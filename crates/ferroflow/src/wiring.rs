@@ -14,6 +14,7 @@ use ferroflow_cluster::{Cluster, Controllers, Options};
 use ferroflow_images::core::registries::Registries;
 use ferroflow_node::{
     ImageTable, Node, NodeConfig,
+    core::collection::Collection,
     image::store::StoreConfig,
     runtime::process::ShimCommand,
     services::{NetworkConfig, RESOLV_CONF},
@@ -80,16 +81,18 @@ struct Images {
     /// What relative paths in the table are relative to.
     base: PathBuf,
     registries: Registries,
+    collection: Collection,
 }
 
 fn images(up: &Up) -> anyhow::Result<Images> {
+    let collection = collection(up)?;
     let Some(path) = &up.images else {
         let (table, registries) = (ImageTable::default(), Registries::default());
-        return Ok(Images { table, base: PathBuf::from("/"), registries });
+        return Ok(Images { table, base: PathBuf::from("/"), registries, collection });
     };
     let file = ImagesFile::read(path)?;
     let base = std::path::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
-    Ok(Images { registries: file.registries()?, table: ImageTable { rules: file.image }, base })
+    Ok(Images { registries: file.registries()?, table: ImageTable { rules: file.image }, base, collection })
 }
 
 async fn start_node(
@@ -113,6 +116,7 @@ async fn start_node(
             registries: images.registries,
             docker_config: paths::variable("DOCKER_CONFIG"),
             home: paths::variable("HOME"),
+            collection: images.collection,
         },
         simulate: up.simulate.iter().cloned().collect(),
         shim: ShimCommand::default(),
@@ -128,6 +132,17 @@ async fn start_node(
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());
     Ok(node)
+}
+
+/// When images are removed.
+fn collection(up: &Up) -> anyhow::Result<Collection> {
+    let collection = Collection {
+        high_percent: up.image_gc_high_threshold,
+        low_percent: up.image_gc_low_threshold,
+        least_age_s: up.minimum_image_ttl_duration,
+    };
+    collection.check().map_err(anyhow::Error::msg)?;
+    Ok(collection)
 }
 
 /// Where the API server listens, which is on loopback of IPv4.

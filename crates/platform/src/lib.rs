@@ -9,6 +9,7 @@
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
 //! * [`telemetry`] is where logs go.
+//! * [`tls`]: connections to ports of pods, whose certificates nobody checks.
 
 pub mod blob;
 pub mod clock;
@@ -19,3 +20,4 @@ pub mod kubelet;
 pub mod sql;
 pub mod task;
 pub mod telemetry;
+pub mod tls;

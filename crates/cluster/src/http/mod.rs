@@ -21,7 +21,6 @@ pub mod server;
 pub mod services;
 mod spdy;
 pub mod subresource;
-mod tls;
 pub mod view;
 mod watch;
 pub mod write;

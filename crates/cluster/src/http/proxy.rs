@@ -1,6 +1,6 @@
 //! `proxy` of pods and services: a request that is handed on to a port of a pod.
 
-use ferroflow_platform::{kubelet::Connection, task::Kind as TaskKind};
+use ferroflow_platform::{kubelet::Connection, task::Kind as TaskKind, tls};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -11,7 +11,6 @@ use super::{
     connect::{agent, reference},
     pages,
     server::Call,
-    tls,
 };
 use crate::core::{
     admission::Lookup,
@@ -26,7 +25,7 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The host that a program is told it is.
+/// The host that a program is told it is, by TLS too.
 const TOLD: &str = "localhost";
 
 /// A port of a pod, and what is spoken there.
@@ -58,7 +57,7 @@ pub async fn proxy(mut call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let mut connection =
         agent(&call)?.connect(target, place.port).await.map_err(|error| unreachable(error.to_string()))?;
     if place.secure {
-        connection = Box::new(tls::connect(connection).await.map_err(unreachable)?);
+        connection = Box::new(tls::connect(connection, TOLD).await.map_err(unreachable)?);
     }
     exchange(&mut call, connection, body).await.map_err(|error| unreachable(error.to_string()))
 }

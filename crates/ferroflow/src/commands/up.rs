@@ -170,6 +170,11 @@ fn words(up: &Up) -> Vec<std::ffi::OsString> {
     let stays = up.eviction_pressure_transition_period.to_string();
     words.extend(["--eviction-hard".into(), up.eviction_hard.to_string().into()]);
     words.extend(["--eviction-pressure-transition-period".into(), stays.into()]);
+    if let Some(percent) = up.image_gc_high_threshold {
+        words.extend(["--image-gc-high-threshold".into(), percent.to_string().into()]);
+    }
+    let (low, age) = (up.image_gc_low_threshold.to_string(), up.minimum_image_ttl_duration.to_string());
+    words.extend(["--image-gc-low-threshold".into(), low.into(), "--minimum-image-ttl-duration".into(), age.into()]);
     if let Some(images) = &up.images {
         let images = std::path::absolute(images).unwrap_or_else(|_| images.clone());
         words.extend(["--images".into(), images.into()]);

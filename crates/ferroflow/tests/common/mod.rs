@@ -92,8 +92,13 @@ impl Server {
 
     /// The same, with further options.
     pub fn start_with(bench: &Bench, parts: &str, options: &[&str]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_ferroflow")), bench, parts, options)
+    }
+
+    /// The same, of another file with a program.
+    pub fn start_program(program: &Path, bench: &Bench, parts: &str, options: &[&str]) -> Self {
         let up = ["up", "--port", "0", "--http-port", "0", "--parts", parts];
-        let mut command = bench.command(&[&up, options].concat());
+        let mut command = command_of(program, &bench.data, &[&up, options].concat());
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut text = String::new();
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
@@ -118,7 +123,11 @@ impl Server {
 
 /// A command on a data directory.
 pub fn command(data: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_ferroflow")), data, words)
+}
+
+fn command_of(program: &Path, data: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.arg("--data-dir").arg(data).args(words);
     command.env_remove("FERROFLOW_DATA_DIR").env_remove("KUBECONFIG").env_remove("FERROFLOW_LOG");
     command.stdin(Stdio::null());

@@ -5,7 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ferroflow_platform::kubelet::{ExecOptions, ExitStatus};
+use ferroflow_platform::{
+    kubelet::{ExecOptions, ExitStatus},
+    tls,
+};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::{
@@ -107,7 +110,7 @@ impl Target {
             let headers = action.http_headers.iter().flatten().map(|header| (&*header.name, &*header.value));
             let request = http_request(&path, &format!("{}:{port}", self.shown(host)), headers)?;
             if scheme == "https" {
-                return status_of(super::tls::connect(stream, host.unwrap_or(HOST)).await?, request).await;
+                return status_of(tls::connect(stream, host.unwrap_or(HOST)).await?, request).await;
             }
             status_of(stream, request).await
         };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferroflow_images::core::retry;
+use ferroflow_images::core::{retry, run};
 use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     core::{
-        device, env, etc, image,
+        device, env, etc, image, oom,
         plan::{self, Trouble},
         quantity,
         record::Attempt,
@@ -119,7 +119,8 @@ impl Order {
             message_from_log: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
             memory_limit_bytes: quantity::whole_of(limits, "memory").filter(|bytes| *bytes > 0),
             pids_limit: Some(PIDS_LIMIT),
-            stop_signal: defaults.stop_signal,
+            stop_signal: stop_signal(container).or(defaults.stop_signal),
+            oom_score_adj: oom::score(&self.pod, container, self.shared.memory_bytes()),
             security: Security { user, group, image_user: defaults.user, ..Security::default() },
             ..Launch::default()
         };
@@ -277,6 +278,12 @@ impl Order {
     pub(super) fn event(&self, kind: EventKind, reason: &str, message: String) {
         self.shared.container_event(&self.pod, self.role, &self.container.name, kind, reason, message);
     }
+}
+
+/// The signal that the pod itself names, which counts before its image's. An API server keeps the field only where its gate
+/// `ContainerStopSignals` is on.
+fn stop_signal(container: &Container) -> Option<i32> {
+    run::signal(container.lifecycle.as_ref()?.stop_signal.as_deref()?)
 }
 
 /// Expands a mount's `subPathExpr`.

@@ -18,7 +18,6 @@ mod prepare;
 mod probes;
 mod register;
 mod serve;
-mod tls;
 mod usage;
 pub mod volumes;
 mod worker;
@@ -47,6 +46,7 @@ use crate::{
         evict::Thresholds,
         image::ImageTable,
         pressure::Pressure,
+        quantity,
         record::Attempt,
         spec::{self, Role},
     },
@@ -317,8 +317,14 @@ fn allows_network(shim: &ShimCommand) -> bool {
 }
 
 impl Shared {
+    /// The node's memory.
+    fn memory_bytes(&self) -> u64 {
+        quantity::whole_of(Some(&self.allocatable), "memory").unwrap_or(0)
+    }
+
     fn watch(self: Arc<Self>, caches: &Caches) {
         let pods = caches.of::<Pod>();
+        self.hold_ports(&pods.list());
         let shared = self.clone();
         pods.on_change(move |old, new| shared.pod_changed(old, new));
         let shared = self.clone();
@@ -331,6 +337,17 @@ impl Shared {
             self.end_orphans(&pods).await;
             Ok::<(), String>(())
         });
+    }
+
+    /// Lets pods that an earlier agent left keep their ports of the host: a pod that came meanwhile may be looked at first.
+    fn hold_ports(&self, pods: &[Arc<Pod>]) {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        for pod in pods.iter().filter(|pod| !spec::has_ended(pod)) {
+            let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+            if stored.contains_key(uid) {
+                self.pool.hold_ports(pod, uid);
+            }
+        }
     }
 
     /// Ends pods whose objects went away while no agent ran.
@@ -364,6 +381,7 @@ impl Shared {
         if let Some(old) = old
             && Some(uid_of(old)) != new_uid
         {
+            self.pool.leave(&uid_of(old));
             let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(handle) = pods.get(&uid_of(old)) {
                 handle.pod.send_replace(None);

@@ -68,6 +68,21 @@ impl Pool {
         state.shares.insert(record.uid.clone(), share);
     }
 
+    /// Takes the ports of a pod that an earlier agent left, before its worker does.
+    pub fn hold_ports(&self, pod: &Pod, uid: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).ports.adopt(pod, uid);
+    }
+
+    /// The object of a pod is gone: its ports soon are free.
+    pub fn leave(&self, uid: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).ports.leave(uid);
+    }
+
+    /// Takes the ports of the host that a pod wants which is new to the node; not where another pod has one.
+    pub fn admit(&self, pod: &Pod, uid: &str) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).ports.admit(pod, uid)
+    }
+
     /// Gives a pod what it needs: the same again when it has it already.
     ///
     /// # Errors

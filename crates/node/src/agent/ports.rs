@@ -1,19 +1,29 @@
 //! Which pod holds which port of the host.
 
-use std::{
-    collections::HashMap,
-    net::{Ipv4Addr, TcpListener, UdpSocket},
-};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use crate::core::spec;
 
 /// A port of the host.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Port {
     number: u16,
     protocol: String,
+    /// `hostIP`; [`EVERYWHERE`] where the pod says nothing.
+    address: String,
+}
+
+const EVERYWHERE: &str = "0.0.0.0";
+
+impl Port {
+    /// Whether two cannot be at the same time, as `HostPortInfo` of kube-scheduler has it: all addresses are in the way
+    /// of each one.
+    fn clashes(&self, other: &Self) -> bool {
+        let address = self.address == other.address || self.address == EVERYWHERE || other.address == EVERYWHERE;
+        self.number == other.number && self.protocol == other.protocol && address
+    }
 }
 
 /// Which ports of pods are ports of the host.
@@ -29,19 +39,22 @@ pub enum Sharing {
 #[derive(Debug)]
 pub struct Ports {
     sharing: Sharing,
-    holders: HashMap<Port, Holder>,
+    holders: Vec<Holder>,
 }
 
 #[derive(Clone, Debug)]
 struct Holder {
+    port: Port,
     uid: String,
     name: String,
+    /// The pod's object is gone, and what is left of the pod ends.
+    is_leaving: bool,
 }
 
 impl Ports {
     /// No port is held.
     pub fn new(sharing: Sharing) -> Self {
-        Self { sharing, holders: HashMap::new() }
+        Self { sharing, holders: Vec::new() }
     }
 
     /// The host's ports that a pod wants, each with the container that does.
@@ -60,6 +73,30 @@ impl Ports {
         }
     }
 
+    /// Who has a port that is in the way of this one, and is another pod.
+    fn holder(&self, port: &Port, uid: &str) -> Option<&Holder> {
+        self.holders
+            .iter()
+            .filter(|holder| holder.uid != uid && holder.port.clashes(port))
+            .min_by_key(|holder| holder.is_leaving)
+    }
+
+    /// Takes the ports of a pod that is new to the node, or none of them where another pod has one; whether it has them.
+    /// Where pods have no addresses of their own they wait for each other instead.
+    pub fn admit(&mut self, pod: &Pod, uid: &str) -> bool {
+        let wanted = self.wanted(pod);
+        // One that ends is waited for.
+        let is_free = |(_, port): &(String, Port)| self.holder(port, uid).is_none_or(|holder| holder.is_leaving);
+        if self.sharing == Sharing::AllPorts {
+            return true;
+        }
+        let is_admitted = wanted.iter().all(is_free);
+        if is_admitted {
+            self.hold(pod, uid, wanted);
+        }
+        is_admitted
+    }
+
     /// Takes all ports of the host that a pod's containers name, or none of them.
     ///
     /// # Errors
@@ -67,22 +104,19 @@ impl Ports {
     pub fn claim(&mut self, pod: &Pod, uid: &str) -> Result<(), String> {
         let (wanted, reason) = (self.wanted(pod), self.reason());
         for (container, port) in &wanted {
-            let Port { number, protocol } = port;
-            match self.holders.get(port) {
-                Some(holder) if holder.uid == uid => continue,
-                Some(holder) => {
-                    return Err(format!(
-                        "port {number}/{protocol} of container {container:?} is taken by pod {}: {reason}",
-                        holder.name
-                    ));
-                }
-                None if is_taken_on_host(port) => {
-                    return Err(format!(
-                        "port {number}/{protocol} of container {container:?} is taken by another program of this host: \
-                         {reason}"
-                    ));
-                }
-                None => {}
+            let Port { number, protocol, .. } = port;
+            if let Some(holder) = self.holder(port, uid) {
+                return Err(format!(
+                    "port {number}/{protocol} of container {container:?} is taken by pod {}: {reason}",
+                    holder.name
+                ));
+            }
+            let is_own = self.holders.iter().any(|holder| holder.uid == uid && holder.port == *port);
+            if !is_own && is_taken_on_host(port) {
+                return Err(format!(
+                    "port {number}/{protocol} of container {container:?} is taken by another program of this host: \
+                     {reason}"
+                ));
             }
         }
         self.hold(pod, uid, wanted);
@@ -97,14 +131,19 @@ impl Ports {
     fn hold(&mut self, pod: &Pod, uid: &str, wanted: Vec<(String, Port)>) {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let name = format!("{}/{}", text(&pod.metadata.namespace), text(&pod.metadata.name));
-        for (_, port) in wanted {
-            self.holders.insert(port, Holder { uid: uid.to_owned(), name: name.clone() });
-        }
+        self.release(uid);
+        let holder = |(_, port)| Holder { port, uid: uid.to_owned(), name: name.clone(), is_leaving: false };
+        self.holders.extend(wanted.into_iter().map(holder));
+    }
+
+    /// Lets others be admitted that want the ports of a pod whose object is gone: they wait until these are given back.
+    pub fn leave(&mut self, uid: &str) {
+        self.holders.iter_mut().filter(|holder| holder.uid == uid).for_each(|holder| holder.is_leaving = true);
     }
 
     /// Gives back the ports of a pod.
     pub fn release(&mut self, uid: &str) {
-        self.holders.retain(|_, holder| holder.uid != uid);
+        self.holders.retain(|holder| holder.uid != uid);
     }
 }
 
@@ -116,17 +155,20 @@ fn ports_of(container: &Container, sharing: Sharing) -> Vec<(String, Port)> {
         };
         let number = u16::try_from(number).ok()?;
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-        Some((container.name.clone(), Port { number, protocol }))
+        let address = port.host_ip.clone().filter(|address| !address.is_empty());
+        let address = address.unwrap_or_else(|| EVERYWHERE.to_owned());
+        Some((container.name.clone(), Port { number, protocol, address }))
     };
     container.ports.iter().flatten().filter_map(row).collect()
 }
 
+/// Whether a program of the host has a port, where this node would open it.
 fn is_taken_on_host(port: &Port) -> bool {
-    let address = (Ipv4Addr::UNSPECIFIED, port.number);
+    let Ok(address) = port.address.parse::<Ipv4Addr>() else { return false };
     let in_use = |error: std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
     match port.protocol.as_str() {
-        "TCP" => TcpListener::bind(address).err().is_some_and(in_use),
-        "UDP" => UdpSocket::bind(address).err().is_some_and(in_use),
+        "TCP" => TcpListener::bind((address, port.number)).err().is_some_and(in_use),
+        "UDP" => UdpSocket::bind((address, port.number)).err().is_some_and(in_use),
         _ => false,
     }
 }
@@ -171,5 +213,44 @@ mod tests {
         with_host_port.spec.as_mut().unwrap().containers[0].ports.as_mut().unwrap()[0].host_port = Some(port.into());
         let refused = ports.claim(&with_host_port, "4").unwrap_err();
         assert!(refused.contains("taken by pod ns/c: hostPort"), "{refused}");
+    }
+
+    #[test]
+    fn a_host_port_is_one_for_each_address_and_protocol() {
+        let with = |name: &str, address: &str, protocol: &str| -> Pod {
+            let ports = json!([{"containerPort": 80, "hostPort": 8080, "hostIP": address, "protocol": protocol}]);
+            serde_json::from_value(json!({"metadata": {"name": name, "namespace": "ns"},
+                "spec": {"containers": [{"name": "c", "ports": ports}]}}))
+            .unwrap()
+        };
+        let rows = [
+            ("127.0.0.1", "TCP", true),
+            ("127.0.0.1", "TCP", false),
+            ("127.0.0.2", "TCP", true),
+            ("127.0.0.1", "UDP", true),
+            ("", "TCP", false),
+            ("0.0.0.0", "UDP", false),
+            ("", "SCTP", true),
+        ];
+        let mut ports = Ports::new(Sharing::HostPorts);
+        for (number, (address, protocol, is_admitted)) in rows.into_iter().enumerate() {
+            let pod = with("p", address, protocol);
+            let admitted = ports.admit(&pod, &number.to_string());
+            assert_eq!(admitted, is_admitted, "{address} {protocol}");
+        }
+        // One that is there already is admitted again, and one whose port is given back.
+        assert!(ports.admit(&with("p", "127.0.0.1", "TCP"), "0"));
+        ports.release("0");
+        assert!(ports.admit(&with("p", "127.0.0.1", "TCP"), "1"));
+        let next = with("p", "127.0.0.1", "UDP");
+        assert!(!ports.admit(&next, "9"));
+        ports.leave("3");
+        assert!(ports.admit(&next, "9"));
+        assert!(ports.claim(&next, "9").unwrap_err().contains("taken by pod ns/p"), "it waits for the other's end");
+        ports.release("3");
+        ports.claim(&next, "9").unwrap();
+        let mut shared = Ports::new(Sharing::AllPorts);
+        shared.adopt(&with("p", "", "TCP"), "0");
+        assert!(shared.admit(&with("q", "", "TCP"), "1"), "it waits");
     }
 }

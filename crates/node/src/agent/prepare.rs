@@ -16,7 +16,7 @@ use crate::{
     core::{
         env::{self, References, Sources},
         fields::Facts,
-        ownership, quantity, spec,
+        ownership, spec,
         volume::{self, Giving, Inputs, TokenRequest},
     },
     runtime::{Event, PodRecord, Sandbox},
@@ -86,8 +86,11 @@ pub async fn prepare(
         if extent == Extent::Whole {
             objects::check_runtime_class(&shared.client, pod).await.map_err(failed)?;
         }
-        let opened = shared.runtime.open(record, events).await;
-        opened.map_err(|error| failed(error.to_string()))
+        let opened = shared.runtime.open(record, events).await.map_err(|error| failed(error.to_string()))?;
+        if extent == Extent::Whole {
+            opened.check().map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(opened)
     };
     if extent == Extent::Leftovers {
         let sandbox = sandbox.await?;
@@ -192,7 +195,7 @@ async fn make_volumes(
     let giving = if rustix::process::geteuid().is_root() { Giving::Possible } else { Giving::Impossible };
     let group = ownership::fs_group(pod).filter(|_| giving == Giving::Possible);
     let grouping = group.map(|group| Grouping { group, policy: ownership::change_policy(pod) });
-    let memory_bytes = quantity::whole_of(Some(&shared.allocatable), "memory").unwrap_or(0);
+    let memory_bytes = shared.memory_bytes();
     let mut made = BTreeMap::new();
     for volume in volumes_of(pod) {
         let failed = |message: String| Refusal {

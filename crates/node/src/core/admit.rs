@@ -1,6 +1,7 @@
 //! Which pods a node does not take at all, however often they are tried.
 //!
-//! As a kubelet's admission: `pkg/kubelet/sysctl`, `pkg/kubelet/runtimeclass`.
+//! As a kubelet's admission: `pkg/kubelet/sysctl`, `pkg/kubelet/runtimeclass`, `pkg/kubelet/lifecycle/predicate.go`; the
+//! words of a pod that is not taken are those of `rejectPod` in `pkg/kubelet/kubelet.go`.
 
 use k8s_openapi::api::core::v1::Pod;
 
@@ -26,19 +27,40 @@ const SAFE_SYSCTLS: [&str; 12] = [
 /// containers their GPUs.
 const HANDLERS: [&str; 4] = ["", "ferroflow", "runc", "nvidia"];
 
-/// The end of a pod that is not taken; `None` for one that is.
-pub fn refuse(pod: &Pod) -> Option<Verdict> {
+/// Why a pod is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: &'static str,
+    /// For the event; the status has it behind `Pod was rejected: `.
+    pub message: String,
+}
+
+impl Rejection {
+    /// Another pod has a port of the host that this one wants.
+    pub fn ports() -> Self {
+        Self { reason: "NodePorts", message: "Predicate NodePorts failed".to_owned() }
+    }
+
+    /// The end of the pod.
+    pub fn verdict(&self) -> Verdict {
+        Verdict {
+            phase: "Failed",
+            reason: Some(self.reason.to_owned()),
+            message: Some(format!("Pod was rejected: {}", self.message)),
+            grace_s: None,
+        }
+    }
+}
+
+/// Why a pod is not taken, whatever others there are; `None` for one that is.
+pub fn refuse(pod: &Pod) -> Option<Rejection> {
     let security = pod.spec.as_ref()?.security_context.as_ref()?;
     let forbidden = security.sysctls.iter().flatten().find(|sysctl| {
         // Both `.` and `/` part a name.
         !SAFE_SYSCTLS.contains(&sysctl.name.replace('/', ".").as_str())
     })?;
-    Some(Verdict {
-        phase: "Failed",
-        reason: Some("SysctlForbidden".to_owned()),
-        message: Some(format!("forbidden sysctl: {:?} not allowlisted", forbidden.name)),
-        grace_s: None,
-    })
+    let message = format!("forbidden sysctl: {:?} not allowlisted", forbidden.name);
+    Some(Rejection { reason: "SysctlForbidden", message })
 }
 
 /// Checks the handler of a pod's runtime class.
@@ -68,9 +90,10 @@ mod tests {
         };
         assert_eq!(refused("kernel.shm_rmid_forced"), None);
         assert_eq!(refused("kernel/shm_rmid_forced"), None);
-        let verdict = refused("kernel.msgmax").unwrap();
-        assert_eq!(verdict.reason.as_deref(), Some("SysctlForbidden"));
-        assert_eq!(verdict.message.as_deref(), Some("forbidden sysctl: \"kernel.msgmax\" not allowlisted"));
+        let verdict = refused("kernel.msgmax").unwrap().verdict();
+        assert_eq!((verdict.phase, verdict.reason.as_deref()), ("Failed", Some("SysctlForbidden")));
+        let message = "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted";
+        assert_eq!(verdict.message.as_deref(), Some(message));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod address;
 pub mod admit;
+pub mod affinity;
 pub mod capability;
 pub mod cgroup;
+pub mod collection;
 pub mod device;
 pub mod dns;
 pub mod env;
@@ -14,6 +16,7 @@ pub mod history;
 pub mod honour;
 pub mod image;
 pub mod network;
+pub mod oom;
 pub mod ownership;
 pub mod passwd;
 pub mod plan;

@@ -57,8 +57,7 @@ pub struct Table {
 pub struct Target {
     /// Addresses as objects show them, with the real port; 127.0.0.1 for a server of the host.
     pub backends: Vec<(Ipv4Addr, u16)>,
-    /// A client stays with its backend. The supervisors choose by the client's address alone, so it stays
-    /// for longer than this.
+    /// A client stays with its backend until it has not come for so many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_s: Option<u32>,
 }
@@ -182,8 +181,17 @@ pub fn shown_socket(table: &Table, host: SocketAddrV4) -> SocketAddrV4 {
     }
 }
 
+/// The service that is at an address, by its name in the table.
+pub fn named(table: &Table, to: SocketAddrV4, protocol: Protocol) -> Option<(String, &Target)> {
+    let name = key(to, protocol);
+    let rows = if *to.ip() == NODE { &table.node } else { &table.services };
+    let target = rows.get(&name)?;
+    Some((name, target))
+}
+
 /// Where a connection of a pod goes. `own` is the pod's shown address, `None` for a pod of the host's network;
-/// `turn` is a number that grows by one with each call, by which backends take turns.
+/// `turn` is a number that grows by one with each call, by which backends take turns, or the place of the one that the
+/// client stays with.
 pub fn decide_connect(
     table: &Table,
     own: Option<Ipv4Addr>,
@@ -199,7 +207,7 @@ pub fn decide_connect(
         },
         // A name server of the host, where pods have the host's settings.
         _ if to.port() == DNS_PORT && named().is_some() => {
-            named().map_or(Destination::Outside, |target| choose(table, target, own, turn))
+            named().map_or(Destination::Outside, |target| choose(table, target, turn))
         }
         [127, block, ..] if block == table.block => {
             let port = if is_pod_host(to) { host_port(table.first_port, to.port()) } else { to.port() };
@@ -212,18 +220,18 @@ pub fn decide_connect(
         [10, 244, a, _] if a >= BALANCER_RANGE => Destination::Unreachable,
         [10, 244, ..] => Destination::Cluster(host_socket(table, to)),
         [10, 96, ..] => match named() {
-            Some(target) => choose(table, target, own, turn),
+            Some(target) => choose(table, target, turn),
             None if has_address(table, *to.ip()) => Destination::Refused,
             None => Destination::Unreachable,
         },
         _ if *to.ip() == NODE => match table.node.get(&key(to, protocol)) {
-            Some(target) => choose(table, target, own, turn),
+            Some(target) => choose(table, target, turn),
             // A pod of the host's network that a service names is reached by its own address too.
             None if is_backend(table, to, protocol) => Destination::Cluster(host_socket(table, to)),
             None => Destination::Refused,
         },
         // An `externalIPs` of a service.
-        _ => named().map_or(Destination::Outside, |target| choose(table, target, own, turn)),
+        _ => named().map_or(Destination::Outside, |target| choose(table, target, turn)),
     }
 }
 
@@ -264,17 +272,20 @@ fn is_backend(table: &Table, to: SocketAddrV4, protocol: Protocol) -> bool {
     targets.any(|(_, target)| target.backends.contains(&(*to.ip(), to.port())))
 }
 
-fn choose(table: &Table, target: &Target, own: Option<Ipv4Addr>, turn: u64) -> Destination {
-    let chosen = if target.affinity_s.is_some() {
-        let client = own.unwrap_or(NODE);
-        target.backends.iter().max_by_key(|backend| weight(client, **backend))
-    } else {
-        let count = u64::try_from(target.backends.len()).unwrap_or(u64::MAX).max(1);
-        usize::try_from(turn % count).ok().and_then(|index| target.backends.get(index))
-    };
+fn choose(table: &Table, target: &Target, turn: u64) -> Destination {
+    let count = u64::try_from(target.backends.len()).unwrap_or(u64::MAX).max(1);
+    let chosen = usize::try_from(turn % count).ok().and_then(|index| target.backends.get(index));
     chosen.map_or(Destination::Refused, |(address, port)| {
         Destination::Cluster(host_socket(table, SocketAddrV4::new(*address, *port)))
     })
+}
+
+/// The place of the backend that a client is led to first, where it is to stay with it. The supervisors of several pods
+/// know nothing of each other; so those in the host's network, which are one client, are led to the same one.
+pub fn first_place(target: &Target, own: Option<Ipv4Addr>) -> usize {
+    let client = own.unwrap_or(NODE);
+    let places = target.backends.iter().enumerate();
+    places.max_by_key(|(_, backend)| weight(client, **backend)).map_or(0, |(place, _)| place)
 }
 
 /// Rendezvous hashing (FNV-1a): a client keeps its backend while others come and go.

@@ -85,13 +85,22 @@ fn backends_take_turns_and_ports_that_need_root_are_moved() {
 
 #[test]
 fn a_client_with_affinity_stays_and_clients_are_spread() {
-    let mut table = table();
-    table.services.get_mut("10.96.0.20:80/TCP").unwrap().affinity_s = Some(60);
-    let ask = |own, turn| decide_connect(&table, Some(own), socket("10.96.0.20:80"), Protocol::Tcp, turn);
-    assert_eq!(ask(OWN, 0), ask(OWN, 1));
-    let first = (0..100).filter(|last| ask(Ipv4Addr::new(10, 244, 2, *last), 0) == cluster("127.40.1.8:8080"));
-    let first = first.count();
+    let table = table();
+    let (name, both) = named(&table, socket("10.96.0.20:80"), Protocol::Tcp).unwrap();
+    assert_eq!(name, "10.96.0.20:80/TCP");
+    let clients: Vec<_> = (0..100).map(|last| Some(Ipv4Addr::new(10, 244, 2, last))).collect();
+    let first = clients.iter().filter(|client| first_place(both, **client) == 0).count();
     assert!((20..=80).contains(&first), "{first} of 100 clients go to the first of two backends");
+    // Another backend takes clients from both, and none goes from one of them to the other.
+    let mut three = both.clone();
+    three.backends.insert(0, (Ipv4Addr::new(10, 244, 1, 1), 80));
+    for client in clients {
+        let place = first_place(&three, client);
+        assert!(place == 0 || place - 1 == first_place(both, client), "{client:?}");
+    }
+    assert_eq!(first_place(&target(&[]), None), 0);
+    let node = named(&table, socket("10.200.0.1:30080"), Protocol::Tcp).map(|(name, _)| name);
+    assert_eq!(node.as_deref(), Some("10.200.0.1:30080/TCP"));
 }
 
 #[test]

@@ -48,6 +48,11 @@ pub fn containers(spec: &PodSpec) -> Vec<(Role, Container)> {
     init.chain(main).chain(ephemeral).collect()
 }
 
+/// Whether a pod's status says that all of it has ended.
+pub fn has_ended(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
 /// How a pod's events and messages name it: `name_namespace(uid)`.
 pub fn full_name(pod: &Pod) -> String {
     let meta = &pod.metadata;

@@ -29,7 +29,7 @@ use ferroflow_platform::clock::SharedClock;
 use tokio::sync::Notify;
 
 use super::pulls::{Key, Pulled, Pulls, Telling};
-use crate::core::stored;
+use crate::core::{collection::Collection, stored};
 
 /// Where images lie and how more are had.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,8 @@ pub struct StoreConfig {
     /// The folder of Docker's `config.json`; `.docker` of the home directory where there is none.
     pub docker_config: Option<PathBuf>,
     pub home: Option<PathBuf>,
+    /// When images are removed.
+    pub collection: Collection,
 }
 
 /// The logins of a secret.
@@ -66,14 +68,6 @@ pub struct Collected {
     pub wanted_bytes: u64,
     pub freed_bytes: u64,
 }
-
-/// With so much left a disk is not full, however large it is: an image that came from an archive cannot be pulled again.
-const ENOUGH_BYTES: u64 = 10 << 30;
-/// How full the disk of images may be, in percent: a kubelet's values.
-const HIGH_PERCENT: u64 = 85;
-const LOW_PERCENT: u8 = 80;
-/// An image that was pulled within this time stays, as with a kubelet.
-const LEAST_AGE_S: u64 = 120;
 
 /// A node's images.
 pub struct ImageStore {
@@ -239,22 +233,15 @@ impl ImageStore {
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
         // What only root may use counts as taken, as for those who write here.
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free_bytes >= ENOUGH_BYTES {
-            return Ok(None);
-        }
-        let used_bytes = total_bytes.saturating_sub(free_bytes);
-        self.collect_for(total_bytes, used_bytes)
+        self.collect_for(total_bytes, free_bytes)
     }
 
-    fn collect_for(&self, total_bytes: u64, used_bytes: u64) -> Result<Option<Collected>, String> {
-        let is_full = u128::from(used_bytes) * 100 >= u128::from(total_bytes) * u128::from(HIGH_PERCENT);
-        if total_bytes == 0 || !is_full {
-            return Ok(None);
-        }
-        let low_bytes = u64::try_from(u128::from(total_bytes) * u128::from(LOW_PERCENT) / 100).unwrap_or(u64::MAX);
-        let wanted_bytes = used_bytes.saturating_sub(low_bytes);
+    fn collect_for(&self, total_bytes: u64, free_bytes: u64) -> Result<Option<Collected>, String> {
+        let settings = &self.config.collection;
+        let Some(wanted_bytes) = settings.wanted_bytes(total_bytes, free_bytes) else { return Ok(None) };
+        let used_bytes = total_bytes.saturating_sub(free_bytes);
         self.remove(wanted_bytes, |layers_bytes| Goal::AtMost {
-            size_bytes: collect::allowance(total_bytes, used_bytes, layers_bytes, LOW_PERCENT),
+            size_bytes: collect::allowance(total_bytes, used_bytes, layers_bytes, settings.low_percent),
         })
     }
 
@@ -271,7 +258,7 @@ impl ImageStore {
         let failed = |error: StoreError| told(&error);
         let Some(_guard) = self.store.try_lock(Work::Remove).map_err(failed)? else { return Ok(None) };
         let found = self.store.stored().map_err(failed)?;
-        let before_s = self.now_s().saturating_sub(LEAST_AGE_S);
+        let before_s = self.now_s().saturating_sub(self.config.collection.least_age_s);
         let plan = collect::plan(&found, goal(found.layers.values().sum()), before_s);
         self.store.remove(&plan).map_err(failed)?;
         self.changed.notify_one();

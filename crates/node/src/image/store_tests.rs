@@ -101,11 +101,11 @@ fn an_image_of_another_machine_is_none() {
 fn a_full_disk_loses_the_images_that_no_pod_runs_from_the_oldest_first() {
     let bench = Bench::new(&[1000, 1000, 1000]);
     bench.take(0, "a");
-    assert_eq!(bench.images.collect_for(100_000, 84_000).unwrap(), None, "84 % is not full");
-    let done = bench.images.collect_for(10_000, 8_600).unwrap().unwrap();
+    assert_eq!(bench.images.collect_for(100_000, 16_000).unwrap(), None, "84 % is not full");
+    let done = bench.images.collect_for(10_000, 1_400).unwrap().unwrap();
     assert_eq!((done.names.len(), done.wanted_bytes, done.freed_bytes), (1, 600, 1000));
     assert_eq!(bench.left(), ["docker.io/library/image0:1", "docker.io/library/image2:1"]);
-    let done = bench.images.collect_for(10_000, 10_000).unwrap().unwrap();
+    let done = bench.images.collect_for(10_000, 0).unwrap().unwrap();
     assert!(done.freed_bytes < done.wanted_bytes, "what runs stays, however full the disk is");
     assert_eq!(bench.left(), ["docker.io/library/image0:1"]);
 }
@@ -131,23 +131,23 @@ fn an_image_is_free_again_when_its_pod_is_released_or_its_directory_is_gone() {
     assert_eq!(holders(), ["pod default/b"]);
     fs::remove_dir_all(bench.pod("b")).unwrap();
     assert_eq!(holders(), [""; 0]);
-    assert_eq!(bench.images.collect_for(10_000, 10_000).unwrap().unwrap().names.len(), 2);
+    assert_eq!(bench.images.collect_for(10_000, 0).unwrap().unwrap().names.len(), 2);
 }
 
 #[test]
 fn nothing_is_collected_while_another_program_works_on_the_store() {
     let bench = Bench::new(&[1000]);
     let other = bench.images.store.lock(Work::Add).unwrap();
-    assert_eq!(bench.images.collect_for(10_000, 10_000).unwrap(), None);
+    assert_eq!(bench.images.collect_for(10_000, 0).unwrap(), None);
     drop(other);
-    assert!(bench.images.collect_for(10_000, 10_000).unwrap().is_some());
+    assert!(bench.images.collect_for(10_000, 0).unwrap().is_some());
 }
 
 #[test]
 fn an_image_that_goes_between_its_pull_and_its_use_is_not_taken() {
     let bench = Bench::new(&[1000]);
     let record = bench.images.find(&name(0)).unwrap().unwrap();
-    bench.images.collect_for(10_000, 10_000).unwrap();
+    bench.images.collect_for(10_000, 0).unwrap();
     let taken = bench.images.take(&record, "a/main", "pod default/a", &bench.pod("a"));
     assert!(taken.unwrap().is_none());
     assert!(bench.images.store.uses().unwrap().is_empty());

@@ -10,10 +10,13 @@ use crate::{
     shim::{
         cgroup::{count, end as end_group},
         protocol::{self, Live},
+        tree,
     },
 };
 
 const FILE: &str = "cgroup.json";
+/// `/proc` counts time in hundredths of a second on every Linux: proc_pid_stat(5), `USER_HZ`.
+const TICK_NANOSECONDS: u64 = 1_000_000_000 / 100;
 
 /// The group of the pod in `directory`: the one that it has, or one in `tree`, remembered before it is made.
 ///
@@ -47,8 +50,21 @@ pub fn end(directory: &Path) {
     }
 }
 
-/// What a container uses, where its group counts both processor time and memory.
-pub fn usage(directory: &Path, live: &Live) -> Option<ContainerUsage> {
+/// What a container uses: as its group counts it, else as its processes show it.
+pub fn usage(directory: &Path, live: &Live) -> ContainerUsage {
+    counted(directory, live).unwrap_or_else(|| {
+        let pids = tree::descendants(live.pid);
+        let ticks: u64 = pids.iter().map(|pid| tree::processor_ticks(*pid)).sum();
+        ContainerUsage {
+            name: live.container.clone(),
+            cpu_nanoseconds_total: ticks * TICK_NANOSECONDS,
+            memory_bytes: pids.iter().map(|pid| tree::resident_bytes(*pid)).sum(),
+        }
+    })
+}
+
+/// The same where its group counts both processor time and memory.
+fn counted(directory: &Path, live: &Live) -> Option<ContainerUsage> {
     let place = remembered(directory)?.below(&protocol::group_name(&live.container, live.number));
     let usage = count::usage(&place);
     Some(ContainerUsage {

@@ -7,15 +7,17 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use super::{
     Error, Launch, Mount, Root,
+    process::ShimCommand,
     start::{DEFAULT_PATH, make_directory},
 };
 use crate::shim::{
     self,
-    jail::{HOME, SCRATCH},
+    jail::{HOME, SCRATCH, removal},
     protocol::Jail,
 };
 
@@ -107,21 +109,31 @@ pub fn forget_scratch(pod: &Path, container: &str, number: u32) {
 const REMOVALS: usize = 100;
 
 /// Removes a directory with all that is in it, while something may still be written there; one that is not there is
-/// good.
+/// good. What belongs to other users of the pod is removed by a supervisor, which can be one of them.
 ///
 /// # Errors
 /// When something cannot be removed.
-pub fn remove_all(directory: &Path) -> io::Result<()> {
+pub fn remove_all(directory: &Path, shim: &ShimCommand) -> io::Result<()> {
     let mut result = Ok(());
     for _ in 0..REMOVALS {
         result = remove_tree(directory);
         match &result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::yield_now(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_removed_by(shim, directory) => {
+                return Ok(());
+            }
             _ => break,
         }
     }
     result
+}
+
+/// Lets a supervisor remove a directory; whether it could.
+fn is_removed_by(shim: &ShimCommand, directory: &Path) -> bool {
+    let mut command = Command::new(&shim.program);
+    command.args(&shim.arguments).arg(removal::ARGUMENT).arg(directory).env_clear().stdin(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// Removes a directory with all that is in it, also where its owner has locked itself out.

@@ -16,15 +16,15 @@ use super::{
 use crate::shim;
 
 /// A pod in a directory of its own.
-struct Place {
-    _node: ProcessRuntime,
-    sandbox: Arc<dyn Sandbox>,
+pub(super) struct Place {
+    pub node: ProcessRuntime,
+    pub sandbox: Arc<dyn Sandbox>,
     events: mpsc::Receiver<Event>,
-    directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         // As an ordinary user's own directory is; a pod's ids must not matter to it.
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -34,11 +34,11 @@ impl Place {
         let node = node.hiding(directory.path().join("work/data"));
         let (sender, events) = mpsc::channel(16);
         let sandbox = node.open(record("uid-1"), sender).await.unwrap();
-        Self { _node: node, sandbox, events, directory }
+        Self { node, sandbox, events, directory }
     }
 
     /// Whether this host lets this user have a level; says so if not.
-    async fn has(&self, isolation: Isolation) -> bool {
+    pub async fn has(&self, isolation: Isolation) -> bool {
         let directory = self.directory.path();
         let clock = SystemClock::shared();
         let level = trial::choose(Some(isolation), directory, &shim_command(), &clock, &Group::new()).await;
@@ -49,12 +49,12 @@ impl Place {
     }
 
     /// An image of one layer, where images can be roots here.
-    async fn layer(&self) -> Option<PathBuf> {
+    pub async fn layer(&self) -> Option<PathBuf> {
         if self.has(Isolation::Container).await { busybox(self.directory.path()) } else { None }
     }
 
     /// What a run prints, after the code with which it ends.
-    async fn run(&mut self, launch: Launch) -> (i32, String) {
+    pub async fn run(&mut self, launch: Launch) -> (i32, String) {
         let (container, number) = (launch.container.clone(), launch.number);
         let attempt = self.sandbox.start(launch).await.unwrap();
         let attempt = if attempt.is_running() { exited(&mut self.events).await } else { attempt };
@@ -104,7 +104,7 @@ fn is_static(path: &str) -> bool {
     std::fs::read(path).is_ok_and(|bytes| !bytes.windows(10).any(|window| window == b"/ld-linux-"))
 }
 
-fn image(container: &str, layer: &Path, script: &str) -> Launch {
+pub(super) fn image(container: &str, layer: &Path, script: &str) -> Launch {
     Launch {
         root: Root::Image { layers: vec![layer.to_owned()] },
         hostname: "a-pod".to_owned(),
@@ -134,12 +134,12 @@ async fn a_command_joins_its_container() {
     place.sandbox.destroy().await.unwrap();
 }
 
-fn environment(container: &str, script: &str) -> Launch {
+pub(super) fn environment(container: &str, script: &str) -> Launch {
     Launch { root: Root::Environment { paths: Vec::new() }, ..image(container, Path::new("/"), script) }
 }
 
 impl Launch {
-    fn with_mount(mut self, source: &Path, target: &str) -> Self {
+    pub(super) fn with_mount(mut self, source: &Path, target: &str) -> Self {
         let mount = Mount { source: source.to_owned(), target: target.to_owned(), ..Mount::default() };
         self.mounts.push(mount);
         self
@@ -162,7 +162,7 @@ async fn a_volume_in_memory_is_one_for_all_containers_and_has_an_end() {
     place.sandbox.start(with(image("keeper", &layer, "exec sleep 600"))).await.unwrap();
     let (code, text) = place.run(with(image("one", &layer, "echo shared > /cache/f; stat -f -c %T /cache"))).await;
     assert_eq!((code, text.as_str()), (0, "tmpfs\n"));
-    let script = "cat /cache/f; head -c 2m /dev/zero > /cache/big && exit 9; stat -c %a /cache";
+    let script = "exec 2>&1; cat /cache/f; head -c 2m /dev/zero > /cache/big && exit 9; stat -c %a /cache";
     let (code, text) = place.run(with(image("two", &layer, script))).await;
     // What busybox says of a full disk is not always the same.
     assert!(text.starts_with("shared\n"), "{text}");
@@ -408,7 +408,7 @@ fn lives(argument: &str) -> bool {
     lines.into_iter().any(|line| line.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()))
 }
 
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(std::time::Instant::now() < deadline, "{what}");
@@ -470,6 +470,64 @@ async fn containers_see_each_others_processes_where_the_pod_says_so() {
 }
 
 #[tokio::test]
+async fn a_container_with_a_terminal_has_it_as_its_console() {
+    let mut place = Place::new().await;
+    let Some(layer) = place.layer().await else { return };
+    let script = "test -t 0 && test -t 1 && echo terminal; test -c /dev/console && echo written > /dev/console; \
+                  stat -c %u /dev/console; echo more > /dev/tty";
+    for (number, user) in (0..).zip([None, Some(1001)]) {
+        let security = Security { user, ..Security::default() };
+        let (code, text) = place.run(Launch { tty: true, number, security, ..image("main", &layer, script) }).await;
+        let expected = format!("terminal\r\nwritten\r\n{}\r\nmore\r\n", user.unwrap_or(0));
+        assert_eq!((code, text), (0, expected));
+    }
+    let (_, text) = place.run(image("without", &layer, "test -e /dev/console || test -t 0 || echo none")).await;
+    assert_eq!(text, "none\n");
+    if place.has(Isolation::Environment).await && Path::new("/usr/bin/python3").exists() {
+        let mut launch = environment("python", "");
+        launch.argv = ["/usr/bin/python3", "-c", "import os; print(os.ttyname(0))"].map(str::to_owned).to_vec();
+        let (_, text) = place.run(Launch { tty: true, ..launch }).await;
+        assert_eq!(text, "/dev/console\r\n");
+    }
+    place.sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn real_time_signals_ask_a_container_to_end_too() {
+    let mut place = Place::new().await;
+    let Some(layer) = place.layer().await else { return };
+    // SIGRTMIN+3, by which systemd in a container is told to halt.
+    let signal = ferroflow_images::core::run::signal("SIGRTMIN+3").unwrap();
+    let script = format!("trap 'echo asked; exit 5' {signal}; echo up; while :; do sleep 600 & wait $!; done");
+    place.sandbox.start(image("main", &layer, &script)).await.unwrap();
+    let log = place.sandbox.log("main", 0).log;
+    until("the container is up", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("up"))).await;
+    place.sandbox.stop("main".to_owned(), signal, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(exited(&mut place.events).await.exit.unwrap().code, 5);
+    place.sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn containers_are_killed_in_their_order_when_memory_is_at_its_end() {
+    let mut place = Place::new().await;
+    let Some(layer) = place.layer().await else { return };
+    let script = "cat /proc/self/oom_score_adj; sh -c 'cat /proc/self/oom_score_adj'";
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
+    let rights = rustix::thread::capabilities(None).unwrap().effective.bits();
+    let may_go_last = rights >> 24 & 1 == 1;
+    for (number, score) in (0..).zip([1000, 999, 3, -997]) {
+        let launch = Launch { oom_score_adj: score, number, ..image("main", &layer, script) };
+        // Others go first for those alone who have CAP_SYS_RESOURCE, which is bit 24: so may root here or not.
+        let expected = if may_go_last { score } else { score.max(own) };
+        assert_eq!(place.run(launch).await, (0, format!("{expected}\n{expected}\n")));
+    }
+    let launch = Launch { oom_score_adj: 500, number: 9, ..image("main", &layer, "exec sleep 600") };
+    place.sandbox.start(launch).await.unwrap();
+    assert_eq!(place.exec("main", "cat /proc/self/oom_score_adj").await.1, "500\n");
+    place.sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
 async fn pods_have_their_own_names_messages_and_settings() {
     let mut place = Place::new().await;
     let Some(layer) = place.layer().await else { return };
@@ -512,4 +570,43 @@ async fn what_an_environment_changes_of_a_private_path_is_its_own() {
     let read = |directory: &Path| std::fs::read_to_string(directory.join("file")).unwrap();
     assert_eq!((read(&tools).as_str(), read(&work).as_str()), ("old\n", "new\n"));
     place.sandbox.destroy().await.unwrap();
+}
+
+/// So that a run of these tests that was given a range of ids cannot be one without.
+#[test]
+fn a_range_of_ids_that_was_given_is_used() {
+    let ids = shim::jail::Ids::of_pod(0);
+    if std::env::var_os("FERROFLOW_TEST_RANGE").is_some() {
+        assert!(matches!(ids, shim::jail::Ids::Ranges { .. }), "{ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn users_of_one_pod_own_what_they_write() {
+    let mut place = Place::new().await;
+    let Some(layer) = place.layer().await else { return };
+    if !shim::jail::Ids::of_pod(0).has_many() {
+        return println!("skipped: this user's pods have one user id");
+    }
+    let volume = place.directory.path().join("pods/uid-1/volumes/data");
+    std::fs::create_dir_all(&volume).unwrap();
+    std::fs::set_permissions(&volume, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let of = |user: u32, group: u32, script: &str, number: u32| {
+        let security =
+            Security { user: Some(user), group: Some(group), supplementary: vec![3000], ..Security::default() };
+        Launch { security, number, ..image("main", &layer, script).with_mount(&volume, "/data") }
+    };
+    let script = "mkdir /data/one; echo first > /data/one/file; stat -c '%u %g' /data/one/file /bin/busybox; id -G; \
+                  mkdir -m 700 /tmp/own; echo x > /tmp/own/file";
+    assert_eq!(place.run(of(1000, 2000, script, 0)).await, (0, "1000 2000\n0 0\n2000 3000\n".to_owned()));
+    // Another user of the same pod reads it, and may not write to it; the pod's root may.
+    let script = "exec 2> /dev/null; id -u; cat /data/one/file; echo x >> /data/one/file || echo closed; \
+                  touch /data/one/new || echo closed; stat -c '%u %g' /data/one/file";
+    let expected = "1001\nfirst\nclosed\nclosed\n1000 2000\n".to_owned();
+    assert_eq!(place.run(of(1001, 2001, script, 1)).await, (0, expected));
+    let script = "echo root >> /data/one/file; chown 7:8 /data/one/file; stat -c '%u %g' /data/one/file";
+    assert_eq!(place.run(of(0, 0, script, 2)).await, (0, "7 8\n".to_owned()));
+    // What others own goes with the pod too.
+    place.sandbox.destroy().await.unwrap();
+    assert!(!volume.exists());
 }

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::shim::{
-    protocol::{Answer, Event, Message, Operation, Request},
+    protocol::{self, Answer, Event, Hello, Message, Operation, Request},
     wire::{Reading, Wire},
 };
 
@@ -76,6 +76,14 @@ impl Link {
     /// Whether the supervisor has ended.
     pub fn is_closed(&self) -> bool {
         self.calls.is_closed()
+    }
+}
+
+/// Asks which versions a supervisor speaks; `None` where it is of the first one, or ends.
+pub async fn greet(link: &Link) -> Option<Hello> {
+    match link.call(Operation::Hello(protocol::OWN), Vec::new()).await {
+        Ok((Answer::Hello(hello), _)) => Some(hello),
+        _ => None,
     }
 }
 

@@ -14,6 +14,8 @@ mod start;
 pub mod trial;
 
 #[cfg(test)]
+mod escape_tests;
+#[cfg(test)]
 mod groups_tests;
 #[cfg(test)]
 mod jail_tests;
@@ -21,6 +23,8 @@ mod jail_tests;
 mod network_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod version_tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -31,7 +35,10 @@ use ferroflow_platform::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::core::{device::Devices, record::Attempt};
+use crate::{
+    core::{device::Devices, record::Attempt},
+    shim::protocol::Hello,
+};
 
 /// Why a runtime could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +49,13 @@ pub enum Error {
     Supervisor { uid: String, source: std::io::Error },
     #[error("the supervisor of pod {uid} does not answer: {message}")]
     Link { uid: String, message: String },
+    /// A program of another version started the pod, and has no words in common with this one.
+    #[error(
+        "the supervisor of pod {uid} speaks versions {} to {} of its protocol, and this server {} to {}: its containers run \
+         on as they are. Start the version of ferroflow that started the pod, or delete the pod to have it started anew",
+        .theirs.oldest, .theirs.version, .ours.oldest, .ours.version
+    )]
+    Version { uid: String, theirs: Hello, ours: Hello },
     #[error("pod {uid} is ending: nothing starts in it any more")]
     Closed { uid: String },
     /// The supervisor or the container refused; the text is for the pod's status.
@@ -198,6 +212,8 @@ pub struct Launch {
     pub cpu_limit_millis: Option<u64>,
     pub cpu_request_millis: Option<u64>,
     pub pids_limit: Option<u64>,
+    /// How early it is killed when the machine's memory is at its end: -1000 for never, 1000 for first.
+    pub oom_score_adj: i32,
 }
 
 /// What happened in a sandbox.
@@ -226,6 +242,12 @@ pub trait PodRuntime: Send + Sync {
 pub trait Sandbox: Send + Sync {
     /// The directory that belongs to the pod on the host.
     fn directory(&self) -> PathBuf;
+
+    /// Whether this program can speak with what an earlier one left of the pod.
+    ///
+    /// # Errors
+    /// [`Error::Version`], where it can do no more than end it.
+    fn check(&self) -> Result<(), Error>;
 
     /// Stores what changed about the pod.
     fn remember(&self, pod: &PodRecord) -> Result<(), Error>;

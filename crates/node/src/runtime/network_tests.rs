@@ -89,6 +89,13 @@ impl Net {
         self.write();
     }
 
+    /// Lets clients of a service stay with their endpoint for so many seconds.
+    fn service_stays(&mut self, at: &str, protocol: Protocol, seconds: u32) {
+        let key = network::key(at.parse().unwrap(), protocol);
+        self.table.services.get_mut(&key).unwrap().affinity_s = Some(seconds);
+        self.write();
+    }
+
     /// A pod with this address that does nothing.
     async fn pod(&self, address: &str) -> Pod {
         let (sender, events) = mpsc::channel(16);
@@ -188,6 +195,57 @@ async fn two_pods_serve_on_one_port_and_a_service_leads_to_both() {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut stream, &mut said).unwrap();
     assert_eq!(said, "two 127.0.0.1");
+    net.end(&[&one, &two]).await;
+}
+
+#[tokio::test]
+async fn a_pod_stays_with_its_endpoint_where_the_service_wants_it() {
+    let mut net = Net::new();
+    let (one, two) = (net.pod("10.244.12.1").await, net.pod("10.244.12.2").await);
+    let serve = |name: &str| {
+        format!(
+            "
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('', 5353))
+def datagrams():
+    while True: _, peer = u.recvfrom(9); u.sendto(b'{name}', peer)
+threading.Thread(target=datagrams, daemon=True).start()
+serve(listen(('', 8080)), '{name}')"
+        )
+    };
+    let (_, _first) = one.serve(&serve("one")).await;
+    let (_, _second) = two.serve(&serve("two")).await;
+    let both = ["10.244.12.1:8080", "10.244.12.2:8080"];
+    let at = "10.96.0.25:80";
+    let ask = "print(*sorted(set(ask(('10.96.0.25', 80)).split()[0] for _ in range(6))))";
+    let affine = |net: &mut Net, backends: &[&str], seconds| {
+        net.service(at, Protocol::Tcp, backends);
+        net.service_stays(at, Protocol::Tcp, seconds);
+    };
+    affine(&mut net, &both, 10_800);
+    let stays = two.run(ask).await;
+    assert!(stays == "one" || stays == "two", "{stays}");
+    // Its endpoint goes, and comes back.
+    let other = if stays == "one" { "two" } else { "one" };
+    affine(&mut net, &both[usize::from(other == "two")..][..1], 10_800);
+    assert_eq!(two.run(ask).await, other);
+    affine(&mut net, &both, 10_800);
+    assert_eq!(two.run(ask).await, other);
+    // A time that is over at once.
+    affine(&mut net, &both, 0);
+    assert_eq!(two.run(ask).await, "one two");
+    // Datagrams, of sockets that connect and of those that do not.
+    net.service(at, Protocol::Udp, &["10.244.12.1:5353", "10.244.12.2:5353"]);
+    net.service_stays(at, Protocol::Udp, 10_800);
+    let datagrams = "
+said = set()
+for n in range(6):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
+    if n % 2: u.connect(('10.96.0.25', 80)); u.send(b'x')
+    else: u.sendto(b'x', ('10.96.0.25', 80))
+    said.add(u.recv(9).decode())
+print(*sorted(said))";
+    let stays = two.run(datagrams).await;
+    assert!(stays == "one" || stays == "two", "{stays}");
     net.end(&[&one, &two]).await;
 }
 
@@ -338,6 +396,76 @@ b'AGAIN'
 EMSGSIZE
 ECONNREFUSED
 EHOSTUNREACH";
+    assert_eq!(two.run(client).await, expected);
+    net.end(&[&one, &two]).await;
+}
+
+#[tokio::test]
+async fn messages_with_an_address_go_both_ways() {
+    let mut net = Net::new();
+    let (one, two) = (net.pod("10.244.13.1").await, net.pod("10.244.13.2").await);
+    net.service("10.96.0.26:53", Protocol::Udp, &["10.244.13.1:5353"]);
+    let server = "
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5353)); say(s.getsockname())
+while True:
+    data, _, _, peer = s.recvmsg(100000); s.sendmsg([data.upper(), b'!'], [], 0, peer)";
+    let (_, _session) = one.serve(server).await;
+    let client = "
+import array, ctypes, struct
+service, pod = ('10.96.0.26', 53), ('10.244.13.1', 5353)
+def udp(family=socket.AF_INET):
+    s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(10); return s
+a = udp(); say(a.sendmsg([b'two', b' parts'], [], 0, service), a.recv(99), a.getsockname()[0])
+b = udp(); b.bind(('', 0)); b.sendmsg([b'bound'], [], 0, pod); say(b.recv(99))
+c = udp(socket.AF_INET6); c.bind(('::', 0)); c.sendmsg([b'six'], [], 0, ('::ffff:10.244.13.1', 5353)); say(c.recv(99))
+def info(ip): return [(socket.IPPROTO_IP, 8, struct.pack('i4s4x', 0, socket.inet_aton(ip)))]
+d = udp(); d.bind(('', 0)); d.sendmsg([b'info'], info('10.244.13.2'), 0, pod); say(d.recv(99))
+d.sendmsg([b'ttl'], [(socket.IPPROTO_IP, socket.IP_TTL, struct.pack('i', 9))], 0, pod); say(d.recv(99))
+e = udp(); e.connect(pod); e.sendmsg([b'connected']); say(e.recv(99))
+for parts, more, to in [([b'x' * 40000] * 2, [], pod), ([b'x'], info('10.244.13.9'), pod), ([b'x'], [], ('10.96.0.26', 54)),
+                        ([b'x'], [], ('10.96.9.9', 53)), ([b'x'], [(1, 99, b'x' * 4)], pod)]:
+    try: udp().sendmsg(parts, more, 0, to)
+    except OSError as error: say(errno.errorcode[error.errno])
+# Several at once: to the cluster, and where the socket is connected to.
+class Part(ctypes.Structure): _fields_ = [('base', ctypes.c_char_p), ('length', ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [('name', ctypes.c_void_p), ('namelen', ctypes.c_uint), ('parts', ctypes.c_void_p), ('count', ctypes.c_size_t),
+                ('control', ctypes.c_void_p), ('controllen', ctypes.c_size_t), ('flags', ctypes.c_int), ('room', ctypes.c_int),
+                ('sent', ctypes.c_uint), ('more', ctypes.c_int)]
+libc = ctypes.CDLL(None, use_errno=True)
+def many(s, texts, to):
+    name = struct.pack('=H', 2) + struct.pack('>H', to[1]) + socket.inet_aton(to[0]) + bytes(8)
+    held = ctypes.create_string_buffer(name, 16)
+    parts = (Part * len(texts))(*[Part(text, len(text)) for text in texts])
+    rows = (Message * len(texts))()
+    for n, row in enumerate(rows):
+        row.name, row.namelen = ctypes.addressof(held), 16
+        row.parts, row.count = ctypes.addressof(parts) + n * ctypes.sizeof(Part), 1
+    done = libc.sendmmsg(s.fileno(), rows, len(texts), 0)
+    return done, [row.sent for row in rows][:done]
+f = udp(); say(many(f, [b'first', b'second'], service), f.recv(99), f.recv(99))
+say(many(udp(), [b'x'] * 20, pod)[0])
+# What names no address of the cluster goes on as if nobody looked.
+x, y = socket.socketpair(); r, w = os.pipe()
+x.sendmsg([b'fd'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [w]))])
+data, more, _, _ = y.recvmsg(9, 99); os.write(array.array('i', more[0][2][:4])[0], b'through'); say(data, os.read(r, 9))
+t = listen(('', 0)); u = socket.create_connection(('127.0.0.1', t.getsockname()[1])); v, _ = t.accept()
+say(u.sendmsg([b'a' * 9, b'b']), v.recv(99))";
+    let expected = "9 b'TWO PARTS!' 10.244.13.2
+b'BOUND!'
+b'SIX!'
+b'INFO!'
+b'TTL!'
+b'CONNECTED!'
+EMSGSIZE
+EINVAL
+ECONNREFUSED
+EHOSTUNREACH
+EINVAL
+(2, [5, 6]) b'FIRST!' b'SECOND!'
+16
+b'fd' b'through'
+10 b'aaaaaaaaab'";
     assert_eq!(two.run(client).await, expected);
     net.end(&[&one, &two]).await;
 }

@@ -38,16 +38,12 @@ use crate::{
     },
     shim::{
         self, Durability, cgroup,
-        protocol::{self, Answer, Live, Operation},
-        tree,
+        protocol::{self, Answer, Hello, Live, Operation},
     },
 };
 
 const SOCKET: &str = "s";
 const POD_FILE: &str = "pod.json";
-/// `/proc` counts time in hundredths of a second on every Linux: proc_pid_stat(5), `USER_HZ`.
-const TICK_NANOSECONDS: u64 = 1_000_000_000 / 100;
-
 /// A supervisor that was told to end stays while someone reads the last output of its containers; nobody waits longer
 /// for it than this.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -154,6 +150,7 @@ impl PodRuntime for ProcessRuntime {
                 directory,
                 ids: address::number(&pod.address, &pod.uid),
                 link: Mutex::new(None),
+                stranger: OnceLock::new(),
                 events,
                 closed: tokio::sync::Mutex::new(false),
             };
@@ -194,6 +191,8 @@ struct ProcessSandbox {
     /// The number that its user ids come from.
     ids: u32,
     link: Mutex<Option<Link>>,
+    /// What the supervisor speaks that an earlier agent left, where this one does not understand it.
+    stranger: OnceLock<Hello>,
     events: mpsc::Sender<Event>,
     /// Whether the pod's end has begun. Held while a container starts: none starts behind the back of an end.
     closed: tokio::sync::Mutex<bool>,
@@ -202,6 +201,12 @@ struct ProcessSandbox {
 impl ProcessSandbox {
     /// Connects to the supervisor that an earlier agent left, if there is one.
     async fn reconnect(&self) {
+        let Ok(greeted) = self.command_link(mpsc::channel(1).0) else { return };
+        // One that closes is of the first version, or ends.
+        let hello = link::greet(&greeted).await.unwrap_or(Hello { version: 0, oldest: 0 });
+        if protocol::common(protocol::OWN, hello).is_none() {
+            let _ = self.stranger.set(hello);
+        }
         let Ok(stream) = link::connect(&self.directory, SOCKET) else { return };
         if let Ok(link) = self.speak(stream) {
             // An answer proves that it is alive; a failed one shows in the link.
@@ -295,7 +300,7 @@ impl ProcessSandbox {
     }
 
     async fn live(&self) -> Vec<Live> {
-        let Some(link) = self.current_link() else { return Vec::new() };
+        let Some(link) = self.current_link().filter(|_| self.check().is_ok()) else { return Vec::new() };
         match link.call(Operation::Status, Vec::new()).await {
             Ok((Answer::Running(live), _)) => live,
             _ => Vec::new(),
@@ -305,6 +310,7 @@ impl ProcessSandbox {
     /// A connection for one command: it ends with it.
     fn command_link(&self, events: mpsc::Sender<protocol::Event>) -> Result<Link, Error> {
         let failed = |error: io::Error| Error::Link { uid: self.uid.clone(), message: error.to_string() };
+        self.check()?;
         let stream = link::connect(&self.directory, SOCKET).map_err(failed)?;
         Link::start(stream, &self.shared.group, events).map_err(failed)
     }
@@ -313,6 +319,11 @@ impl ProcessSandbox {
 impl Sandbox for ProcessSandbox {
     fn directory(&self) -> PathBuf {
         self.directory.clone()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let Some(theirs) = self.stranger.get().filter(|_| self.current_link().is_some()) else { return Ok(()) };
+        Err(Error::Version { uid: self.uid.clone(), theirs: *theirs, ours: protocol::OWN })
     }
 
     fn remember(&self, pod: &PodRecord) -> Result<(), Error> {
@@ -334,6 +345,7 @@ impl Sandbox for ProcessSandbox {
             if *closed {
                 return Err(Error::Closed { uid: self.uid.clone() });
             }
+            self.check()?;
             records::forget_old(&self.directory, &launch.container, launch.number);
             jail::forget_scratch(&self.directory, &launch.container, launch.number);
             let (uid, directory, hidden) = (&self.uid, &self.directory, self.shared.hidden.as_deref());
@@ -372,6 +384,7 @@ impl Sandbox for ProcessSandbox {
 
     fn attempts(&self) -> BoxFuture<'_, Result<Vec<Attempt>, Error>> {
         Box::pin(async move {
+            self.check()?;
             let found = records::read(&self.directory)?;
             // In this order: a run that starts meanwhile is not in the records yet.
             let live = self.live().await;
@@ -454,21 +467,7 @@ impl Sandbox for ProcessSandbox {
     }
 
     fn usage(&self) -> BoxFuture<'_, Result<Vec<ContainerUsage>, Error>> {
-        Box::pin(async move {
-            let usage = |live: &Live| {
-                if let Some(usage) = groups::usage(&self.directory, live) {
-                    return usage;
-                }
-                let pids = tree::descendants(live.pid);
-                let ticks: u64 = pids.iter().map(|pid| tree::processor_ticks(*pid)).sum();
-                ContainerUsage {
-                    name: live.container.clone(),
-                    cpu_nanoseconds_total: ticks * TICK_NANOSECONDS,
-                    memory_bytes: pids.iter().map(|pid| tree::resident_bytes(*pid)).sum(),
-                }
-            };
-            Ok(self.live().await.iter().map(usage).collect())
-        })
+        Box::pin(async move { Ok(self.live().await.iter().map(|live| groups::usage(&self.directory, live)).collect()) })
     }
 
     fn rest(&self) -> BoxFuture<'_, Result<(), Error>> {
@@ -489,10 +488,10 @@ impl Sandbox for ProcessSandbox {
     fn destroy(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             self.rest().await?;
-            let directory = self.directory.clone();
+            let (directory, shim) = (self.directory.clone(), self.shared.shim.clone());
             let removed = tokio::task::spawn_blocking(move || {
                 groups::end(&directory);
-                jail::remove_all(&directory).map_err(|error| Error::file("remove", directory, error))
+                jail::remove_all(&directory, &shim).map_err(|error| Error::file("remove", directory, error))
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })

@@ -16,7 +16,7 @@ use super::{
     process::{ProcessRuntime, ShimCommand},
     *,
 };
-use crate::core::record::ExitReason;
+use crate::{core::record::ExitReason, shim::protocol::Hello};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,11 +24,23 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 extern "C" fn become_supervisor() {
     let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     let mut arguments = line.split(|byte| *byte == 0).skip(1);
-    if arguments.next() == Some(crate::shim::SUBCOMMAND.as_bytes()) {
-        let directory = arguments.next().map(|argument| std::ffi::OsStr::from_bytes(argument).to_owned());
-        let code = crate::shim::shim_main(directory);
+    let subcommand = arguments.next().unwrap_or_default();
+    if subcommand.starts_with(crate::shim::SUBCOMMAND.as_bytes()) {
+        let words = arguments.filter(|word| !word.is_empty());
+        let words = words.map(|word| std::ffi::OsStr::from_bytes(word).to_owned());
+        let code = match std::str::from_utf8(subcommand).ok().and_then(of_version) {
+            Some(hello) => crate::shim::shim_main_of(hello, words),
+            None => crate::shim::shim_main(words),
+        };
         std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
     }
+}
+
+/// The versions in `pod-shim:7:9`, a supervisor that says that it speaks these.
+fn of_version(subcommand: &str) -> Option<Hello> {
+    let mut numbers = subcommand.split(':').skip(1).map(str::parse::<u32>);
+    let (oldest, version) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(Hello { version, oldest })
 }
 
 #[used]
@@ -361,7 +373,7 @@ fn supervisors(directory: &Path) -> usize {
     lines.filter(|line| line.contains(crate::shim::SUBCOMMAND) && line.contains(directory.to_str().unwrap())).count()
 }
 
-async fn until_no_supervisor(directory: &Path) {
+pub(super) async fn until_no_supervisor(directory: &Path) {
     let deadline = Instant::now() + PATIENCE;
     while supervisors(directory) > 0 {
         assert!(Instant::now() < deadline, "a supervisor stays");

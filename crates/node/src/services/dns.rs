@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use ferroflow_platform::task::{Group, Kind};
+use ferroflow_platform::{
+    clock::SharedClock,
+    task::{Group, Kind},
+};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{Semaphore, watch},
@@ -30,6 +33,8 @@ const CONNECTIONS: usize = 128;
 const QUESTIONS: usize = 1000;
 /// A connection on which nothing is asked for so long is closed: RFC 7766 wants a few seconds.
 const IDLE: Duration = Duration::from_secs(10);
+/// A socket that takes no connections now takes some later.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Questions by UDP that wait for another server; those beyond are dropped, and clients ask again.
 const WAITING: usize = 512;
 
@@ -73,14 +78,21 @@ pub struct Server {
     zone: watch::Receiver<Arc<Zone>>,
     forwarder: Forwarder,
     turn: AtomicUsize,
+    clock: SharedClock,
     group: Group,
 }
 
 impl Server {
     /// Serves on these sockets in `group`.
-    pub fn start(sockets: Sockets, zone: watch::Receiver<Arc<Zone>>, forwarder: Forwarder, group: &Group) {
+    pub fn start(
+        sockets: Sockets,
+        zone: watch::Receiver<Arc<Zone>>,
+        forwarder: Forwarder,
+        clock: SharedClock,
+        group: &Group,
+    ) {
         let Sockets { udp, tcp, .. } = sockets;
-        let server = Arc::new(Self { zone, forwarder, turn: AtomicUsize::new(0), group: group.clone() });
+        let server = Arc::new(Self { zone, forwarder, turn: AtomicUsize::new(0), clock, group: group.clone() });
         group.spawn("DNS by UDP", Kind::Essential, server.clone().serve_udp(Arc::new(udp)));
         group.spawn("DNS by TCP", Kind::Essential, server.serve_tcp(tcp));
     }
@@ -130,7 +142,7 @@ impl Server {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a DNS connection cannot be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    self.clock.sleep(PAUSE).await;
                 }
             }
         }

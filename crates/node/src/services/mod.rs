@@ -117,7 +117,7 @@ impl Network {
         let books = books::Books::new(facts.clone(), network.table(), caches, clock.clone(), zone, wanted);
         books.start(group).await?;
         let forwarder = forward::Forwarder::new(network.config.resolv_conf.clone(), facts.block);
-        dns::Server::start(sockets, zones, forwarder, group);
+        dns::Server::start(sockets, zones, forwarder, clock.clone(), group);
         let recorder = Recorder::start(caches.client(), clock.clone(), group, "service-proxy");
         let table = Table { block: facts.block, first_port: facts.first_port, ..Table::default() };
         let failures = doors::start(doors, table, caches, recorder.clone(), clock.clone(), group);

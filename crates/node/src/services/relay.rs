@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     core::{
+        affinity::Kept,
         network::{self, Protocol, Table},
         services::reach::Behind,
     },
@@ -70,10 +71,15 @@ impl Hall {
 }
 
 /// Chooses endpoints in turn, and the same one again for a client where the service wants that.
-#[derive(Default)]
 struct Chooser {
     turn: usize,
-    kept: HashMap<IpAddr, ((Ipv4Addr, u16), Instant)>,
+    kept: Kept<IpAddr>,
+}
+
+impl Default for Chooser {
+    fn default() -> Self {
+        Self { turn: 0, kept: Kept::new(REMEMBERED) }
+    }
 }
 
 impl Chooser {
@@ -87,19 +93,15 @@ impl Chooser {
         order.rotate_left(first);
         self.turn = self.turn.wrapping_add(1);
         let Some(seconds) = behind.affinity_s else { return order };
-        let patience = Duration::from_secs(u64::from(seconds));
-        self.kept.retain(|_, (_, used)| now.duration_since(*used) < patience);
-        if let Some((kept, _)) = self.kept.get(&client)
-            && let Some(at) = order.iter().position(|backend| backend == kept)
-        {
+        if let Some(at) = self.kept.place(&client, &order, seconds, now.into_std()) {
             order.swap(0, at);
         }
         order
     }
 
     fn keep(&mut self, behind: &Behind, client: IpAddr, backend: (Ipv4Addr, u16), now: Instant) {
-        if behind.affinity_s.is_some() && (self.kept.len() < REMEMBERED || self.kept.contains_key(&client)) {
-            self.kept.insert(client, (backend, now));
+        if let Some(seconds) = behind.affinity_s {
+            self.kept.keep(client, backend, seconds, now.into_std());
         }
     }
 }
@@ -266,4 +268,55 @@ async fn flow(hall: &Hall, door: &Arc<UdpSocket>, client: SocketAddr, backend: (
         Ok::<(), std::convert::Infallible>(())
     });
     Ok(flow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::services::reach::Owner;
+
+    fn behind(last: &[u8], affinity_s: Option<u32>) -> Behind {
+        let owner = Owner::Service { namespace: "ns".to_owned(), name: "web".to_owned() };
+        let backends = last.iter().map(|last| (Ipv4Addr::new(10, 244, 0, *last), 80)).collect();
+        Behind { owner, what: "node port 30080".to_owned(), backends, affinity_s }
+    }
+
+    /// The last byte of the endpoint that a client is led to.
+    fn led(chooser: &mut Chooser, behind: &Behind, client: u8, now: Instant) -> u8 {
+        let client = Ipv4Addr::new(127, 0, 0, client).into();
+        let first = chooser.order(behind, client, now)[0];
+        chooser.keep(behind, client, first, now);
+        first.0.octets()[3]
+    }
+
+    #[test]
+    fn a_client_of_a_door_stays_with_its_endpoint_for_its_time() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut chooser = Chooser::default();
+        let three = behind(&[1, 2, 3], Some(10));
+        let first = led(&mut chooser, &three, 1, at(0));
+        let other = led(&mut chooser, &three, 2, at(0));
+        assert_ne!(first, other, "clients take turns");
+        for second in [3, 6, 15, 24] {
+            assert_eq!(led(&mut chooser, &three, 1, at(second)), first, "at {second} s");
+        }
+        let later: Vec<u8> = (3..6).map(|n| led(&mut chooser, &three, 1, at(10 * n + 4))).collect();
+        assert!(later.iter().any(|last| *last != first), "each ten seconds after it was last there: {later:?}");
+    }
+
+    #[test]
+    fn a_client_whose_endpoint_is_gone_is_led_to_another_and_stays_there() {
+        let now = Instant::now();
+        let mut chooser = Chooser::default();
+        let first = led(&mut chooser, &behind(&[1, 2, 3], Some(10)), 1, now);
+        let rest: Vec<u8> = [1, 2, 3].into_iter().filter(|last| *last != first).collect();
+        let second = led(&mut chooser, &behind(&rest, Some(10)), 1, now);
+        assert!(rest.contains(&second));
+        for _ in 0..3 {
+            assert_eq!(led(&mut chooser, &behind(&[1, 2, 3], Some(10)), 1, now), second, "the first one is back");
+        }
+        let turns: Vec<u8> = (0..3).map(|_| led(&mut chooser, &behind(&[1, 2, 3], None), 1, now)).collect();
+        assert!(turns.contains(&1) && turns.contains(&2) && turns.contains(&3), "without affinity: {turns:?}");
+    }
 }

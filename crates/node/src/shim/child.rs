@@ -28,6 +28,8 @@ pub struct Program<'a> {
     pub group: Option<u32>,
     /// Whether its supervisor answers for its sockets.
     pub is_networked: bool,
+    /// How early it is killed when the machine's memory is at its end.
+    pub oom_score_adj: i32,
     /// The way into its control group, from [`Join`](super::cgroup::Join).
     pub join: &'a [RawFd],
 }
@@ -75,11 +77,12 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
     let supervisor = std::process::id();
     let ends = program.is_networked.then(UnixStream::pair).transpose().map_err(|error| error.to_string())?;
     let (near, far) = ends.unzip();
-    let join = program.join.to_vec();
+    let (join, score) = (program.join.to_vec(), program.oom_score_adj.to_string());
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
             super::cgroup::enter(&join)?;
+            super::oom::adjust_own(score.as_bytes());
             rustix::process::setsid()?;
             sys::unblock_signals()?;
             if is_terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {

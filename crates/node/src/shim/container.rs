@@ -18,6 +18,7 @@ use super::{
     child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
+    oom,
     outlet::{Outlet, State},
     protocol::Start,
 };
@@ -221,18 +222,7 @@ fn run(
     streams: Streams,
 ) -> Result<jail::Process, String> {
     let Some(jail) = &start.jail else {
-        let join = Join::of(group)?;
-        let program = Program {
-            argv: &start.argv,
-            env: &start.env,
-            working_dir: &start.working_dir,
-            user: start.security.user,
-            group: start.security.group,
-            is_networked: start.network.is_some(),
-            join: &join.descriptors(),
-        };
-        let Started { pid, listener } = child::spawn(&program, streams)?;
-        return Ok(jail::Process { pid, handle: None, listener });
+        return spawn(start, &start.argv, group, streams);
     };
     let pod = match spaces {
         Some(pod) => pod,
@@ -241,7 +231,36 @@ fn run(
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| admit(start, group, pid))
+}
+
+/// Starts a process of the host in a container that is not kept apart.
+///
+/// # Errors
+/// A sentence in the words of a container runtime.
+pub fn spawn(start: &Start, argv: &[String], group: Option<&Group>, streams: Streams) -> Result<jail::Process, String> {
+    let join = Join::of(group)?;
+    let program = Program {
+        argv,
+        env: &start.env,
+        working_dir: &start.working_dir,
+        user: start.security.user,
+        group: start.security.group,
+        is_networked: start.network.is_some(),
+        oom_score_adj: start.oom_score_adj,
+        join: &join.descriptors(),
+    };
+    let Started { pid, listener } = child::spawn(&program, streams)?;
+    Ok(jail::Process { pid, handle: None, listener })
+}
+
+/// Gives a new process what holds for all of its container.
+///
+/// # Errors
+/// When it cannot come into its control group.
+pub fn admit(start: &Start, group: Option<&Group>, pid: i32) -> Result<(), String> {
+    oom::adjust(pid, start.oom_score_adj);
+    cgroup::admit(group, pid)
 }
 
 /// What runs in a container that is kept apart.

@@ -17,6 +17,14 @@ pub fn kill(pid: i32, signal: Signal) {
     }
 }
 
+/// Sends a signal by its number, which may be one that has no name: images name real-time signals too.
+pub fn send(pid: i32, signal: i32) {
+    if pid > 0 && signal > 0 {
+        // SAFETY: kill takes two numbers. It refuses those that are no signal; the process may have ended.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
 /// Sends a signal to all processes of a group.
 pub fn kill_group(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {

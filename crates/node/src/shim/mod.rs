@@ -12,6 +12,7 @@ mod ending;
 pub mod jail;
 mod journal;
 pub mod network;
+mod oom;
 mod outlet;
 pub mod protocol;
 mod signals;
@@ -27,6 +28,7 @@ use std::{
     process::ExitCode,
 };
 
+use crate::core::oom::SANDBOX;
 pub use child::open_terminal;
 pub use container::{Durability, log_path, read_record, record_path, write_record};
 pub use journal::rotated;
@@ -40,7 +42,12 @@ pub const CONTAINER_ID_VARIABLE: &str = "FERROFLOW_CONTAINER_ID";
 ///
 /// `args` are those after the subcommand: the pod's directory. Standard input is the listening socket.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match run(args) {
+    shim_main_of(protocol::OWN, args)
+}
+
+/// The same, of a program that says that it speaks these versions.
+pub fn shim_main_of(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match run(hello, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{SUBCOMMAND}: {error}");
@@ -49,10 +56,15 @@ pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
-    let Some(directory) = args.into_iter().next().map(PathBuf::from) else {
+fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    let mut args = args.into_iter();
+    let Some(directory) = args.next().map(PathBuf::from) else {
         return Err("the pod's directory is missing".to_owned());
     };
+    if directory.as_os_str() == jail::removal::ARGUMENT {
+        let what = args.next().map(PathBuf::from).ok_or("what is to be removed is missing")?;
+        return jail::removal::remove(&what);
+    }
     if directory.as_os_str() == network::TRIAL_ARGUMENT {
         return network::trial_main();
     }
@@ -65,10 +77,12 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     // Descriptor 0 stays open for the life of the process.
     std::mem::forget(zero);
 
+    // Containers are given figures of their own; whoever is killed before this takes them all along.
+    oom::adjust_own(SANDBOX.to_string().as_bytes());
     // An own session: a signal to the agent's terminal or group does not reach the pod.
     rustix::process::setsid().map_err(|error| format!("setsid: {error}"))?;
     // Processes whose parents end come here, and are ended with their container.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("subreaper: {error}"))?;
-    supervisor::Supervisor::new(directory, listener)?.run()
+    supervisor::Supervisor::new(hello, directory, listener)?.run()
 }

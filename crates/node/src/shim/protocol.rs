@@ -2,6 +2,10 @@
 //!
 //! A frame is four bytes of length (big-endian) and so many bytes of JSON. File descriptors that a
 //! request needs travel beside its first byte. Nothing here opens or reads a socket.
+//!
+//! The two ends may be programs of different versions: a supervisor is the program that started its pod, and lives until
+//! the pod ends. So an agent that finds one greets it first ([`Operation::Hello`]), and speaks with it only if they
+//! have a [`common`] version. Frames, `Hello` and `Shutdown` are the same in all versions, for ever.
 
 use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
@@ -19,6 +23,38 @@ use crate::{
 /// A frame longer than this is refused: no environment or command line is larger on Linux.
 pub const FRAME_LIMIT: usize = 8 << 20;
 
+/// The version of these words. It grows with each change that the other end has to know of.
+pub const VERSION: u32 = 1;
+/// The oldest version that this program still speaks. 0 is that of supervisors that know no greeting: they close the
+/// connection on which they are greeted.
+pub const OLDEST: u32 = 0;
+
+/// Which versions of these words a program speaks: all from the oldest one on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: u32,
+    pub oldest: u32,
+}
+
+impl Hello {
+    /// What is answered to words of a later version.
+    pub fn unknown(self, reason: &str) -> String {
+        let version = self.version;
+        format!(
+            "the pod's supervisor speaks version {version} of its protocol and does not know what it is asked: {reason}"
+        )
+    }
+}
+
+/// What this program speaks.
+pub const OWN: Hello = Hello { version: VERSION, oldest: OLDEST };
+
+/// The version in which two programs speak with each other: the newest that both know; `None` where there is none.
+pub fn common(one: Hello, other: Hello) -> Option<u32> {
+    let version = one.version.min(other.version);
+    (version >= one.oldest.max(other.oldest)).then_some(version)
+}
+
 /// What an agent asks; every request is answered by one [`Reply`] with the same id.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
@@ -29,6 +65,8 @@ pub struct Request {
 /// The requests.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Operation {
+    /// Says which versions the agent speaks; answered by those of the supervisor.
+    Hello(Hello),
     /// Starts a container's process; answered when it has been executed, or could not be.
     Start(Box<Start>),
     /// Sends `signal` to a container's process, and kills its group after `grace_ms`.
@@ -66,6 +104,9 @@ pub struct Start {
     pub cpu_request_millis: Option<u64>,
     #[serde(default)]
     pub pids_limit: Option<u64>,
+    /// How early it is killed when the machine's memory is at its end: proc_pid_oom_score_adj(5).
+    #[serde(default)]
+    pub oom_score_adj: i32,
     /// The pod's control group, in which the container's is made; `None` where there are none.
     #[serde(default)]
     pub cgroup: Option<Place>,
@@ -152,6 +193,7 @@ pub struct Exec {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     Done,
+    Hello(Hello),
     Started(Attempt),
     Running(Vec<Live>),
 }
@@ -217,4 +259,45 @@ pub fn decode<T: serde::de::DeserializeOwned>(buffer: &mut Vec<u8>) -> Result<Op
     let value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     buffer.drain(..4 + length);
     Ok(Some(value))
+}
+
+/// Takes a frame off `buffer` that could not be read, and tells the number of the request in it; `None` where it is none.
+pub fn skip(buffer: &mut Vec<u8>) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: u64,
+    }
+    decode(buffer).ok().flatten().map(|Numbered { id }| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_programs_speak_the_newest_version_that_both_know() {
+        let hello = |oldest, version| Hello { version, oldest };
+        let rows = [
+            (hello(0, 1), hello(0, 1), Some(1)),
+            (hello(0, 1), hello(0, 0), Some(0)),
+            (hello(0, 1), hello(1, 7), Some(1)),
+            (hello(0, 1), hello(2, 7), None),
+            (hello(3, 5), hello(1, 2), None),
+        ];
+        for (one, other, expected) in rows {
+            assert_eq!(common(one, other), expected, "{one:?} {other:?}");
+            assert_eq!(common(other, one), expected, "{other:?} {one:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_a_later_version_is_skipped_by_its_number() {
+        let later = serde_json::json!({"id": 7, "operation": {"Dance": {"steps": 3}}});
+        let mut buffer =
+            [encode(&later).unwrap(), encode(&Request { id: 8, operation: Operation::Status }).unwrap()].concat();
+        assert!(decode::<Request>(&mut buffer).unwrap_err().contains("Dance"));
+        assert_eq!(skip(&mut buffer), Some(7));
+        assert_eq!(decode::<Request>(&mut buffer).unwrap().map(|request| request.id), Some(8));
+        assert_eq!(skip(&mut encode(&"words").unwrap()), None);
+    }
 }

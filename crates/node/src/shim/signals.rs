@@ -30,3 +30,11 @@ pub fn receive() -> io::Result<OwnedFd> {
         Ok(owned)
     }
 }
+
+/// The next signal that has come; `None` when there is none.
+pub fn next(signals: &OwnedFd) -> Option<u32> {
+    let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    let length = rustix::io::read(signals, &mut buffer).ok()?;
+    // struct signalfd_siginfo begins with the number.
+    buffer[..length].first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes))
+}

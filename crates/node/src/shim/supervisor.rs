@@ -11,18 +11,18 @@ use std::{
 use jiff::Timestamp;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
-    process::{Pid, Signal, WaitOptions},
+    process::{Signal, WaitOptions},
 };
 
 use super::{
-    cgroup::{self, Group, Join},
-    child::{self, Program, Started, Streams},
+    cgroup::{self, Group},
+    child::Streams,
     container::{self, Container, Ended, read_record, record_path},
     ending::{self, how, kill, kill_group},
     jail::{self, Pod},
     network::{self, Network},
     outlet::{Outlet, State},
-    protocol::{Answer, Event, Exec, Live, Message, Operation, Reply, Request, Start},
+    protocol::{Answer, Event, Exec, Hello, Live, Message, Operation, Reply, Request, Start},
     signals, tree,
     wire::{Reading, Wire},
 };
@@ -50,6 +50,7 @@ enum Source {
 
 /// The state of the supervisor.
 pub struct Supervisor {
+    hello: Hello,
     directory: PathBuf,
     listener: UnixListener,
     signals: OwnedFd,
@@ -76,14 +77,15 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of the pod in `directory`.
+    /// A supervisor of the pod in `directory`, which speaks the versions of `hello`.
     ///
     /// # Errors
     /// When signals cannot be received, or the socket cannot be used.
-    pub fn new(directory: PathBuf, listener: UnixListener) -> Result<Self, String> {
+    pub fn new(hello: Hello, directory: PathBuf, listener: UnixListener) -> Result<Self, String> {
         listener.set_nonblocking(true).map_err(|error| format!("socket: {error}"))?;
         let signals = signals::receive().map_err(|error| format!("signals: {error}"))?;
         Ok(Self {
+            hello,
             directory,
             listener,
             signals,
@@ -216,7 +218,10 @@ impl Supervisor {
             match connection.wire.take_message::<Request>() {
                 Ok(Some(request)) => self.answer(number, request),
                 Ok(None) => break,
-                Err(_) => return self.drop_connection(number),
+                Err(reason) => match connection.wire.skip_message() {
+                    Some(id) => self.reply(number, id, Err(self.hello.unknown(&reason)), None),
+                    None => return self.drop_connection(number),
+                },
             }
         }
         if matches!(read, Ok(Reading::Closed) | Err(_)) {
@@ -238,6 +243,9 @@ impl Supervisor {
         let id = request.id;
         let mut extra = None;
         let result = match request.operation {
+            // The first ones knew no greeting, and closed where they did not understand.
+            Operation::Hello(_) if self.hello.version == 0 => return self.drop_connection(number),
+            Operation::Hello(_) => Ok(Answer::Hello(self.hello)),
             Operation::Start(start) => self.start(*start),
             Operation::Stop { container, signal, grace_ms } => self.stop(&container, signal, grace_ms),
             Operation::Exec(exec) => self.exec(number, &exec),
@@ -255,13 +263,14 @@ impl Supervisor {
                 Ok(Answer::Running(self.live()))
             }
             Operation::Shutdown => {
-                self.leaving = true;
-                for container in self.containers.values() {
-                    kill_group(container.pid, Signal::KILL);
-                }
+                self.leave();
                 Ok(Answer::Done)
             }
         };
+        self.reply(number, id, result, extra);
+    }
+
+    fn reply(&mut self, number: u64, id: u64, result: Result<Answer, String>, extra: Option<OwnedFd>) {
         let reply = Message::Reply(Reply { id, result });
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let sent = match extra {
@@ -271,6 +280,11 @@ impl Supervisor {
         if sent.is_err() {
             self.drop_connection(number);
         }
+    }
+
+    fn leave(&mut self) {
+        self.leaving = true;
+        self.containers.values().for_each(|container| kill_group(container.pid, Signal::KILL));
     }
 
     fn live(&self) -> Vec<Live> {
@@ -321,9 +335,7 @@ impl Supervisor {
         let Some(container) = self.containers.get_mut(name) else { return Ok(Answer::Done) };
         let kill_at = Instant::now() + Duration::from_millis(grace_ms);
         container.kill_at = Some(container.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
-        if let (Some(pid), Some(signal)) = (Pid::from_raw(container.pid), Signal::from_named_raw(signal)) {
-            let _ = rustix::process::kill_process(pid, signal);
-        }
+        ending::send(container.pid, signal);
         Ok(Answer::Done)
     }
 
@@ -340,31 +352,20 @@ impl Supervisor {
             .get(&exec.container)
             .ok_or_else(|| format!("container {:?} does not run", exec.container))?;
         let (start, group) = (&container.start, container.group.as_ref());
-        let (pid, listener) = match (&container.handle, &self.spaces) {
+        let process = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                let process = jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
-                (process.pid, process.listener)
+                let mut admit = |pid| container::admit(start, group, pid);
+                jail::enter(handle, &spaces.ids, &task, streams, &mut admit)?
             }
             _ => {
-                let join = Join::of(group)?;
                 let rewriter = Rewriter::new(start.paths.iter().cloned());
                 let argv: Vec<String> = exec.argv.iter().map(|argument| rewriter.apply(argument)).collect();
-                let program = Program {
-                    argv: &argv,
-                    env: &start.env,
-                    working_dir: &start.working_dir,
-                    user: start.security.user,
-                    group: start.security.group,
-                    is_networked: start.network.is_some(),
-                    join: &join.descriptors(),
-                };
-                let Started { pid, listener } = child::spawn(&program, streams)?;
-                (pid, listener)
+                container::spawn(start, &argv, group, streams)?
             }
         };
-        self.listen(listener);
-        self.commands.insert(pid, number);
+        self.listen(process.listener);
+        self.commands.insert(process.pid, number);
         Ok(Answer::Done)
     }
 
@@ -378,17 +379,9 @@ impl Supervisor {
     }
 
     fn drain_signals(&mut self) {
-        let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
-        while let Ok(length) = rustix::io::read(&self.signals, &mut buffer) {
-            let signal = buffer.first_chunk::<4>().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-            if length == 0 {
-                return;
-            }
+        while let Some(signal) = signals::next(&self.signals) {
             if signal == libc::SIGTERM.unsigned_abs() {
-                self.leaving = true;
-                for container in self.containers.values() {
-                    kill_group(container.pid, Signal::KILL);
-                }
+                self.leave();
             }
         }
     }

@@ -103,6 +103,11 @@ impl Wire {
         protocol::decode(&mut self.incoming)
     }
 
+    /// Takes a message off that could not be read; the number of the request in it.
+    pub fn skip_message(&mut self) -> Option<u64> {
+        protocol::skip(&mut self.incoming)
+    }
+
     /// The next descriptor that came along.
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.pop_front()

@@ -36,7 +36,7 @@ impl Worker {
         }
         self.prepare_at = None;
         let ending = self.gone || self.pod.metadata.deletion_timestamp.is_some() || self.verdict.is_some();
-        let extent = match (ending, self.stored.take()) {
+        let extent = match (ending, &self.stored) {
             (false, _) => Extent::Whole,
             (true, Some(_)) => Extent::Leftovers,
             (true, None) => return,

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     core::{
-        admit, evict,
+        admit::{self, Rejection},
+        evict,
         plan::{self, Deletion, Observed, Situation, Trouble, Verdict, Waiting},
         record::Attempt,
         spec::{self, Role},
@@ -146,9 +147,11 @@ impl Worker {
         let status = pod.status.clone().unwrap_or_default();
         let started_at = status.start_time.as_ref().map_or_else(|| shared.clock.now(), |time| time.0);
         let adopted = stored.is_some();
+        let ended = terminal(&pod);
+        let rejection = if ended.is_none() && !adopted { reject(&shared, &pod, &uid) } else { None };
         let mut worker = Self {
             containers: pod.spec.as_ref().map(spec::containers).unwrap_or_default(),
-            verdict: terminal(&pod).or_else(|| admit::refuse(&pod)),
+            verdict: ended.or_else(|| rejection.map(|rejection| rejection.verdict())),
             shared,
             pod,
             uid,
@@ -298,6 +301,13 @@ impl Worker {
 enum Adoption {
     Started,
     Found,
+}
+
+/// Admits a pod that is new to the node, or tells why it is not taken.
+fn reject(shared: &Shared, pod: &Pod, uid: &str) -> Option<Rejection> {
+    let rejection = admit::refuse(pod).or_else(|| (!shared.pool.admit(pod, uid)).then(Rejection::ports))?;
+    shared.recorder.event(pod, EventKind::Warning, rejection.reason, rejection.message.clone());
+    Some(rejection)
 }
 
 /// The end that a pod's object already shows.

@@ -8,7 +8,10 @@ use std::{
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceSpec};
 
 use super::{Slices, affinity_s, name_of, port_number, protocol, table};
-use crate::core::network::{BALANCER_RANGE, NODE, Protocol};
+use crate::core::{
+    network::{BALANCER_RANGE, NODE, Protocol},
+    spec,
+};
 
 /// A `hostPort` of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,16 +23,16 @@ pub struct HostPort {
     pub target: u16,
     /// Whether the node's own address leads there.
     pub on_node: bool,
-    /// Whether the host's loopback address leads there.
-    pub on_loopback: bool,
+    /// The address of the host's loopback that leads there: 127.0.0.1 where the pod says nothing, else the one it names.
+    pub on_loopback: Option<Ipv4Addr>,
 }
 
 /// The host ports of a pod that has an address and has not ended. Pods on the host's network have none: their
 /// ports are the host's already.
 pub fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> + '_ {
+    let ended = spec::has_ended(pod);
     let spec = pod.spec.as_ref().filter(|spec| spec.host_network != Some(true));
     let status = pod.status.as_ref();
-    let ended = matches!(status.and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"));
     let address = status.and_then(|status| status.pod_ip.as_ref()?.parse().ok()).filter(|_| !ended);
     let init = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
     let containers = init.chain(spec.into_iter().flat_map(|spec| spec.containers.iter()));
@@ -42,7 +45,11 @@ pub fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> + '_ {
             address: address?,
             target: port_number(port.container_port)?,
             on_node: everywhere || host == NODE.to_string(),
-            on_loopback: everywhere || host == Ipv4Addr::LOCALHOST.to_string(),
+            on_loopback: if everywhere {
+                Some(Ipv4Addr::LOCALHOST)
+            } else {
+                host.parse().ok().filter(Ipv4Addr::is_loopback)
+            },
         })
     })
 }
@@ -86,8 +93,10 @@ pub fn doors<'a>(
     for pod in pods {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let owner = Owner::Pod { namespace: text(&pod.metadata.namespace), name: text(&pod.metadata.name) };
-        for port in host_ports(pod).filter(|port| port.on_loopback) {
-            let door = Door { address: Ipv4Addr::LOCALHOST, port: port.number, protocol: port.protocol };
+        for port in host_ports(pod) {
+            // The cluster's own addresses are those of pods and services.
+            let Some(address) = port.on_loopback.filter(|address| address.octets()[1] != block) else { continue };
+            let door = Door { address, port: port.number, protocol: port.protocol };
             let what = format!("host port {}", port.number);
             let backends = vec![(port.address, port.target)];
             doors.entry(door).or_insert(Behind { owner: owner.clone(), what, backends, affinity_s: None });

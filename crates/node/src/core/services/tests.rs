@@ -142,13 +142,17 @@ fn host_ports_are_reached_where_their_address_says() {
         {"containerPort": 80, "hostPort": 8080},
         {"containerPort": 81, "hostPort": 8081, "hostIP": "127.0.0.1"},
         {"containerPort": 82, "hostPort": 8082, "hostIP": "10.200.0.1", "protocol": "UDP"},
+        {"containerPort": 84, "hostPort": 8081, "hostIP": "127.0.0.2"},
+        {"containerPort": 84, "hostPort": 8084, "hostIP": "127.20.0.9"},
+        {"containerPort": 84, "hostPort": 8085, "hostIP": "192.0.2.1"},
         {"containerPort": 83}]));
     let found = table(&[], &[], std::slice::from_ref(&pod));
     assert_eq!(backends(&found.node["10.200.0.1:8080/TCP"]), ["10.244.0.9:80"]);
     assert_eq!(backends(&found.node["10.200.0.1:8082/UDP"]), ["10.244.0.9:82"]);
     assert_eq!(found.node.len(), 3);
-    let open: Vec<u16> = doors(20, &[], &Slices::default(), [&pod]).keys().map(|door| door.port).collect();
-    assert_eq!(open, [8080, 8081]);
+    let doors = doors(20, &[], &Slices::default(), [&pod]);
+    let open: Vec<String> = doors.keys().map(|door| format!("{}:{}", door.address, door.port)).collect();
+    assert_eq!(open, ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.2:8081"]);
     let mut ended = pod.clone();
     ended.status.as_mut().unwrap().phase = Some("Succeeded".to_owned());
     let mut on_host = pod;

@@ -48,11 +48,16 @@ pub fn execute(
     let failed = |what: &'static str| move |error: io::Error| format!("{PREFIX}: cannot {what}: {error}");
     let Some(name) = task.argv.first() else { return Err("no command specified".to_owned()) };
     rustix::process::setsid().map_err(|error| failed("make a session")(error.into()))?;
+    let is_terminal = matches!(streams, Streams::Terminal(_));
     take_streams(streams).map_err(failed("take over streams"))?;
     sys::unblock_signals().map_err(failed("unblock signals"))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     enter(task.working_dir)?;
     let who = person::identify(task.security).map_err(|reason| format!("{PREFIX}: {reason}"))?;
+    if is_terminal && ids.has_many() {
+        // Refused where the terminal is another's, as that of a command is: it is used through what is open of it.
+        let _ = rustix::fs::fchown(io::stdin(), Some(rustix::process::Uid::from_raw(who.user)), None);
+    }
     let mut env = task.env.clone();
     env.entry("HOME".to_owned()).or_insert_with(|| who.home.clone().unwrap_or_else(|| "/".to_owned()));
     if let Some(supervisor) = supervisor {

@@ -15,6 +15,7 @@ mod ids;
 mod pause;
 mod person;
 mod place;
+pub mod removal;
 mod root;
 mod source;
 pub(super) mod sys;
@@ -70,7 +71,7 @@ pub fn start(
     prepare: &mut dyn FnMut(i32) -> Result<(), String>,
 ) -> Result<Process, String> {
     make(task, prepare, |far, supervisor| {
-        let reason = step_in(pod, jail, &far).and_then(|sources| {
+        let reason = step_in(pod, jail, &streams).and_then(|sources| {
             let flags = libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
             let own = if jail.share_process_namespace { 0 } else { libc::CLONE_NEWPID };
             // In the pod's process namespace first: one of its own can only be made in it.
@@ -178,12 +179,16 @@ fn in_child(
 }
 
 /// Opens what the container is made of, and joins the pod.
-fn step_in(pod: &Pod, jail: &Jail, far: &Far) -> Result<Sources, String> {
-    let _ = far;
+fn step_in(pod: &Pod, jail: &Jail, streams: &Streams) -> Result<Sources, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
     sys::let_look(Looks::Refused);
     let shifts = pod.ids.shifts();
-    let before = if shifts { Some(Sources::open(jail, Some(pod.user.as_fd()))?) } else { None };
+    let open = |ids| {
+        let mut sources = Sources::open(jail, ids)?;
+        sources.devices.extend(source::console(streams, &pod.ids)?);
+        Ok::<_, String>(sources)
+    };
+    let before = if shifts { Some(open(Some(pod.user.as_fd()))?) } else { None };
     sys::join(&pod.user, libc::CLONE_NEWUSER).map_err(failed("join the pod's user namespace"))?;
     pause::become_root().map_err(failed("become the pod's root"))?;
     sys::join(&pod.messages, libc::CLONE_NEWIPC).map_err(failed("join the pod's messages"))?;
@@ -195,7 +200,7 @@ fn step_in(pod: &Pod, jail: &Jail, far: &Far) -> Result<Sources, String> {
             // An ordinary user may mount what it sees only in a namespace of its own.
             sys::unshare(libc::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;
             sys::make_private().map_err(failed("make mounts private"))?;
-            Sources::open(jail, None)?
+            open(None)?
         }
     };
     sys::join(&pod.mounts, libc::CLONE_NEWNS).map_err(failed("join the pod's mounts"))?;

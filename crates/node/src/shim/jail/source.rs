@@ -3,16 +3,19 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
-use super::sys::{self, Change};
+use super::{
+    Ids,
+    sys::{self, Change},
+};
 use crate::{
     runtime::{HostPath, Mount, Root},
-    shim::protocol::Jail,
+    shim::{child::Streams, protocol::Jail},
 };
 
 /// A mount that waits for its place.
@@ -96,6 +99,26 @@ impl Sources {
         }
         Ok(Self { layers, scratch, host, volumes, devices })
     }
+}
+
+/// The terminal of a container as `/dev/console`, where other runtimes have it too; `None` where it has none. As owner of
+/// it, the pod's root can open it there.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn console(streams: &Streams, ids: &Ids) -> Result<Option<(String, Waiting)>, String> {
+    let Streams::Terminal(end) = streams else { return Ok(None) };
+    if let Ids::Shifted(first) = ids {
+        // The group of terminals, as in the pod's own file system of them.
+        let owner = (rustix::process::Uid::from_raw(*first), rustix::process::Gid::from_raw(*first + 5));
+        rustix::fs::fchown(end, Some(owner.0), Some(owner.1))
+            .map_err(|error| format!("cannot give the terminal: {error}"))?;
+    }
+    let opened = rustix::fs::readlink(format!("/proc/self/fd/{}", end.as_raw_fd()), Vec::new())
+        .and_then(|path| Ok(sys::locate(Path::new(&*path.to_string_lossy()))))
+        .map_err(io::Error::from)
+        .and_then(|place| waiting(place?, None, 0));
+    Ok(Some(("/dev/console".to_owned(), opened.map_err(|error| format!("cannot mount the terminal: {error}"))?)))
 }
 
 fn lend(
@@ -247,7 +270,7 @@ fn shifted(place: OwnedFd, ids: Option<BorrowedFd<'_>>, recursive: bool) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::fd::AsRawFd, os::unix::fs::symlink};
+    use std::{fs, os::unix::fs::symlink};
 
     fn name_of(found: &OwnedFd) -> std::path::PathBuf {
         fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).unwrap()

@@ -17,7 +17,7 @@ use super::{
 use crate::core::network::{self, Binding, Destination, Protocol};
 
 /// No datagram of IPv4 is longer.
-const DATAGRAM: usize = 65_507;
+pub(super) const DATAGRAM: usize = 65_507;
 
 /// What a call is about, once it is known to be of a socket of the internet.
 enum Subject {
@@ -37,7 +37,9 @@ impl Network {
             libc::SYS_listen => self.listen(listener, call),
             libc::SYS_getsockname => self.local_name(listener, call),
             libc::SYS_getpeername => self.peer_name(listener, call),
-            libc::SYS_sendto => self.send(listener, call),
+            libc::SYS_sendto => self.send(listener, call, now),
+            libc::SYS_sendmsg => self.send_message(listener, call, now),
+            libc::SYS_sendmmsg => self.send_messages(listener, call, now),
             libc::SYS_socket => self.route_socket(listener, call),
             libc::SYS_ioctl => self.interface(listener, call),
             _ => Ok(Outcome::Answer(Answer::Continue)),
@@ -163,7 +165,7 @@ impl Network {
         if let Some(answer) = self.heard(socket.cookie, call.number, asked) {
             return Ok(Outcome::Answer(answer));
         }
-        let to = self.destination(&mut socket, asked)?;
+        let to = self.destination(&mut socket, asked, now)?;
         let shown = self.shown(&socket, to);
         let told = (shown != asked).then_some(asked);
         self.known.change(socket.cookie, |facts| facts.peer = told);
@@ -177,10 +179,11 @@ impl Network {
     }
 
     /// Where a connection really goes; the socket has the pod's address afterwards where it needs one.
-    fn destination(&mut self, socket: &mut Socket, asked: SocketAddr) -> io::Result<SocketAddr> {
+    fn destination(&mut self, socket: &mut Socket, asked: SocketAddr, now: Instant) -> io::Result<SocketAddr> {
         let Some(wanted) = address::as_v4(asked) else { return Ok(asked) };
         self.turn = self.turn.wrapping_add(1);
-        match network::decide_connect(self.table.current(), self.own, wanted, socket.protocol, self.turn) {
+        let turn = self.turn_at(wanted, socket.protocol, self.turn, now);
+        match network::decide_connect(self.table.current(), self.own, wanted, socket.protocol, turn) {
             Destination::Outside => Ok(asked),
             // A datagram socket is not refused before it sends: programs ask it for their own address, and send nothing.
             Destination::Refused | Destination::Unreachable if socket.protocol == Protocol::Udp => {
@@ -204,6 +207,21 @@ impl Network {
         }
     }
 
+    /// Whose turn it is: at a service whose clients stay, that of the backend that this pod stays with.
+    fn turn_at(&mut self, to: SocketAddrV4, protocol: Protocol, turn: u64, now: Instant) -> u64 {
+        let Some((name, target)) = network::named(self.table.current(), to, protocol) else { return turn };
+        let (Some(seconds), Ok(count)) = (target.affinity_s, u64::try_from(target.backends.len())) else { return turn };
+        let place = match self.kept.place(&name, &target.backends, seconds, now) {
+            Some(place) => place,
+            None if self.kept.knows(&name) => usize::try_from(turn % count.max(1)).unwrap_or_default(),
+            None => network::first_place(target, self.own),
+        };
+        if let Some(backend) = target.backends.get(place) {
+            self.kept.keep(name, *backend, seconds, now);
+        }
+        u64::try_from(place).unwrap_or(turn)
+    }
+
     /// Where a socket of the cluster is found. A program of the host that answers there, because it listens at all
     /// addresses, is no pod: a pod's loopback is not the host's.
     fn locate(&mut self, protocol: Protocol, to: SocketAddrV4) -> io::Result<SocketAddrV4> {
@@ -213,21 +231,12 @@ impl Network {
         self.others.locate(protocol, to).ok_or_else(|| code(libc::ECONNREFUSED))
     }
 
-    fn send(&mut self, listener: u64, call: &Call) -> io::Result<Outcome> {
+    fn send(&mut self, listener: u64, call: &Call, now: Instant) -> io::Result<Outcome> {
         let (mut socket, asked) = match self.subject(listener, call, 4)? {
             Subject::Ours(socket, asked) if socket.protocol == Protocol::Udp => (socket, asked),
             _ => return Ok(Outcome::Answer(Answer::Continue)),
         };
-        let Some(wanted) = address::as_v4(asked) else { return Ok(Outcome::Answer(Answer::Continue)) };
-        // The datagrams of one socket go to one backend, as connection tracking has it.
-        let turn = socket.cookie;
-        let to = match network::decide_connect(self.table.current(), self.own, wanted, Protocol::Udp, turn) {
-            Destination::Outside => return Ok(Outcome::Answer(Answer::Continue)),
-            Destination::Refused => return Err(code(libc::ECONNREFUSED)),
-            Destination::Unreachable => return Err(code(libc::EHOSTUNREACH)),
-            Destination::Cluster(_) if socket.is_v6_only() => return Err(code(libc::ENETUNREACH)),
-            Destination::Cluster(to) => self.locate(Protocol::Udp, to)?,
-        };
+        let Some(to) = self.datagram_to(&socket, asked, now)? else { return Ok(Outcome::Answer(Answer::Continue)) };
         let mut bytes = vec![0; usize::try_from(call.arguments[2]).unwrap_or(usize::MAX).min(DATAGRAM + 1)];
         if bytes.len() > DATAGRAM {
             return Err(code(libc::EMSGSIZE));
@@ -236,20 +245,44 @@ impl Network {
             return Err(code(libc::EFAULT));
         }
         self.expect_waiting(listener, call)?;
-        let mut source = None;
-        if to.ip().is_loopback() {
-            let host = self.speaker();
-            if socket.is_unbound() {
-                socket.bind_source(host)?;
-            }
-            source = socket.local.ip().is_unspecified().then_some(host);
-        }
+        let source = self.datagram_from(&mut socket, to)?;
         let sent = socket.send(&bytes, low(call.arguments[3]), socket.form(to), source)?;
         Ok(Outcome::Answer(Answer::Value(i64::try_from(sent).unwrap_or(i64::MAX))))
     }
 
+    /// Where a datagram to this address really goes; `None` where it is not the cluster's.
+    pub(super) fn datagram_to(
+        &mut self,
+        socket: &Socket,
+        asked: SocketAddr,
+        now: Instant,
+    ) -> io::Result<Option<SocketAddrV4>> {
+        let Some(wanted) = address::as_v4(asked) else { return Ok(None) };
+        // The datagrams of one socket go to one backend, as connection tracking has it.
+        let turn = self.turn_at(wanted, Protocol::Udp, socket.cookie, now);
+        match network::decide_connect(self.table.current(), self.own, wanted, Protocol::Udp, turn) {
+            Destination::Outside => Ok(None),
+            Destination::Refused => Err(code(libc::ECONNREFUSED)),
+            Destination::Unreachable => Err(code(libc::EHOSTUNREACH)),
+            Destination::Cluster(_) if socket.is_v6_only() => Err(code(libc::ENETUNREACH)),
+            Destination::Cluster(to) => self.locate(Protocol::Udp, to).map(Some),
+        }
+    }
+
+    /// The address that such a datagram must be given, where its socket has none.
+    pub(super) fn datagram_from(&self, socket: &mut Socket, to: SocketAddrV4) -> io::Result<Option<Ipv4Addr>> {
+        if !to.ip().is_loopback() {
+            return Ok(None);
+        }
+        let host = self.speaker();
+        if socket.is_unbound() {
+            socket.bind_source(host)?;
+        }
+        Ok(socket.local.ip().is_unspecified().then_some(host))
+    }
+
     /// The address from which the pod speaks within the cluster.
-    fn speaker(&self) -> Ipv4Addr {
+    pub(super) fn speaker(&self) -> Ipv4Addr {
         let block = self.table.last().block;
         self.own.map_or_else(|| network::node_address(block), |own| network::host_address(block, own))
     }

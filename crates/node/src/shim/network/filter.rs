@@ -1,7 +1,7 @@
 //! The filter in front of a container's system calls: those that name an address of the network wait for the
 //! pod's supervisor, all others go on as if there were none.
 //!
-//! Assembled by hand: a classic BPF program of some sixty instructions, the same for every container. It keeps
+//! Assembled by hand: a classic BPF program of some seventy instructions, the same for every container. It keeps
 //! programs from each other's way; a program that changes its memory while the supervisor reads it, or its
 //! table of descriptors, can get a call past it, as `seccomp_unotify(2)` says.
 
@@ -37,9 +37,10 @@ const ARGUMENTS: u32 = 16;
 /// Calls that always wait for the supervisor.
 const ASKED: [libc::c_long; 5] =
     [libc::SYS_bind, libc::SYS_connect, libc::SYS_listen, libc::SYS_getsockname, libc::SYS_getpeername];
-/// Calls that can connect by a flag, and which argument holds their flags: TCP fast open names an address
-/// where the filter cannot read it. Programs fall back to `connect`.
-const FAST_OPEN: [(libc::c_long, u32); 2] = [(libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+/// Calls that may name an address where the filter cannot read it, which argument holds their flags, and with which flag
+/// they go unasked: [`messages`](super::messages) says why. One flag connects, TCP fast open; programs fall back to `connect`.
+const MESSAGES: [(libc::c_long, u32, libc::c_int); 2] =
+    [(libc::SYS_sendmsg, 2, libc::MSG_NOSIGNAL), (libc::SYS_sendmmsg, 3, 0)];
 
 /// Puts the filter before this process and everything that it starts, and hands the descriptor on which it
 /// asks to whoever holds the other end of `supervisor`. Call it in a child last before it executes: from here
@@ -111,7 +112,7 @@ fn load_with(program: &libc::sock_fprog, flags: libc::c_ulong) -> io::Result<Own
 }
 
 /// Room for the program.
-const ROOM: usize = 80;
+const ROOM: usize = 96;
 
 struct Program {
     room: [sock_filter; ROOM],
@@ -162,12 +163,14 @@ fn program() -> Program {
     // kernels without it.
     program.equal(number(libc::SYS_io_uring_setup), 0, 1);
     program.answer(failure(libc::ENOSYS));
-    for (call, flags) in FAST_OPEN {
-        program.equal(number(call), 0, 4);
+    for (call, flags, unasked) in MESSAGES {
+        program.equal(number(call), 0, 6);
         program.load(argument(flags));
         program.if_set(libc::MSG_FASTOPEN.unsigned_abs());
         program.answer(failure(libc::EOPNOTSUPP));
+        program.if_set(unasked.unsigned_abs());
         program.answer(SECCOMP_RET_ALLOW);
+        program.answer(SECCOMP_RET_USER_NOTIF);
     }
     // Sockets that list interfaces: of family netlink and protocol 0, which is that of routes.
     program.equal(number(libc::SYS_socket), 0, 5);
@@ -247,6 +250,7 @@ mod tests {
     #[test]
     fn only_calls_that_name_an_address_are_asked_about() {
         let fast = u64::from(libc::MSG_FASTOPEN.unsigned_abs());
+        let quiet = u64::from(libc::MSG_NOSIGNAL.unsigned_abs());
         let rows = [
             (libc::SYS_connect, [0; 6], SECCOMP_RET_USER_NOTIF),
             (libc::SYS_bind, [0; 6], SECCOMP_RET_USER_NOTIF),
@@ -257,9 +261,12 @@ mod tests {
             (libc::SYS_sendto, [0, 0, 0, 0, 1, 16], SECCOMP_RET_USER_NOTIF),
             (libc::SYS_sendto, [0, 0, 0, 0, 1 << 32, 16], SECCOMP_RET_USER_NOTIF),
             (libc::SYS_sendto, [0, 0, 0, fast, 1, 16], failure(libc::EOPNOTSUPP)),
-            (libc::SYS_sendmsg, [0; 6], SECCOMP_RET_ALLOW),
+            (libc::SYS_sendmsg, [0; 6], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_sendmsg, [0, 0, quiet, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_sendmsg, [0, 0, quiet | fast, 0, 0, 0], failure(libc::EOPNOTSUPP)),
+            (libc::SYS_sendmmsg, [0, 0, 0, quiet, 0, 0], SECCOMP_RET_USER_NOTIF),
             (libc::SYS_sendmsg, [0, 0, fast, 0, 0, 0], failure(libc::EOPNOTSUPP)),
-            (libc::SYS_sendmmsg, [0, 0, fast, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_sendmmsg, [0, 0, fast, 0, 0, 0], SECCOMP_RET_USER_NOTIF),
             (libc::SYS_sendmmsg, [0, 0, 0, fast, 0, 0], failure(libc::EOPNOTSUPP)),
             (libc::SYS_io_uring_setup, [0; 6], failure(libc::ENOSYS)),
             (libc::SYS_socket, [16, 3, 0, 0, 0, 0], SECCOMP_RET_USER_NOTIF),

@@ -6,8 +6,8 @@
 //! waits in a list, as the supervisor's other work goes on. Data never comes through here: a connection that
 //! stands is the kernel's alone.
 //!
-//! Not covered: `sendmsg` and `sendmmsg` with an address (resolvers of glibc and Go connect first), the address
-//! that `accept` and `recvfrom` give (it is the peer's on the host; `getpeername` gives the cluster's).
+//! Not covered: `sendmsg` with an address and `MSG_NOSIGNAL` ([`messages`] says why), the address that `accept` and
+//! `recvfrom` give (it is the peer's on the host; `getpeername` gives the cluster's).
 
 mod address;
 mod calls;
@@ -18,6 +18,7 @@ mod interfaces;
 mod known;
 pub mod listeners;
 mod listing;
+mod messages;
 mod notify;
 mod route;
 mod socket;
@@ -35,6 +36,7 @@ use std::{
 use rustix::event::PollFlags;
 
 use super::protocol;
+use crate::core::affinity::Kept;
 use interfaces::Interfaces;
 use known::Known;
 use listeners::Listeners;
@@ -53,6 +55,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const ASIDE: usize = 256;
 /// Answers that did not reach their caller and are kept for when it asks again.
 const UNHEARD: usize = 64;
+
+/// Services that it is remembered of which of their backends the pod stays with.
+const STAYS: usize = 1024;
 
 /// What a descriptor of the network stands for in a set of descriptors to wait on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,8 @@ pub struct Network {
     unheard: VecDeque<Unheard>,
     /// Counts choices of a backend. Pods begin at different ones.
     turn: u64,
+    /// The backends that the pod stays with, by the names of services in the table.
+    kept: Kept<String>,
 }
 
 /// A program that waits for a connection.
@@ -131,6 +138,7 @@ impl Network {
             aside: BTreeMap::new(),
             unheard: VecDeque::new(),
             turn: u64::from(std::process::id()),
+            kept: Kept::new(STAYS),
         })
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
-use super::address;
+use super::{address, messages};
 use crate::core::network::Protocol;
 
 /// `SO_SNDTIMEO` that lets `connect` wait for one tick of the kernel's clock at most.
@@ -176,31 +176,34 @@ impl Socket {
     /// # Errors
     /// Those of `sendto(2)`; `ENOBUFS` where it would wait and the program's socket waits.
     pub fn send(&self, bytes: &[u8], flags: i32, to: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<usize> {
-        #[repr(C)]
-        struct Control {
-            header: libc::cmsghdr,
-            info: libc::in_pktinfo,
+        let mut control = Vec::new();
+        if let Some(source) = source {
+            from(&mut control, source);
         }
-        let mut name = address::encode(to);
+        self.send_with(bytes, flags, Some(to), &control)
+    }
+
+    /// Sends one datagram with ancillary data; without an address, where the socket is connected to.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with(&self, bytes: &[u8], flags: i32, to: Option<SocketAddr>, control: &[u8]) -> io::Result<usize> {
+        let mut name = to.map(address::encode).unwrap_or_default();
         let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        // SAFETY: both are structures of numbers and pointers, for which zero is a value. They are filled with
-        // pointers to locals that outlive the call.
-        let (mut message, mut control): (libc::msghdr, Control) = unsafe { std::mem::zeroed() };
-        message.msg_name = name.as_mut_ptr().cast();
-        message.msg_namelen = u32::try_from(name.len()).unwrap_or_default();
+        // SAFETY: it is a structure of numbers and pointers, for which zero is a value. It is filled with pointers to
+        // what outlives the call and is only read.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        if !name.is_empty() {
+            message.msg_name = name.as_mut_ptr().cast();
+            message.msg_namelen = u32::try_from(name.len()).unwrap_or_default();
+        }
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
-        if let Some(source) = source {
-            control.header.cmsg_level = libc::IPPROTO_IP;
-            control.header.cmsg_type = libc::IP_PKTINFO;
-            control.info.ipi_spec_dst.s_addr = u32::from_ne_bytes(source.octets());
-            // SAFETY: arithmetic on a number.
-            control.header.cmsg_len =
-                unsafe { libc::CMSG_LEN(u32::try_from(size_of::<libc::in_pktinfo>()).unwrap_or_default()) } as _;
-            message.msg_control = (&raw mut control).cast();
-            message.msg_controllen = size_of::<Control>() as _;
+        if !control.is_empty() {
+            message.msg_control = control.as_ptr().cast_mut().cast();
+            message.msg_controllen = control.len() as _;
         }
-        // SAFETY: the message points to locals only.
+        // SAFETY: the message points to what outlives the call.
         let sent = unsafe {
             libc::sendmsg(
                 self.descriptor.as_raw_fd(),
@@ -210,6 +213,13 @@ impl Socket {
         };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
+}
+
+/// Adds to ancillary data the address that a datagram comes from: `struct in_pktinfo`, an interface of the kernel's choice
+/// before the address, and one that only receivers are told after it.
+pub fn from(control: &mut Vec<u8>, source: Ipv4Addr) {
+    let content = [[0; 4].as_slice(), source.octets().as_slice(), &[0; 4]].concat();
+    messages::item(control, libc::IPPROTO_IP, libc::IP_PKTINFO, &content);
 }
 
 fn internet(address: SocketAddrAny) -> Option<SocketAddr> {

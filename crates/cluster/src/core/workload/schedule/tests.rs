@@ -138,18 +138,24 @@ fn gates_hold_a_pod_back_and_other_schedulers_pods_are_not_ours() {
 
 #[test]
 fn host_ports_must_be_free() {
-    let port = |name: &str, ip: &str| {
-        wanting(
-            name,
-            json!({ "containers": [{ "name": "c", "ports": [{ "containerPort": 80, "hostPort": 80, "hostIP": ip }] }] }),
-        )
+    let port = |name: &str, ip: &str, protocol: &str| {
+        let port = json!({ "containerPort": 80, "hostPort": 80, "hostIP": ip, "protocol": protocol });
+        wanting(name, json!({ "containers": [{ "name": "c", "ports": [port] }] }))
     };
-    let snapshot = Snapshot::new(&[node("n", json!({}))], &[bound(&port("a", "127.0.0.1"), "n")]);
-    assert_eq!(node_of(&schedule(&port("b", "127.0.0.2"), &snapshot)), "n");
-    let refused = message(&schedule(&port("c", ""), &snapshot));
-    assert!(
-        refused.starts_with("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.")
-    );
+    let snapshot = Snapshot::new(&[node("n", json!({}))], &[bound(&port("a", "127.0.0.1", "TCP"), "n")]);
+    for (ip, protocol) in [("127.0.0.2", "TCP"), ("127.0.0.1", "UDP"), ("", "UDP")] {
+        assert_eq!(node_of(&schedule(&port("b", ip, protocol), &snapshot)), "n", "{ip} {protocol}");
+    }
+    for ip in ["127.0.0.1", "", "0.0.0.0"] {
+        let refused = message(&schedule(&port("c", ip, "TCP"), &snapshot));
+        assert!(
+            refused
+                .starts_with("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."),
+            "{ip}: {refused}"
+        );
+    }
+    let everywhere = Snapshot::new(&[node("n", json!({}))], &[bound(&port("a", "", "TCP"), "n")]);
+    assert!(message(&schedule(&port("b", "127.0.0.2", "TCP"), &everywhere)).contains("free ports"));
 }
 
 #[test]

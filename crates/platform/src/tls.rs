@@ -1,4 +1,4 @@
-//! TLS to a container's own port, whose certificate is not checked: a kubelet's probes do not either.
+//! TLS to a port of a pod, whose certificate is not checked: neither do a kubelet's probes nor an API server's `/proxy`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Accepts any certificate.
@@ -49,11 +49,11 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Speaks TLS over a connection.
+/// Speaks TLS over a connection to a server of this name.
 ///
 /// # Errors
 /// Why the two ends do not understand each other.
-pub async fn connect(stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, String> {
+pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str) -> Result<TlsStream<S>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
