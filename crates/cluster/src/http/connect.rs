@@ -39,6 +39,7 @@ use tokio_tungstenite::{
 
 use super::{
     body::{self, Body, BodyError, BoxError},
+    hooks,
     server::{self, Call},
 };
 use crate::core::{
@@ -218,6 +219,7 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
     if !options.stdin && !options.stdout && !options.stderr {
         return Err(Failure::bad_request("you must specify at least one of stdin, stdout, stderr"));
     }
+    hooks::connect::ask(&call).await?;
     let upgrade = Upgrade::of(&mut call, &COMMAND_PROTOCOLS)?;
     let agent = agent(&call)?;
     let session = if is_attach { agent.attach(target, options).await } else { agent.exec(target, options).await }?;

@@ -24,6 +24,7 @@ use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use super::{
     body::{self, Body, BoxError},
     connect::{self, MESSAGES, Socket, Upgrade, message, pod, pump, reference, send_all},
+    hooks,
     server::{self, Call},
 };
 use crate::core::{
@@ -56,6 +57,7 @@ const WAITING: usize = 256;
 pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = reference(&call, &pod, "");
+    hooks::connect::ask(&call).await?;
     if is_native(&call) {
         let agent = connect::agent(&call)?;
         return native(&mut call, agent, target);

@@ -5,20 +5,24 @@
 //! (discovery, OpenAPI). No handler is written for a kind; what kinds decide is in `core`.
 
 pub mod admission;
+pub mod aggregate;
 pub mod body;
 pub mod compress;
 pub mod connect;
+pub mod convert;
 pub mod documents;
 mod forward;
+pub mod hooks;
 mod metrics;
 pub mod negotiate;
 pub mod options;
 pub mod proxy;
+mod reach;
 pub mod read;
 pub mod server;
 pub mod services;
 pub mod subresource;
-mod tls;
+pub mod tls;
 pub mod view;
 mod watch;
 pub mod write;
