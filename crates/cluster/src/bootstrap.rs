@@ -8,15 +8,16 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    auth::certificates::FRONT,
     controller::volume,
-    core::{admission, rbac},
+    core::{admission, kinds::flow_control, rbac},
 };
 
 /// Creates what is not there yet; what is there stays as users have made it.
 ///
 /// # Errors
 /// What the server answers, other than that an object exists.
-pub async fn write(client: &Client, https_port: u16) -> Result<(), Error> {
+pub async fn write(client: &Client, https_port: u16, authority: &str) -> Result<(), Error> {
     for (plural, object) in objects() {
         create(client, plural, object).await?;
     }
@@ -28,7 +29,25 @@ pub async fn write(client: &Client, https_port: u16) -> Result<(), Error> {
         }
         create(client, role.plural, object).await?;
     }
+    create(client, "configmaps", authentication(authority)).await?;
     endpoints(client, https_port).await
+}
+
+/// What aggregated servers read to know whom to believe: this server, by its certificate.
+fn authentication(authority: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {
+            "client-ca-file": authority,
+            "requestheader-allowed-names": json!([FRONT]).to_string(),
+            "requestheader-client-ca-file": authority,
+            "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+            "requestheader-group-headers": "[\"X-Remote-Group\"]",
+            "requestheader-uid-headers": "[\"X-Remote-Uid\"]",
+            "requestheader-username-headers": "[\"X-Remote-User\"]",
+        },
+    })
 }
 
 fn objects() -> Vec<(&'static str, Value)> {
@@ -58,6 +77,8 @@ fn objects() -> Vec<(&'static str, Value)> {
         ("priorityclasses", object)
     }));
     all.push(("storageclasses", volume::default_class()));
+    all.extend(flow_control::levels().into_iter().map(|level| ("prioritylevelconfigurations", level)));
+    all.extend(flow_control::schemas().into_iter().map(|schema| ("flowschemas", schema)));
     all
 }
 

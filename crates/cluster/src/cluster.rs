@@ -13,9 +13,10 @@ use ferroflow_platform::{
     kubelet::SharedAgent,
     sql,
     task::{Group, Kind as TaskKind},
+    tls::Credential,
 };
 use http::Request;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     auth::{
@@ -25,8 +26,10 @@ use crate::{
     bootstrap, controller, gate,
     http::{
         admission::StoreLookup,
+        aggregate::Aggregated,
         body,
         documents::Documents,
+        hooks::client,
         server::{self, Api},
         services::Allocator,
     },
@@ -97,7 +100,7 @@ impl Cluster {
         let directory = options.data_directory.as_path();
         let store = Store::open(directory, clock.now(), failed)?;
         let certificates = Certificates::open(directory)?;
-        let api = api(directory, store, clock, group.clone())?;
+        let api = api(directory, store, clock, group.clone(), certificates.front)?;
         controller::crd::load(&api);
         let https = listener(options.https_port).await?;
         let http = match options.http_port {
@@ -112,7 +115,8 @@ impl Cluster {
             volumes: directory.join("volumes"),
             group,
         };
-        bootstrap::write(&cluster.client(Identity::administrator()), cluster.https.port()).await?;
+        let client = cluster.client(Identity::administrator());
+        bootstrap::write(&client, cluster.https.port(), &cluster.authority).await?;
         controller::start(&cluster, options.controllers);
         cluster.serve("https", https, Tls(certificates.acceptor));
         if let Some(http) = http {
@@ -166,7 +170,7 @@ impl Cluster {
     }
 }
 
-fn api(directory: &Path, store: Store, clock: SharedClock, tasks: Group) -> Result<Arc<Api>, Error> {
+fn api(directory: &Path, store: Store, clock: SharedClock, tasks: Group, front: Credential) -> Result<Arc<Api>, Error> {
     let registry = Registry::new();
     let lookup = StoreLookup { store: store.clone(), registry: registry.clone() };
     let authenticator = Authenticator::open(directory, lookup.clone())?;
@@ -180,6 +184,9 @@ fn api(directory: &Path, store: Store, clock: SharedClock, tasks: Group) -> Resu
         services: Allocator::default(),
         agent: OnceLock::new(),
         tasks,
+        calls: Semaphore::new(client::CALLS),
+        aggregated: Aggregated::default(),
+        front,
     }))
 }
 

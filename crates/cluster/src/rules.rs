@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     core::{
         apply::ResetFields,
-        crd::{self, CompiledVersion, definition},
+        crd::{self, CompiledVersion, conversion::Conversion, definition},
         field::ErrorList,
         kinds::{self, Context, versions},
         schema::{NodeId, Table},
@@ -26,6 +26,8 @@ pub struct Custom {
     pub columns: CrdColumns,
     /// The schema has defaults, which an object that was stored before them gets when it is read.
     pub has_defaults: bool,
+    /// How objects become those of another version.
+    pub conversion: Conversion,
 }
 
 impl Custom {
@@ -44,7 +46,8 @@ impl Custom {
         let node = table.kind(&compiled.group, &compiled.version, &compiled.kind).unwrap_or_default();
         let columns = CrdColumns::from_json(own.get("additionalPrinterColumns"));
         let has_defaults = mentions(schema, "default");
-        Ok(Self { compiled, table, node, columns, has_defaults })
+        let conversion = Conversion::of(definition);
+        Ok(Self { compiled, table, node, columns, has_defaults, conversion })
     }
 }
 

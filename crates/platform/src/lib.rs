@@ -9,7 +9,7 @@
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
 //! * [`telemetry`] is where logs go.
-//! * [`tls`]: connections to ports of pods, whose certificates nobody checks.
+//! * [`tls`]: connections to servers in pods, whose certificates are checked or not.
 
 pub mod blob;
 pub mod clock;

@@ -1,11 +1,15 @@
-//! TLS to a port of a pod, whose certificate is not checked: neither do a kubelet's probes nor an API server's `/proxy`.
+//! TLS to programs that the server calls: to ports of pods, whose certificate is not checked, for neither a kubelet's
+//! probes nor an API server's `/proxy` check one; and to webhooks and aggregated servers, whose certificates are.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -49,16 +53,144 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Speaks TLS over a connection to a server of this name.
+/// Accepts what a bundle vouches for, and a certificate that is itself in the bundle, as Go does.
+#[derive(Debug)]
+struct Bundle {
+    roots: Arc<WebPkiServerVerifier>,
+    own: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Bundle {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict = self.roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let is_known = || self.own.iter().any(|own| own.as_ref() == end_entity.as_ref());
+        match verdict {
+            // The library takes no authority for a server; who signs for himself is one.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) if is_known() => {
+                let parsed = rustls::server::ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&parsed, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.roots.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.roots.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.roots.supported_verify_schemes()
+    }
+}
+
+/// Whose certificates are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    Anyone,
+    /// The authorities of the machine.
+    Machine,
+    /// PEM.
+    Bundle(Vec<u8>),
+}
+
+/// A certificate that this server shows to another, with its key.
+#[derive(Debug)]
+pub struct Credential {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Speaks TLS over a connection to a server of this name, whoever it is.
 ///
 /// # Errors
 /// Why the two ends do not understand each other.
-pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: &str) -> Result<TlsStream<S>, String> {
+pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(stream: S, name: &str) -> Result<TlsStream<S>, String> {
+    connect_to(stream, name, &Trust::Anyone, None).await
+}
+
+/// Speaks TLS over a connection to a server of this name.
+///
+/// # Errors
+/// Why the two ends do not understand each other; a certificate that is not good in Go's words.
+pub async fn connect_to<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    name: &str,
+    trust: &Trust,
+    credential: Option<&Credential>,
+) -> Result<TlsStream<S>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone)).with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(trust, provider)?);
+    let config = match credential {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key()).map_err(|error| error.to_string())?
+        }
+    };
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| fault(&error))
+}
+
+fn verifier(
+    trust: &Trust,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let own = match trust {
+        Trust::Anyone => return Ok(Arc::new(Anyone)),
+        Trust::Machine => machine().to_vec(),
+        Trust::Bundle(pem) => CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect(),
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(own.iter().cloned());
+    if roots.is_empty() {
+        return Err(match trust {
+            Trust::Bundle(_) => "unable to load root certificates: unable to parse bytes as PEM block".to_owned(),
+            _ => UNKNOWN.to_owned(),
+        });
+    }
+    let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    Ok(Arc::new(Bundle { roots: roots.map_err(|error| error.to_string())?, own }))
+}
+
+/// The machine's authorities, read once.
+fn machine() -> &'static [CertificateDer<'static>] {
+    static CERTIFICATES: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    CERTIFICATES.get_or_init(|| rustls_native_certs::load_native_certs().certs)
+}
+
+const UNKNOWN: &str = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+
+fn fault(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => UNKNOWN.to_owned(),
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            format!("tls: failed to verify certificate: x509: {reason}")
+        }
+        _ => error.to_string(),
+    }
 }

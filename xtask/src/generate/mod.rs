@@ -33,6 +33,7 @@ const DOCUMENTS: &[&str] = &[
     "apis__coordination.k8s.io__v1",
     "apis__discovery.k8s.io__v1",
     "apis__events.k8s.io__v1",
+    "apis__flowcontrol.apiserver.k8s.io__v1",
     "apis__networking.k8s.io__v1",
     "apis__node.k8s.io__v1",
     "apis__policy__v1",

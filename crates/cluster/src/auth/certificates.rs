@@ -5,10 +5,11 @@ use std::{path::Path, sync::Arc};
 use ferroflow_platform::{
     blob,
     http::{Handshake, Protocol},
+    tls::Credential,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::{
     CipherSuite,
@@ -31,6 +32,8 @@ pub struct Certificates {
     /// PEM.
     pub authority: String,
     pub acceptor: TlsAcceptor,
+    /// What the server shows where it speaks for somebody else to an aggregated server.
+    pub front: Credential,
 }
 
 impl Certificates {
@@ -53,7 +56,8 @@ impl Certificates {
         };
         let issuer = Issuer::new(authority_params(), key);
         let acceptor = acceptor(&issuer)?;
-        Ok(Self { authority, acceptor })
+        let front = front(&issuer)?;
+        Ok(Self { authority, acceptor, front })
     }
 }
 
@@ -73,6 +77,23 @@ fn authority_params() -> CertificateParams {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2060, 1, 1);
     params
+}
+
+/// The name under which aggregated servers know this one.
+pub const FRONT: &str = "front-proxy-client";
+
+fn front(issuer: &Issuer<'_, KeyPair>) -> Result<Credential, Error> {
+    let key = new_key()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, FRONT);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2060, 1, 1);
+    let certificate = params.signed_by(&key, issuer).map_err(make)?;
+    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(make)?;
+    Ok(Credential { chain, key })
 }
 
 fn acceptor(issuer: &Issuer<'_, KeyPair>) -> Result<TlsAcceptor, Error> {

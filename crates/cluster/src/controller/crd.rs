@@ -187,7 +187,12 @@ impl Controller {
 
     /// Deletes all objects; whether none is left.
     async fn delete_objects(&self, definition: &Value) -> kube::Result<bool> {
-        let Some(row) = crd::rows(definition).into_iter().next() else { return Ok(true) };
+        // In the version that is stored where it is served: nothing needs converting to be deleted.
+        let versions = definition["spec"]["versions"].as_array();
+        let stored = versions.and_then(|all| all.iter().find(|version| version["storage"] == true));
+        let rows = crd::rows(definition);
+        let row = rows.iter().find(|row| stored.is_some_and(|stored| stored["name"] == row.version.as_str()));
+        let Some(row) = row.or(rows.first()).cloned() else { return Ok(true) };
         let kind = GroupVersionKind::gvk(&row.group, &row.version, &row.kind);
         let resource = ApiResource::from_gvk_with_plural(&kind, &row.plural);
         let Ok(snapshot) = self.api.store.list(&row.storage, &ListRange::default()) else { return Ok(false) };

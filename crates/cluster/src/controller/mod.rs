@@ -3,6 +3,7 @@
 //! One file a kind: it observes through caches, has `core` plan, and executes the plan.
 
 pub mod aggregation;
+pub mod apiservice;
 pub mod compaction;
 pub mod crd;
 pub mod cronjob;
@@ -52,7 +53,8 @@ pub fn start(cluster: &Cluster, which: Controllers) {
     let api = &cluster.api;
     let clock = &api.clock;
     let client = cluster.client(Identity::user("system:apiserver", &[ferroflow_platform::identity::MASTERS]));
-    crd::register(api, client, clock.clone(), &cluster.group());
+    crd::register(api, client.clone(), clock.clone(), &cluster.group());
+    apiservice::register(api, client, clock.clone(), &cluster.group());
     compaction::register(&cluster.group(), clock, api.store.clone());
     if which == Controllers::ServerOnly {
         return;

@@ -2,6 +2,7 @@
 //! environment, no chance that was not handed in.
 
 pub mod admission;
+pub mod aggregation;
 pub mod apply;
 pub mod crd;
 pub mod cron;
@@ -12,6 +13,7 @@ pub mod field;
 pub mod fields;
 pub mod garbage;
 pub mod go_json;
+pub mod hooks;
 pub mod job;
 pub mod jsonpath;
 pub mod kinds;

@@ -3,6 +3,8 @@
 //! The constructors follow `k8s.io/apimachinery/pkg/api/errors`. Which failure applies is decided by
 //! whoever makes one.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::{field::ErrorList, resource::Resource};
@@ -11,7 +13,7 @@ use super::{field::ErrorList, resource::Resource};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     pub code: u16,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     pub message: String,
     pub details: Option<Value>,
     /// For a list whose view is gone: a token that goes on in a newer view.
@@ -22,8 +24,8 @@ pub struct Failure {
 pub type Outcome<T> = Result<T, Box<Failure>>;
 
 impl Failure {
-    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { code, reason, message: message.into(), details: None, continue_token: None })
+    fn new(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self { code, reason: reason.into(), message: message.into(), details: None, continue_token: None })
     }
 
     fn with(mut self: Box<Self>, details: Value) -> Box<Self> {
@@ -58,6 +60,14 @@ impl Failure {
         let code = status["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
         let mut failure = Self::new(code, reason_of(code), status["message"].as_str().unwrap_or_default());
         failure.details = status.get("details").cloned();
+        failure
+    }
+
+    /// What another program says, with its own reason, in a whole `Status` object.
+    pub fn of_another(status: &Value) -> Box<Self> {
+        let mut failure = Self::from_status(status);
+        failure.reason = status["reason"].as_str().unwrap_or_default().to_owned().into();
+        failure.details = status.get("details").filter(|details| details.is_object()).cloned();
         failure
     }
 
@@ -255,7 +265,7 @@ impl Failure {
         status.insert("status".to_owned(), "Failure".into());
         status.insert("message".to_owned(), self.message.clone().into());
         if !self.reason.is_empty() {
-            status.insert("reason".to_owned(), self.reason.into());
+            status.insert("reason".to_owned(), Value::from(&*self.reason));
         }
         if let Some(details) = &self.details {
             status.insert("details".to_owned(), details.clone());

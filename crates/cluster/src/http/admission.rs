@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::write::{Request, meta};
+use super::{
+    hooks::{Matter, Rounds},
+    write::{Request, meta},
+};
 use crate::{
     core::{
         admission::{self, Denied, Lookup},
@@ -51,7 +54,7 @@ impl From<Denied> for Box<Failure> {
     fn from(denied: Denied) -> Self {
         Box::new(Failure {
             code: denied.code,
-            reason: denied.reason,
+            reason: denied.reason.into(),
             message: denied.message,
             details: Some(denied.details),
             continue_token: None,
@@ -74,11 +77,38 @@ impl Request<'_> {
         }
     }
 
-    /// Completes an object, or refuses it.
+    /// Completes an object, or refuses it: first the server's own plugins, then webhooks. Where a webhook has changed
+    /// the object, both look at it once more, as upstream.
     ///
     /// # Errors
-    /// What the first plugin that refuses says.
-    pub async fn admit(&self, operation: Operation, object: &mut Value, old: Option<&Value>) -> Outcome<()> {
+    /// What the first that refuses says.
+    pub async fn admit(
+        &self,
+        operation: Operation,
+        object: &mut Value,
+        old: Option<&Value>,
+        warnings: &mut Vec<String>,
+    ) -> Outcome<()> {
+        self.complete(operation, object, old).await?;
+        // A scale is what a webhook is told of, not the object that has it.
+        if self.subresource == "scale" {
+            return Ok(());
+        }
+        let matter = Matter::of_incomplete(self, operation);
+        let mut rounds = Rounds::default();
+        if matter.complete(object, old, &mut rounds, warnings).await? {
+            rounds.again();
+            self.complete(operation, object, old).await?;
+            matter.complete(object, old, &mut rounds, warnings).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete(&self, operation: Operation, object: &mut Value, old: Option<&Value>) -> Outcome<()> {
+        // No plugin of the server's own looks at a status but that of a pod.
+        if operation == Operation::Update && self.subresource == "status" && self.served.resource.kind != "Pod" {
+            return Ok(());
+        }
         let suffix = meta::suffix();
         let request = self.admission(operation, &suffix);
         let waited = self.api.clock.sleep(PASSING_PATIENCE);
@@ -97,6 +127,14 @@ impl Request<'_> {
         }
     }
 
+    /// Judges a deletion by the server's own rules.
+    ///
+    /// # Errors
+    /// 403 for a namespace that may not be deleted.
+    pub fn check_deletion(&self) -> Outcome<()> {
+        Ok(admission::delete(&self.admission(Operation::Delete, ""), &self.api.lookup)?)
+    }
+
     /// Judges a complete object and charges quotas for it.
     ///
     /// # Errors
@@ -109,16 +147,17 @@ impl Request<'_> {
         warnings: &mut Vec<String>,
     ) -> Outcome<()> {
         let request = self.admission(operation, "");
-        if operation == Operation::Delete {
-            return Ok(admission::delete(&request, &self.api.lookup)?);
-        }
         self.check_grant(object, old)?;
+        let mut admitted = admission::validate(&request, &self.api.lookup, object, old)?;
+        if self.subresource != "scale" {
+            Matter::of_object(self, operation).judge(Some(object), old, warnings).await?;
+        }
         loop {
-            let admitted = admission::validate(&request, &self.api.lookup, object, old)?;
             if self.options.dry_run || self.charge(admitted.charges).await? {
                 warnings.extend(admitted.warnings);
                 return Ok(());
             }
+            admitted = admission::validate(&request, &self.api.lookup, object, old)?;
         }
     }
 

@@ -39,7 +39,7 @@ use tokio_tungstenite::{
 
 use super::{
     body::{self, Body, BodyError, BoxError},
-    command,
+    command, hooks,
     server::{self, Call},
     spdy,
 };
@@ -220,6 +220,7 @@ pub async fn command(mut call: Call<'_>) -> Outcome<Response<Body>> {
     if !options.stdin && !options.stdout && !options.stderr {
         return Err(Failure::bad_request("you must specify at least one of stdin, stdout, stderr"));
     }
+    hooks::connect::ask(&call).await?;
     let agent = agent(&call)?;
     let begin = async |options| {
         if is_attach { agent.attach(target, options).await } else { agent.exec(target, options).await }

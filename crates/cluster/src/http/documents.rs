@@ -118,7 +118,7 @@ impl Documents {
     /// The document of a name; it is made where the registry has changed since.
     fn get(&self, api: &Api, name: &str, make: impl FnOnce(&[ResourceRef]) -> Option<Value>) -> Option<Document> {
         // Before anything is read of the registry: what is read later may be newer than this, and never older.
-        let generation = api.registry.generation();
+        let generation = api.registry.generation() + api.aggregated.generation();
         if let Some(document) = self.made().find(generation, name) {
             return Some(document);
         }
@@ -136,7 +136,13 @@ impl Documents {
         // A node comes after the server has begun to answer.
         let metrics = figures::rows(api);
         let suffix = if metrics.is_empty() { "" } else { " with metrics" };
-        let all = |rows: &[ResourceRef]| rows.iter().chain(&metrics).cloned().collect::<Vec<_>>();
+        let all = |rows: &[ResourceRef]| {
+            let others = api.aggregated.rows();
+            // What another server answers for stands before what this one would say of the same group.
+            let is_told = |row: &&ResourceRef| others.iter().any(|other| other.api_version() == row.api_version());
+            let own = rows.iter().chain(&metrics).filter(|row| !is_told(row));
+            own.chain(&others).cloned().collect::<Vec<_>>()
+        };
         let root = match asked {
             Discovery::CoreVersions => Some(Root::Core),
             Discovery::Groups => Some(Root::Groups),

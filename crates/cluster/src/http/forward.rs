@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     body::{Body, BoxError},
     connect::{self, MESSAGES, Socket, Upgrade, message, pod, pump, reference, send_all},
+    hooks,
     server::Call,
     spdy::{self as connection, FRAMES, Frames, Reader},
 };
@@ -46,6 +47,7 @@ const WAITING: usize = 256;
 pub async fn port_forward(mut call: Call<'_>) -> Outcome<Response<Body>> {
     let pod = pod(&call)?;
     let target = reference(&call, &pod, "");
+    hooks::connect::ask(&call).await?;
     if connection::is_asked(&call) {
         let agent = connect::agent(&call)?;
         return native(&mut call, agent, target);

@@ -5,17 +5,21 @@
 //! (discovery, OpenAPI). No handler is written for a kind; what kinds decide is in `core`.
 
 pub mod admission;
+pub mod aggregate;
 pub mod body;
 mod command;
 pub mod compress;
 pub mod connect;
+pub mod convert;
 pub mod documents;
 mod forward;
+pub mod hooks;
 mod metrics;
 pub mod negotiate;
 pub mod options;
 mod pages;
 pub mod proxy;
+mod reach;
 pub mod read;
 pub mod server;
 pub mod services;

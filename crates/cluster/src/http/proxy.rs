@@ -9,7 +9,7 @@ use super::{
     admission::chance,
     body::{self, Body, BoxError},
     connect::{agent, reference},
-    pages,
+    hooks, pages,
     server::Call,
 };
 use crate::core::{
@@ -46,6 +46,7 @@ pub async fn proxy(mut call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
         // Relative links of a page would lead out of `proxy` without the slash.
         return redirect(&call);
     }
+    hooks::connect::ask(&call).await?;
     let served = call.api.registry.get("", "v1", "pods").ok_or_else(Failure::no_such_path)?;
     let mut request = call.request();
     request.served = served;

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::{
     body::Body,
+    convert,
     options::{self, Options, VersionMatch},
+    server::Api,
     view::{ListMeta, View},
     write,
 };
@@ -162,7 +164,8 @@ fn check_versions(options: &Options) -> Outcome<()> {
 ///
 /// # Errors
 /// 400, 410, 422 or 504 as the options and the history say.
-pub async fn list(store: &Store, view: &View, selection: &Selection, options: &Options) -> Outcome<Body> {
+pub async fn list(api: &Api, view: &View, selection: &Selection, options: &Options) -> Outcome<Body> {
+    let store = &api.store;
     check_versions(options)?;
     let continued = options.continue_token.as_deref().map(Continue::parse).transpose()?;
     if continued.is_some() && options.resource_version.is_some_and(|version| version != 0) {
@@ -179,7 +182,7 @@ pub async fn list(store: &Store, view: &View, selection: &Selection, options: &O
         None => asked.filter(|_| is_exact),
     };
     let after = continued.map(|continued| continued.after);
-    let snapshot = snapshot(store, selection, options.limit, at, after)?;
+    let snapshot = snapshot(api, selection, options.limit, at, after).await?;
     let meta = list_meta(&snapshot, selection);
     view.list(snapshot.entries, &meta)
 }
@@ -188,10 +191,10 @@ pub async fn list(store: &Store, view: &View, selection: &Selection, options: &O
 ///
 /// # Errors
 /// 410 for a continue token that is too old.
-pub fn select(store: &Store, selection: &Selection, options: &Options) -> Outcome<(Vec<Arc<Entry>>, ListMeta)> {
+pub async fn select(api: &Api, selection: &Selection, options: &Options) -> Outcome<(Vec<Arc<Entry>>, ListMeta)> {
     let continued = options.continue_token.as_deref().map(Continue::parse).transpose()?;
     let (at, after) = continued.map_or((None, None), |continued| (continued.revision, Some(continued.after)));
-    let snapshot = snapshot(store, selection, options.limit, at, after)?;
+    let snapshot = snapshot(api, selection, options.limit, at, after).await?;
     let meta = list_meta(&snapshot, selection);
     Ok((snapshot.entries, meta))
 }
@@ -200,8 +203,8 @@ pub fn select(store: &Store, selection: &Selection, options: &Options) -> Outcom
 ///
 /// # Errors
 /// 410 for a view that is gone.
-pub fn snapshot(
-    store: &Store,
+pub async fn snapshot(
+    api: &Api,
     selection: &Selection,
     limit: Option<usize>,
     at: Option<u64>,
@@ -214,11 +217,13 @@ pub fn snapshot(
         limit: limit.filter(|_| !selective),
         at,
     };
-    let listed = store.list(&selection.served.resource.storage, &range);
+    let listed = api.store.list(&selection.served.resource.storage, &range);
     let mut snapshot = listed.map_err(|unavailable| match unavailable {
         Unavailable::Expired { .. } => expired(after.as_ref()),
         Unavailable::Future { current } => Failure::future_revision(at.unwrap_or_default(), current),
     })?;
+    // What converts by a webhook is selected as the version of the request shows it.
+    snapshot.entries = convert::entries(api, &selection.served, snapshot.entries).await?;
     if selective {
         let mut matching = snapshot.entries.into_iter().filter(|entry| selection.matches(entry));
         snapshot.entries = matching.by_ref().take(limit.unwrap_or(usize::MAX)).collect();

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ferroflow_platform::{clock::SharedClock, identity::Identity, kubelet::SharedAgent, task::Group};
+use ferroflow_platform::{clock::SharedClock, identity::Identity, kubelet::SharedAgent, task::Group, tls::Credential};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{
     admission::StoreLookup,
+    aggregate::{self, Aggregated},
     body::{self, Body},
     compress::{self, Compression},
     connect,
@@ -47,6 +49,12 @@ pub struct Api {
     pub agent: OnceLock<SharedAgent>,
     /// Runs what outlives a request: streams of commands and ports.
     pub tasks: Group,
+    /// Bounds the questions to webhooks that are under way.
+    pub calls: Semaphore,
+    /// What other servers have told of their groups.
+    pub aggregated: Aggregated,
+    /// What this server shows to other servers.
+    pub front: Credential,
 }
 
 /// Marks a request that comes from inside the process, with the identity of the component.
@@ -76,9 +84,18 @@ impl Api {
     async fn route(self: &Arc<Self>, parts: Parts, body: Body) -> Outcome<Response<Body>> {
         let identity = self.identify(&parts)?;
         let target = path::parse(parts.uri.path()).map_err(|error| Failure::bad_request(error.to_string()))?;
+        let found = match &target {
+            Target::Resource(path) => self.registry.get(&path.group, &path.version, &path.resource),
+            Target::Discovery(_) | Target::Other(_) => None,
+        };
+        if found.is_none()
+            && !self.is_own(&target)
+            && let Some(registration) = aggregate::registration(self, parts.uri.path())
+        {
+            return aggregate::proxy(self, &registration, &identity, &target, parts, body).await;
+        }
         match target {
             Target::Resource(path) => {
-                let found = self.registry.get(&path.group, &path.version, &path.resource);
                 let Some(served) = found else {
                     if let Some(answered) = metrics::answer(self, &identity, &path, &parts).await {
                         return answered;
@@ -107,6 +124,15 @@ impl Api {
                 let words: Vec<&str> = segments.iter().map(String::as_str).collect();
                 self.documents.other(self, &words, &parts).ok_or_else(Failure::no_such_path)?
             }
+        }
+    }
+
+    /// Whether a path that names no resource of this server is its own all the same.
+    fn is_own(&self, target: &Target) -> bool {
+        match target {
+            Target::Discovery(Discovery::Resources { group, version }) => self.registry.has_version(group, version),
+            Target::Discovery(_) => true,
+            Target::Resource(_) | Target::Other(_) => false,
         }
     }
 
@@ -273,7 +299,7 @@ impl Call<'_> {
             _ => {}
         }
         match verb {
-            "get" => self.get(),
+            "get" => self.get().await,
             "list" => self.list().await,
             "watch" => self.watch().await,
             "create" if known.len() == 1 => subresource::review(self, body).await,
@@ -314,6 +340,7 @@ impl Call<'_> {
             agent: agent.chars().take(128).collect(),
             now: self.api.clock.now(),
             accounting: Accounting::Update,
+            has_generated_name: false,
         }
     }
 
@@ -322,24 +349,24 @@ impl Call<'_> {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    fn get(&self) -> Outcome<Response<Body>> {
+    async fn get(&self) -> Outcome<Response<Body>> {
         let view = self.view()?;
-        let entry = self.request().existing()?;
+        let request = self.request();
+        let entry = request.shown(request.existing()?).await?;
         Ok(respond(&view, view.object(&entry)?, StatusCode::OK, &[]))
     }
 
     async fn list(&self) -> Outcome<Response<Body>> {
         let view = self.view()?;
         let selection = Selection::new(self.served.clone(), &self.path.namespace, "", &self.options)?;
-        let body = read::list(&self.api.store, &view, &selection, &self.options).await?;
+        let body = read::list(self.api, &view, &selection, &self.options).await?;
         Ok(respond(&view, body, StatusCode::OK, &[]))
     }
 
     async fn watch(&self) -> Outcome<Response<Body>> {
         let view = self.view()?;
         let selection = Selection::new(self.served.clone(), &self.path.namespace, &self.path.name, &self.options)?;
-        let api = self.api;
-        let body = watch::watch(&api.store, &api.clock, view.clone(), selection, &self.options).await?;
+        let body = watch::watch(self.api, view.clone(), selection, &self.options).await?;
         Ok(respond(&view, body, StatusCode::OK, &[]))
     }
 
@@ -356,7 +383,7 @@ impl Call<'_> {
         let mut warnings = Vec::new();
         let mut request = self.request();
         let written = create::create(&mut request, &body, format, &mut warnings).await?;
-        self.written(&view, &written, &warnings)
+        self.written(&view, &written, &warnings).await
     }
 
     async fn update(&self, body: Body) -> Outcome<Response<Body>> {
@@ -366,7 +393,7 @@ impl Call<'_> {
         let mut warnings = Vec::new();
         let mut request = self.request();
         let written = update::update(&mut request, &body, format, &mut warnings).await?;
-        self.written(&view, &written, &warnings)
+        self.written(&view, &written, &warnings).await
     }
 
     async fn patch(&self, body: Body) -> Outcome<Response<Body>> {
@@ -376,13 +403,14 @@ impl Call<'_> {
         let mut warnings = Vec::new();
         let mut request = self.request();
         let written = patch::patch(&mut request, &body, kind, &mut warnings).await?;
-        self.written(&view, &written, &warnings)
+        self.written(&view, &written, &warnings).await
     }
 
     /// The answer to a write.
-    pub fn written(&self, view: &View, written: &Written, warnings: &[String]) -> Outcome<Response<Body>> {
+    pub async fn written(&self, view: &View, written: &Written, warnings: &[String]) -> Outcome<Response<Body>> {
         let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(respond(view, view.object(&written.entry)?, status, warnings))
+        let entry = self.request().shown(written.entry.clone()).await?;
+        Ok(respond(view, view.object(&entry)?, status, warnings))
     }
 
     async fn delete(&self, body: Body) -> Outcome<Response<Body>> {
@@ -391,15 +419,17 @@ impl Call<'_> {
         let options = delete::options(&self.options, &body, self.header(header::CONTENT_TYPE))?;
         let mut request = self.request();
         request.options.dry_run |= options.dry_run;
-        match delete::delete(&request, &options).await? {
+        let mut warnings = Vec::new();
+        match delete::delete(&request, &options, &mut warnings).await? {
             delete::Deleted::Gone(status) => {
                 let body = body::full(view::write(&status, view.representation.encoding)?);
-                Ok(respond(&view, body, StatusCode::OK, &[]))
+                Ok(respond(&view, body, StatusCode::OK, &warnings))
             }
             delete::Deleted::Marked(entry) | delete::Deleted::Last(entry) => {
                 let is_async = options.orphan_dependents == Some(false);
                 let status = if is_async { StatusCode::ACCEPTED } else { StatusCode::OK };
-                Ok(respond(&view, view.object(&entry)?, status, &[]))
+                let entry = request.shown(entry).await?;
+                Ok(respond(&view, view.object(&entry)?, status, &warnings))
             }
         }
     }
@@ -409,11 +439,12 @@ impl Call<'_> {
         let body = body::read(body).await?;
         let options = delete::options(&self.options, &body, self.header(header::CONTENT_TYPE))?;
         let selection = Selection::new(self.served.clone(), &self.path.namespace, "", &self.options)?;
-        let (entries, meta) = read::select(&self.api.store, &selection, &self.options)?;
+        let (entries, meta) = read::select(self.api, &selection, &self.options).await?;
         let mut request = self.request();
         request.options.dry_run |= options.dry_run;
-        let deleted = delete::collection(&mut request, entries, &options).await?;
-        Ok(respond(&view, view.list(deleted, &meta)?, StatusCode::OK, &[]))
+        let mut warnings = Vec::new();
+        let deleted = delete::collection(&mut request, entries, &options, &mut warnings).await?;
+        Ok(respond(&view, view.list(deleted, &meta)?, StatusCode::OK, &warnings))
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     body::{self, Body},
     connect, forward,
+    hooks::Matter,
     negotiate::Form,
     proxy,
     server::{self, Call},
@@ -20,8 +21,9 @@ use super::{
 use crate::{
     auth::{Claims, token},
     core::{
-        admission::Lookup,
+        admission::{Lookup, Operation},
         field::{ErrorList, FieldError},
+        hooks::Kind,
         kinds::pod,
         rbac,
         status::{Failure, Outcome},
@@ -41,7 +43,7 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     match (name, call.parts.method.clone()) {
         ("scale", _) => scale::answer(&call, body).await,
         ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::GET | Method::HEAD) => {
-            get(&call)
+            get(&call).await
         }
         ("status" | "approval" | "ephemeralcontainers" | "resize" | "finalize", Method::PUT) => put(&call, body).await,
         ("status" | "approval" | "ephemeralcontainers" | "resize", Method::PATCH) => patch_part(&call, body).await,
@@ -56,9 +58,10 @@ pub async fn answer(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     }
 }
 
-fn get(call: &Call<'_>) -> Outcome<Response<Body>> {
+async fn get(call: &Call<'_>) -> Outcome<Response<Body>> {
     let view = view_of(call)?;
-    let entry = call.request().existing()?;
+    let request = call.request();
+    let entry = request.shown(request.existing()?).await?;
     Ok(server::respond(&view, view.object(&entry)?, StatusCode::OK, &[]))
 }
 
@@ -78,7 +81,7 @@ async fn put(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let mut warnings = Vec::new();
     let mut request = call.request();
     let written = update::update(&mut request, &body, format, &mut warnings).await?;
-    call.written(&view, &written, &warnings)
+    call.written(&view, &written, &warnings).await
 }
 
 async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
@@ -88,7 +91,7 @@ async fn patch_part(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let mut warnings = Vec::new();
     let mut request = call.request();
     let written = patch::patch(&mut request, &body, kind, &mut warnings).await?;
-    call.written(&view, &written, &warnings)
+    call.written(&view, &written, &warnings).await
 }
 
 async fn read_part(call: &Call<'_>, body: Body, kind: part::PartKind) -> Outcome<Value> {
@@ -98,12 +101,20 @@ async fn read_part(call: &Call<'_>, body: Body, kind: part::PartKind) -> Outcome
 
 /// Binds a pod to a node.
 async fn bind(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let binding = read_part(call, body, part::BINDING).await?;
+    let mut binding = read_part(call, body, part::BINDING).await?;
     if meta::text(&binding, "name") != call.path.name {
         return Err(Failure::bad_request("name in URL does not match name in Binding object"));
     }
-    bind_pod(&call.request(), &binding).await?;
+    let request = call.request();
+    ask(&request, "v1", &mut binding, &mut Vec::new()).await?;
+    bind_pod(&request, &binding).await?;
     Ok(server::json(&success(), StatusCode::CREATED))
+}
+
+/// Asks webhooks and policies about something that is created and not stored.
+async fn ask(request: &Request<'_>, api_version: &str, sent: &mut Value, warnings: &mut Vec<String>) -> Outcome<()> {
+    let kind = Kind::of(api_version, sent["kind"].as_str().unwrap_or_default());
+    Matter::of_part(request, Operation::Create, kind).ask_all(Some(sent), None, warnings).await
 }
 
 fn success() -> Value {
@@ -147,6 +158,7 @@ async fn issue_token(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         let error = FieldError::invalid("metadata.name", named, "must match the service account name if specified");
         return Err(Failure::invalid("authentication.k8s.io", "TokenRequest", &call.path.name, &vec![error]));
     }
+    ask(&call.request(), "authentication.k8s.io/v1", &mut sent, &mut Vec::new()).await?;
     let now = call.api.clock.now();
     let seconds = sent["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_TOKEN_SECONDS);
     check_token(seconds)?;
@@ -245,8 +257,9 @@ pub async fn review(call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let mut warnings = Vec::new();
     let validation = call.options.field_validation;
     let mut review = decode::object(&call.served, &bytes, format, validation, &mut warnings)?;
+    let mut request = call.request();
+    ask(&request, &call.served.resource.api_version(), &mut review, &mut warnings).await?;
     if call.served.resource.plural == "bindings" {
-        let mut request = call.request();
         meta::text(&review, "name").clone_into(&mut request.name);
         request.served = call.api.registry.get("", "v1", "pods").ok_or_else(Failure::no_such_path)?;
         bind_pod(&request, &review).await?;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     core::{
+        crd::conversion::Conversion,
         kinds::versions,
         status::{Failure, Outcome},
         table::{self, Headers, IncludeObject},
@@ -78,7 +79,10 @@ impl View {
             && self.representation.encoding == Encoding::Json
             && self.served.is_stored_version()
             && !self.pretty
-            && !matches!(&self.served.rules, Rules::Custom(custom) if custom.has_defaults)
+            && !matches!(
+                &self.served.rules,
+                Rules::Custom(custom) if custom.has_defaults || custom.conversion != Conversion::Single
+            )
     }
 
     /// A stored object in the version of the request.
@@ -101,10 +105,8 @@ impl View {
         {
             custom.compiled.default(&mut object);
         }
-        if self.served.is_stored_version() {
-            return object;
-        }
         match &self.served.rules {
+            Rules::Builtin if self.served.is_stored_version() => object,
             Rules::Builtin => versions::from_stored(&self.served.resource, &object),
             Rules::Custom(_) => {
                 object["apiVersion"] = self.served.resource.api_version().into();

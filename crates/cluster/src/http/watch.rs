@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,8 +15,10 @@ use tokio::time::Instant;
 
 use super::{
     body::{Body, BodyError},
+    convert,
     options::{self, Options, VersionMatch},
     read::{self, Selection},
+    server::Api,
     view::View,
 };
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
         field::FieldError,
         status::{Failure, Outcome},
     },
-    store::{Change, ChangeKind, Store, Unavailable, Watch, frame},
+    store::{Change, ChangeKind, Unavailable, Watch, frame},
 };
 
 /// A watch that names no timeout ends after this; clients then start it again where it stood.
@@ -37,14 +40,9 @@ const WATCH_BATCH: usize = 256;
 ///
 /// # Errors
 /// 422 for options that contradict each other; a revision that is too old is told in the stream.
-pub async fn watch(
-    store: &Store,
-    clock: &SharedClock,
-    view: View,
-    selection: Selection,
-    options: &Options,
-) -> Outcome<Body> {
+pub async fn watch(api: &Arc<Api>, view: View, selection: Selection, options: &Options) -> Outcome<Body> {
     check_watch(options)?;
+    let (store, clock) = (&api.store, &api.clock);
     let deadline = clock.instant() + options.timeout.unwrap_or(WATCH_LENGTH).min(WATCH_LENGTH);
     let asked = options.resource_version.unwrap_or(0);
     if asked > 0 {
@@ -55,7 +53,7 @@ pub async fn watch(
     let mut first = VecDeque::new();
     let mut is_first = true;
     let from = if with_state {
-        let snapshot = read::snapshot(store, &selection, None, None, None)?;
+        let snapshot = read::snapshot(api, &selection, None, None, None).await?;
         for entry in &snapshot.entries {
             first.push_back(view.event("ADDED", entry, std::mem::take(&mut is_first))?);
         }
@@ -78,9 +76,21 @@ pub async fn watch(
     };
     let next_bookmark = clock.instant() + BOOKMARK_INTERVAL;
     let bookmarks = options.bookmarks;
-    let (clock, timer) = (clock.clone(), None);
-    let watcher =
-        Watcher { source, view, selection, first, is_first, deadline, next_bookmark, bookmarks, clock, timer };
+    let converts = convert::webhook(selection.served()).is_some();
+    let watcher = Watcher {
+        source,
+        view,
+        selection,
+        first,
+        is_first,
+        deadline,
+        next_bookmark,
+        bookmarks,
+        clock: clock.clone(),
+        timer: None,
+        converter: converts.then(|| api.clone()),
+        converting: None,
+    };
     Ok(Body::new(watcher))
 }
 
@@ -120,6 +130,10 @@ struct Watcher {
     clock: SharedClock,
     /// The timer that runs, and its time: one that were made anew for each change would cost more than the change.
     timer: Option<(Instant, BoxFuture<'static, ()>)>,
+    /// Where a webhook converts the objects.
+    converter: Option<Arc<Api>>,
+    /// Changes that are on their way through the webhook; later ones wait.
+    converting: Option<BoxFuture<'static, Outcome<Vec<Arc<Change>>>>>,
 }
 
 impl Watcher {
@@ -129,6 +143,15 @@ impl Watcher {
             if let Some(line) = self.first.pop_front() {
                 return Poll::Ready(Some(self.joined(line)));
             }
+            if let Some(converting) = &mut self.converting {
+                let converted = ready!(converting.as_mut().poll(ctx));
+                self.converting = None;
+                match converted {
+                    Ok(changes) => changes.iter().for_each(|change| self.tell(change)),
+                    Err(failure) => self.fail(&failure),
+                }
+                continue;
+            }
             let Some(source) = &mut self.source else { return Poll::Ready(None) };
             match source.take(WATCH_BATCH) {
                 Err(_) => {
@@ -137,13 +160,23 @@ impl Watcher {
                     self.first.push_back(too_old(position, position));
                 }
                 Ok(changes) if changes.is_empty() => ready!(self.poll_wait(ctx)),
-                Ok(changes) => {
-                    for change in changes {
-                        self.tell(&change);
-                    }
-                }
+                Ok(changes) => self.take(changes),
             }
         }
+    }
+
+    fn take(&mut self, changes: Vec<Arc<Change>>) {
+        let Some(api) = self.converter.clone() else {
+            return changes.iter().for_each(|change| self.tell(change));
+        };
+        let served = self.view.served.clone();
+        self.converting = Some(Box::pin(async move { convert::changes(&api, &served, changes).await }));
+    }
+
+    /// Tells a failure and ends.
+    fn fail(&mut self, failure: &Failure) {
+        self.first.push_back(frame("ERROR", failure.status().to_string().as_bytes()));
+        self.source = None;
     }
 
     /// Lines that are ready together are sent together.
@@ -199,10 +232,7 @@ impl Watcher {
                 self.is_first = false;
                 self.first.push_back(line);
             }
-            Some(Err(failure)) => {
-                self.first.push_back(frame("ERROR", failure.status().to_string().as_bytes()));
-                self.source = None;
-            }
+            Some(Err(failure)) => self.fail(&failure),
         }
     }
 

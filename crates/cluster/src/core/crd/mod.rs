@@ -7,6 +7,7 @@
 
 pub mod cel;
 pub mod compiled;
+pub mod conversion;
 mod conversion_rules;
 mod correlate;
 mod default_rules;

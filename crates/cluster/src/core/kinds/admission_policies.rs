@@ -1,4 +1,5 @@
-//! ValidatingAdmissionPolicy and its binding: their form. Expressions are kept as text, not compiled.
+//! ValidatingAdmissionPolicy and its binding: their form. Expressions are compiled, to see that they can be, and kept as
+//! text.
 //!
 //! After `pkg/apis/admissionregistration`.
 
@@ -12,6 +13,11 @@ use super::value::{get, indexed, items, maybe_text, present, strings, text};
 use super::volumes::sources::supported;
 use super::webhooks::validate_rule;
 use crate::core::field::{ErrorList, FieldError};
+use crate::core::hooks::{
+    conditions,
+    expression::Params,
+    policy::{self, params_of},
+};
 
 const MAX_CONDITIONS: usize = 64;
 const MAX_ANNOTATIONS: usize = 20;
@@ -61,7 +67,7 @@ pub fn validate_policy(object: &Value, errors: &mut ErrorList) {
             errors.push(FieldError::required(constraints_place.child("resourceRules"), ""));
         }
     }
-    match_conditions(spec, &place, errors);
+    match_conditions(spec, params_of(spec), &place, errors);
     let list = place.child("variables");
     for (index, variable) in indexed(spec, "variables") {
         validate_variable(variable, &list.index(index), errors);
@@ -71,6 +77,12 @@ pub fn validate_policy(object: &Value, errors: &mut ErrorList) {
         errors.push(FieldError::required(place.child("validations"), detail));
         errors.push(FieldError::required(place.child("auditAnnotations"), detail));
         return;
+    }
+    for (field, expression, fault) in policy::faults(spec) {
+        // What is empty has its own fault.
+        if !expression.trim().is_empty() {
+            errors.push(FieldError::invalid(place.child(&field), expression, fault));
+        }
     }
     let list = place.child("validations");
     for (index, validation) in indexed(spec, "validations") {
@@ -146,7 +158,7 @@ fn named_rule(rule: &Value, place: &Place, errors: &mut ErrorList) {
 }
 
 /// Checks the form of `matchConditions`, which webhooks have too.
-pub fn match_conditions(holder: &Value, place: &Place, errors: &mut ErrorList) {
+pub fn match_conditions(holder: &Value, params: Params, place: &Place, errors: &mut ErrorList) {
     let (list, conditions) = (place.child("matchConditions"), items(holder, "matchConditions"));
     if conditions.len() > MAX_CONDITIONS {
         errors.push(FieldError::too_many(list, conditions.len(), MAX_CONDITIONS));
@@ -154,8 +166,11 @@ pub fn match_conditions(holder: &Value, place: &Place, errors: &mut ErrorList) {
     let mut seen: Vec<&str> = Vec::new();
     for (index, condition) in conditions.iter().enumerate() {
         let place = list.index(index);
-        if text(condition, "expression").trim().is_empty() {
+        let expression = text(condition, "expression");
+        if expression.trim().is_empty() {
             errors.push(FieldError::required(place.child("expression"), ""));
+        } else if let Some(fault) = conditions::fault(expression, params) {
+            errors.push(FieldError::invalid(place.child("expression"), expression, fault));
         }
         let name = text(condition, "name");
         if name.is_empty() {

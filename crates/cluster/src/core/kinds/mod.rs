@@ -17,6 +17,7 @@ pub mod config;
 pub mod cron;
 pub mod endpoint_slice;
 pub mod endpoints;
+pub mod flow_control;
 pub mod ingress;
 pub mod jobs;
 pub mod labels;

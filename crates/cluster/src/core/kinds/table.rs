@@ -15,9 +15,9 @@ use super::strategy::{
 };
 use super::value::{get, put};
 use super::{
-    admission_policies, api_service, apps, budget, certificates, config, endpoint_slice, endpoints, ingress, jobs,
-    namespace, network, node, persistent_volume, pod, quota, rbac, scaling, service, small, storage, storage_claims,
-    webhooks,
+    admission_policies, api_service, apps, budget, certificates, config, endpoint_slice, endpoints, flow_control,
+    ingress, jobs, namespace, network, node, persistent_volume, pod, quota, rbac, scaling, service, small, storage,
+    storage_claims, webhooks,
 };
 use crate::core::field::ErrorList;
 
@@ -661,6 +661,26 @@ pub static TABLE: &[Strategy] = &[
         validate: admission_policies::validate_binding,
         update_steps: &[Meta, Object],
         ..COUNTED
+    },
+    Strategy {
+        group: flow_control::GROUP,
+        kind: "FlowSchema",
+        meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
+        default: flow_control::default_schema,
+        validate: flow_control::validate_schema,
+        update_steps: &[MetaUpdate, Meta, Object],
+        status: Some(Status { validate: flow_control::validate_status, ..STATUS }),
+        ..COUNTED_WITH_STATUS
+    },
+    Strategy {
+        group: flow_control::GROUP,
+        kind: "PriorityLevelConfiguration",
+        meta: MetaRules { finalizers: Finalizers::Qualified, ..CLUSTER },
+        default: flow_control::default_level,
+        validate: flow_control::validate_level,
+        update_steps: &[MetaUpdate, Meta, Object],
+        status: Some(Status { validate: flow_control::validate_status, ..STATUS }),
+        ..COUNTED_WITH_STATUS
     },
     Strategy {
         group: "apiregistration.k8s.io",

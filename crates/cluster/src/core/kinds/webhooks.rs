@@ -1,6 +1,6 @@
-//! Webhook configurations and admission policies, which are stored and not called.
+//! Webhook configurations and admission policies: their defaults and their form.
 //!
-//! After `pkg/apis/admissionregistration`. CEL expressions are not compiled.
+//! After `pkg/apis/admissionregistration`. Who is asked about a request is decided in `core::hooks`.
 
 use std::collections::HashSet;
 
@@ -19,6 +19,7 @@ use super::value::{
 };
 use super::volumes::sources::supported;
 use crate::core::field::{ErrorList, FieldError};
+use crate::core::hooks::expression::Params;
 
 /// Defaults of a ValidatingWebhookConfiguration.
 pub fn default_validating(object: &mut Value) {
@@ -133,7 +134,7 @@ fn validate_hook(hook: &Value, place: &Place, errors: &mut ErrorList) {
     for key in ["namespaceSelector", "objectSelector"] {
         labels::validate_selector(get(hook, key), Values::Checked, &place.child(key), errors);
     }
-    admission_policies::match_conditions(hook, place, errors);
+    admission_policies::match_conditions(hook, Params::None, place, errors);
     let client = get(hook, "clientConfig");
     let place = place.child("clientConfig");
     match (maybe_text(client, "url"), present(client, "service")) {

@@ -213,6 +213,10 @@ const APIEXTENSIONS: &[Row] = &[cluster("customresourcedefinitions", "CustomReso
 const SCHEDULING: &[Row] = &[cluster("priorityclasses", "PriorityClass").short("pc")];
 const COORDINATION: &[Row] = &[namespaced("leases", "Lease")];
 const NODE: &[Row] = &[cluster("runtimeclasses", "RuntimeClass")];
+const FLOWCONTROL: &[Row] = &[
+    cluster("flowschemas", "FlowSchema").subresources(&["status"]),
+    cluster("prioritylevelconfigurations", "PriorityLevelConfiguration").subresources(&["status"]),
+];
 const DISCOVERY: &[Row] = &[namespaced("endpointslices", "EndpointSlice")];
 
 /// The groups in the order in which discovery lists them.
@@ -237,6 +241,7 @@ const GROUPS: &[(&str, &str, &[Row])] = &[
     ("coordination.k8s.io", "v1", COORDINATION),
     ("node.k8s.io", "v1", NODE),
     ("discovery.k8s.io", "v1", DISCOVERY),
+    ("flowcontrol.apiserver.k8s.io", "v1", FLOWCONTROL),
 ];
 
 /// Every built-in resource, groups in discovery's order and resources by name.

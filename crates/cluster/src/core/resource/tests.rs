@@ -105,6 +105,10 @@ scheduling.k8s.io/v1 priorityclasses PriorityClass - cdxglpuw pc #1QwjyaZjj3Y=
 coordination.k8s.io/v1 leases Lease ns cdxglpuw #gqkMMb/YqFM=
 node.k8s.io/v1 runtimeclasses RuntimeClass - cdxglpuw #WQTu1GL3T2Q=
 discovery.k8s.io/v1 endpointslices EndpointSlice ns cdxglpuw #qgS0xkrxYAI=
+flowcontrol.apiserver.k8s.io/v1 flowschemas FlowSchema - cdxglpuw #GJVAJZSZBIw=
+flowcontrol.apiserver.k8s.io/v1 flowschemas/status FlowSchema - gpu
+flowcontrol.apiserver.k8s.io/v1 prioritylevelconfigurations PriorityLevelConfiguration - cdxglpuw #Kir5PVfvNeI=
+flowcontrol.apiserver.k8s.io/v1 prioritylevelconfigurations/status PriorityLevelConfiguration - gpu
 ";
 
 fn line(resource: &Resource) -> String {

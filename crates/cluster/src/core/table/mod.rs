@@ -17,6 +17,7 @@ mod custom;
 mod discovery;
 pub mod duration;
 mod event;
+mod flow_control;
 mod networking;
 mod node;
 mod pod;
@@ -172,6 +173,7 @@ const PRINTERS: &[&[Printer]] = &[
     scheduling::PRINTERS,
     admission::PRINTERS,
     apiregistration::PRINTERS,
+    flow_control::PRINTERS,
 ];
 
 fn printer(group: &str, kind: &str) -> Option<&'static Printer> {

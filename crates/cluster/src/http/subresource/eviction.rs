@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use super::{read_part, success};
 use crate::{
     core::{
-        admission::Lookup,
+        admission::{Lookup, Operation},
         deletion::DeleteOptions,
+        hooks::Kind,
         kinds::pod::{self, eviction::Verdict},
         status::{Failure, Outcome},
     },
     http::{
         body::Body,
+        hooks::Matter,
         server::{self, Call},
         write::{Lost, Request, Written, delete, meta, part, update},
     },
@@ -20,7 +22,7 @@ use crate::{
 
 /// Deletes a pod if the disruption budgets that cover it allow it.
 pub(super) async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let eviction = read_part(call, body, part::EVICTION).await?;
+    let mut eviction = read_part(call, body, part::EVICTION).await?;
     let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
     if meta::text(&eviction, "name") != call.path.name {
         return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
@@ -29,6 +31,9 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>
     update::check_namespace(&request, &eviction)?;
     delete::check(&options)?;
     request.options.dry_run |= options.dry_run;
+    let matter = Matter::of_part(&request, Operation::Create, Kind::of("policy/v1", "Eviction"));
+    matter.ask_all(Some(&mut eviction), None, &mut Vec::new()).await?;
+    let options = DeleteOptions::from_value(&eviction["deleteOptions"]);
     loop {
         let entry = request.existing()?;
         let pod = request.parse(&entry)?;
@@ -60,7 +65,7 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Outcome<Response<Body>
         if !request.options.dry_run {
             mark(&request, &mut options).await?;
         }
-        delete::delete(&request, &options).await?;
+        delete::delete(&request, &options, &mut Vec::new()).await?;
         return Ok(server::json(&success(), StatusCode::CREATED));
     }
 }

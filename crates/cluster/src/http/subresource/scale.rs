@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     super::{
         body::{self, Body},
+        hooks::Matter,
         server::{self, Call},
         write::{Accounting, Lost, Request, decode, meta, part, patch, update},
     },
@@ -17,8 +18,10 @@ use super::{
 };
 use crate::{
     core::{
+        admission::Operation,
         apply::{self, ScalePath},
         field::FieldError,
+        hooks::Kind,
         kinds::scaling::{self, ScaleRefused},
         status::{Failure, Outcome},
     },
@@ -35,9 +38,11 @@ const REPLICAS: [&str; 2] = ["spec", "replicas"];
 pub async fn answer(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     let view = call.view()?;
     let mut request = call.request();
-    let shown = |value: &Value| Ok(server::respond(&view, view.scale(value)?, StatusCode::OK, &[]));
+    let shown_with =
+        |value: &Value, warnings: &[String]| Ok(server::respond(&view, view.scale(value)?, StatusCode::OK, warnings));
+    let shown = |value: &Value| shown_with(value, &[]);
     if matches!(call.parts.method, Method::GET | Method::HEAD) {
-        let object = request.parse(&*request.existing()?)?;
+        let object = request.read(&request.existing()?).await?;
         return shown(&of_object(call, &object)?);
     }
     let sent = match call.parts.method {
@@ -57,9 +62,13 @@ pub async fn answer(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
     request.accounting = Accounting::Applied;
     loop {
         let entry = request.existing()?;
-        let old = request.parse(&entry)?;
+        let old = request.read(&entry).await?;
         let owners = Owners::of(call, &old);
-        let scale = sent.onto(&request, &of_object(call, &old)?, &owners)?;
+        let before = of_object(call, &old)?;
+        let mut scale = sent.onto(&request, &before, &owners)?;
+        let mut warnings = Vec::new();
+        let matter = Matter::of_part(&request, Operation::Update, Kind::of("autoscaling/v1", "Scale"));
+        matter.ask_all(Some(&mut scale), Some(&before), &mut warnings).await?;
         update::check_namespace(&request, &scale)?;
         let version = meta::text(&scale, "resourceVersion");
         if !version.is_empty() && version != meta::text(&old, "resourceVersion") {
@@ -68,8 +77,8 @@ pub async fn answer(call: &Call<'_>, body: Body) -> Outcome<Response<Body>> {
         let mut new = old.clone();
         apply_to(call, &mut new, &scale)?;
         meta::set(&mut new, "managedFields", owners.after(&scale)?);
-        match update::change(&request, &entry, &old, new, &mut Vec::new()).await {
-            Ok(written) => return shown(&of_object(call, &request.parse(&written.entry)?)?),
+        match update::change(&request, &entry, &old, new, &mut warnings).await {
+            Ok(written) => return shown_with(&of_object(call, &request.read(&written.entry).await?)?, &warnings),
             Err(Lost::Stale) => {}
             Err(Lost::Failed(failure)) => return Err(failure),
         }

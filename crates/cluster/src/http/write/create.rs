@@ -39,6 +39,7 @@ pub async fn create_object(request: &mut Request<'_>, object: Value, warnings: &
     for last in (0..NAME_TRIES).rev() {
         let mut object = object.clone();
         meta::set(&mut object, "name", meta::generated_name(&prefix));
+        request.has_generated_name = true;
         match once(request, object, warnings).await {
             Err(failure) if failure.reason == "AlreadyExists" && last > 0 => warnings.clear(),
             other => return other,
@@ -92,7 +93,7 @@ async fn prepare(request: &Request<'_>, mut object: Value, warnings: &mut Vec<St
     let resource = &served.resource;
     served.default(&mut object);
     let mut object = request.account(None, object);
-    request.admit(Operation::Create, &mut object, None).await?;
+    request.admit(Operation::Create, &mut object, None, warnings).await?;
     request.api.allocate(request, &mut object, None)?;
     served.prepare_create(&mut object, &request.kind_context(&request.user()));
     let errors = served.validate_create(&object);

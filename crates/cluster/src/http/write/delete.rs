@@ -13,7 +13,7 @@ use crate::{
         deletion::{self, DeleteOptions, Plan},
         status::{self, Failure, Outcome},
     },
-    http::{admission::Operation, options::Options},
+    http::{hooks, options::Options},
     store::{Entry, Expected},
 };
 
@@ -61,17 +61,21 @@ pub fn check(options: &DeleteOptions) -> Outcome<()> {
 ///
 /// # Errors
 /// 404 when there is none, 409 when a precondition does not hold.
-pub async fn delete(request: &Request<'_>, options: &DeleteOptions) -> Outcome<Deleted> {
+pub async fn delete(request: &Request<'_>, options: &DeleteOptions, warnings: &mut Vec<String>) -> Outcome<Deleted> {
     loop {
         let entry = request.existing()?;
-        let object = request.parse(&entry)?;
+        let object = request.read(&entry).await?;
         if let Some(why) = options.mismatch(&object) {
             return Err(Failure::precondition(&request.served.resource, &request.name, &why));
         }
-        request.check(Operation::Delete, &object, Some(&object), &mut Vec::new()).await?;
+        request.check_deletion()?;
+        // Upstream asks nobody about the deletion that an eviction is: about the eviction it has asked.
+        if request.subresource.is_empty() {
+            hooks::Matter::of_deletion(request, options).ask_all(None, Some(&object), warnings).await?;
+        }
         let object = if request.served.is_definition() { held_for_objects(object, request.now) } else { object };
         match once(request, &entry, object, options).await {
-            Err(Lost::Stale) => {}
+            Err(Lost::Stale) => warnings.clear(),
             Err(Lost::Failed(failure)) => return Err(failure),
             Ok(deleted) => return Ok(deleted),
         }
@@ -136,12 +140,16 @@ pub async fn collection(
     request: &mut Request<'_>,
     entries: Vec<Arc<Entry>>,
     options: &DeleteOptions,
+    warnings: &mut Vec<String>,
 ) -> Outcome<Vec<Arc<Entry>>> {
     let mut deleted = Vec::with_capacity(entries.len());
     for entry in entries {
         request.namespace = entry.key.namespace.to_string();
         request.name = entry.key.name.to_string();
-        match delete(request, options).await {
+        let mut told = Vec::new();
+        let deleted_one = delete(request, options, &mut told).await;
+        warnings.extend(told);
+        match deleted_one {
             Ok(_) => deleted.push(entry),
             Err(failure) if failure.code == 404 => {}
             Err(failure) => return Err(failure),

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    convert,
     options::{FieldValidation, Options},
     server::Api,
 };
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub agent: String,
     pub now: Timestamp,
     pub accounting: Accounting,
+    /// The name was made up by the server.
+    pub has_generated_name: bool,
 }
 
 /// Who accounts for field managers.
@@ -79,12 +82,29 @@ impl Request<'_> {
         found.ok_or_else(|| Failure::not_found(&self.served.resource, &self.name))
     }
 
-    /// A stored object as the served version shows it.
+    /// A stored object of a built-in kind as the served version shows it.
     ///
     /// # Errors
     /// 500 for damaged bytes.
     pub fn parse(&self, entry: &Entry) -> Outcome<Value> {
         parse(&self.served, entry)
+    }
+
+    /// A stored object as the served version shows it.
+    ///
+    /// # Errors
+    /// 500 for damaged bytes, and where a webhook does not convert.
+    pub async fn read(&self, entry: &Arc<Entry>) -> Outcome<Value> {
+        parse(&self.served, &*self.shown(entry.clone()).await?)
+    }
+
+    /// An entry with its object in the served version, where a webhook is what makes it so.
+    ///
+    /// # Errors
+    /// 500 where the webhook does not convert.
+    pub async fn shown(&self, entry: Arc<Entry>) -> Outcome<Arc<Entry>> {
+        let mut shown = convert::entries(self.api, &self.served, vec![entry]).await?;
+        shown.pop().ok_or_else(|| Failure::internal("an object was lost while it was converted"))
     }
 
     /// The field validation that applies: managers that apply always have unknown fields refused.
@@ -143,7 +163,7 @@ impl Request<'_> {
     /// # Errors
     /// `None` inside when the object has changed since it was read: decide again.
     pub async fn commit(&self, expected: Expected, object: Value) -> Result<Arc<Entry>, Lost> {
-        let object = self.stored_form(object);
+        let object = self.stored_form(object).await.map_err(Lost::Failed)?;
         if self.options.dry_run {
             let key = self.key_of(&object);
             let revision = match expected {
@@ -163,7 +183,7 @@ impl Request<'_> {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub async fn remove(&self, expected: u64, last: Value) -> Result<Arc<Entry>, Lost> {
-        let last = self.stored_form(last);
+        let last = self.stored_form(last).await.map_err(Lost::Failed)?;
         let key = self.key_of(&last);
         if self.options.dry_run {
             return Ok(Arc::new(Entry::new(key, expected, bytes_of(last, Some(expected)))));
@@ -196,13 +216,13 @@ impl Request<'_> {
         object
     }
 
-    fn stored_form(&self, object: Value) -> Value {
+    async fn stored_form(&self, object: Value) -> Outcome<Value> {
         let served = &self.served;
         let object = self.settled(object);
         if served.is_stored_version() {
-            return object;
+            return Ok(object);
         }
-        match &served.rules {
+        Ok(match &served.rules {
             Rules::Builtin => {
                 let mut stored = versions::to_stored(&served.resource, &object);
                 // A version that cannot say all of a specification says nothing of it through the status.
@@ -214,19 +234,19 @@ impl Request<'_> {
                 }
                 stored
             }
-            Rules::Custom(_) => self.in_stored_version(object),
-        }
+            Rules::Custom(_) => self.in_stored_version(object).await?,
+        })
     }
 
     /// A custom resource in the version that is stored, with what that version's schema adds.
-    fn in_stored_version(&self, object: Value) -> Value {
-        let mut object = with_version(object, &self.served.stored_version);
+    async fn in_stored_version(&self, object: Value) -> Outcome<Value> {
+        let mut object = convert::to_version(self.api, &self.served, object, &self.served.stored_version).await?;
         let (group, version) = part::group_and_version(&self.served.stored_version);
         let stored = self.api.registry.get(group, version, &self.served.resource.plural);
         if let Some(Rules::Custom(custom)) = stored.as_ref().map(|stored| &stored.rules) {
             custom.compiled.default(&mut object);
         }
-        object
+        Ok(object)
     }
 
     fn key_of(&self, object: &Value) -> ObjectKey {
@@ -242,16 +262,14 @@ pub enum Lost {
     Failed(Box<Failure>),
 }
 
-/// A stored object in the version of `served`.
+/// A stored object in the version of `served`; where a webhook converts, one that it has converted.
 ///
 /// # Errors
 /// 500 for damaged bytes.
 pub fn parse(served: &Served, entry: &Entry) -> Outcome<Value> {
     let object: Value = serde_json::from_slice(&entry.json).map_err(Failure::internal)?;
-    if served.is_stored_version() {
-        return Ok(object);
-    }
     Ok(match &served.rules {
+        Rules::Builtin if served.is_stored_version() => object,
         Rules::Builtin => versions::from_stored(&served.resource, &object),
         Rules::Custom(_) => with_version(object, &served.resource.api_version()),
     })

@@ -149,7 +149,7 @@ pub async fn patch(
             (Err(failure), _) => return Err(failure),
         };
         let patch = patch.as_ref().map_err(Clone::clone)?;
-        let old = request.parse(&entry)?;
+        let old = request.read(&entry).await?;
         match once(request, &entry, &old, patch, kind, warnings).await {
             Err(Lost::Stale) => warnings.clear(),
             Err(Lost::Failed(failure)) => return Err(failure),
@@ -303,7 +303,11 @@ fn strategic_failure(error: strategic::Error) -> Box<Failure> {
     }
 }
 
-fn json_patch(old: &Value, patch: &Value) -> Outcome<Value> {
+/// The object that a JSON patch makes of another.
+///
+/// # Errors
+/// 422 for steps that cannot be carried out.
+pub fn json_patch(old: &Value, patch: &Value) -> Outcome<Value> {
     let operations: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(Failure::rejected)?;
     if operations.0.len() > JSON_PATCH_OPERATIONS {
         return Err(Failure::too_large(JSON_PATCH_OPERATIONS));

@@ -40,7 +40,7 @@ pub async fn replace(request: &mut Request<'_>, mut sent: Value, warnings: &mut 
             Ok(entry) => entry,
             Err(failure) => return absent(request, sent, warnings, failure).await,
         };
-        let old = request.parse(&entry)?;
+        let old = request.read(&entry).await?;
         check_version(request, &sent, &old)?;
         match change(request, &entry, &old, sent.clone(), warnings).await {
             Err(Lost::Stale) if meta::revision(&sent) == 0 => warnings.clear(),
@@ -204,9 +204,7 @@ async fn prepare(request: &Request<'_>, mut new: Value, old: &Value, warnings: &
     served.default(&mut new);
     let mut owned = request.account(Some(old), new);
     let new = &mut owned;
-    if subresource != "status" || resource.kind == "Pod" {
-        request.admit(Operation::Update, new, Some(old)).await?;
-    }
+    request.admit(Operation::Update, new, Some(old), warnings).await?;
     request.api.allocate(request, new, Some(old))?;
     served.prepare_update(subresource, new, old, &request.kind_context(&request.user()));
     let errors = served.validate_update(subresource, new, old);

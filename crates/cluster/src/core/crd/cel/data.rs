@@ -33,7 +33,7 @@ pub(super) fn native_schema() -> &'static Schema {
 }
 
 /// The value of data without a schema.
-pub(super) fn native<'a>(value: &'a Json) -> Val<'a> {
+pub fn native<'a>(value: &'a Json) -> Val<'a> {
     match value {
         Json::Null => Val::Null,
         Json::Bool(flag) => Val::Bool(*flag),

@@ -20,6 +20,15 @@ pub struct Variables<'a> {
     /// A value that does not fit its schema is an error only for expressions that read it.
     pub this: Outcome<Val<'a>>,
     pub old: Option<Outcome<Val<'a>>>,
+    /// What expressions of admission see by other names than `self` and `oldSelf`.
+    pub named: Vec<(&'a str, Outcome<Val<'a>>)>,
+}
+
+impl<'a> Variables<'a> {
+    /// Variables without `self`.
+    pub fn of(named: Vec<(&'a str, Outcome<Val<'a>>)>) -> Self {
+        Self { this: Err(Fault::new("no such attribute(s): self")), old: None, named }
+    }
 }
 
 /// Runs a program; the cost is given whatever the outcome.
@@ -60,7 +69,13 @@ impl<'p, 'a> Run<'p, 'a> {
         match (name, &self.variables.old) {
             ("self", _) => self.variables.this.clone(),
             ("oldSelf", Some(old)) => old.clone(),
-            _ => Err(Fault::new(format!("no such attribute(s): {name}"))),
+            _ => {
+                let found = self.variables.named.iter().find(|(own, _)| *own == name);
+                found.map_or_else(
+                    || Err(Fault::new(format!("no such attribute(s): {name}"))),
+                    |(_, value)| value.clone(),
+                )
+            }
         }
     }
 

@@ -148,6 +148,18 @@ format.uuid: format-constant() Format
 format.byte: format-constant() Format
 format.date: format-constant() Format
 format.datetime: format-constant() Format
+path: authorizer_path.(Authorizer, string) PathCheck
+serviceAccount: authorizer_service_account.(Authorizer, string, string) Authorizer
+group: authorizer_group.(Authorizer, string) GroupCheck
+resource: groupcheck_resource.(GroupCheck, string) ResourceCheck
+subresource: resourcecheck_subresource.(ResourceCheck, string) ResourceCheck
+namespace: resourcecheck_namespace.(ResourceCheck, string) ResourceCheck
+name: resourcecheck_name.(ResourceCheck, string) ResourceCheck
+check: pathcheck_check.(PathCheck, string) Decision; resourcecheck_check.(ResourceCheck, string) Decision
+errored: decision_errored.(Decision) bool
+error: decision_error.(Decision) string
+allowed: decision_allowed.(Decision) bool
+reason: decision_reason.(Decision) string
 ";
 
 /// Comparisons: the overload's stem for each operator, and the pairs it compares.
@@ -263,6 +275,11 @@ fn plain(name: &str) -> Type {
         "Quantity" => value_type("kubernetes.Quantity"),
         "Semver" => value_type("kubernetes.Semver"),
         "Format" => value_type("kubernetes.NamedFormat"),
+        "Authorizer" => value_type("kubernetes.authorization.Authorizer"),
+        "PathCheck" => value_type("kubernetes.authorization.PathCheck"),
+        "GroupCheck" => value_type("kubernetes.authorization.GroupCheck"),
+        "ResourceCheck" => value_type("kubernetes.authorization.ResourceCheck"),
+        "Decision" => value_type("kubernetes.authorization.Decision"),
         param => Type::Param(Arc::from(param)),
     }
 }

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
+use super::authorizer::{Check, Decision};
 use super::value::{Fault, Outcome};
 use crate::core::crd::go::quote;
 use crate::core::crd::go_url::{self, Url};
@@ -20,6 +21,8 @@ pub enum Opaque {
     Cidr(Cidr),
     Semver(Semver),
     Format(Format),
+    Authorizer(Check),
+    Decision(Decision),
 }
 
 /// An address with the length of its prefix.
@@ -56,6 +59,8 @@ impl Opaque {
             Self::Cidr(_) => "net.CIDR",
             Self::Semver(_) => "kubernetes.Semver",
             Self::Format(_) => "kubernetes.NamedFormat",
+            Self::Authorizer(check) => check.type_name(),
+            Self::Decision(_) => "kubernetes.authorization.Decision",
         }
     }
 

@@ -294,7 +294,8 @@ impl Validator {
                 continue;
             }
             // Messages always see the plain old value, as upstream has it.
-            let plain = Variables { this: this.clone(), old: old_value.clone().filter(|_| transition) };
+            let plain =
+                Variables { this: this.clone(), old: old_value.clone().filter(|_| transition), named: Vec::new() };
             let seen = if transition { variables(&this, &old_value, optional) } else { plain.clone() };
             let (outcome, cost) = eval::run(program, seen);
             if !spend(budget, cost) {
@@ -392,7 +393,7 @@ fn variables<'a>(this: &Outcome<Val<'a>>, old: &Option<Outcome<Val<'a>>>, option
         (None, true) => Some(Ok(Val::Optional(None))),
         (old, false) => old.clone(),
     };
-    Variables { this: this.clone(), old }
+    Variables { this: this.clone(), old, named: Vec::new() }
 }
 
 fn fault_detail(fault: &Fault, rule: &Rule) -> (String, bool) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 pub use super::aggregate::{Found, Items, List, ListKind, Map};
+pub use super::data::native as native_value;
 use super::data::{native, native_schema};
 use super::opaque::Opaque;
 use crate::core::crd::go;

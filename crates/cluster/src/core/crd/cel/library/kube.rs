@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::super::authorizer::{Check, Decision};
 use super::super::opaque::{self, Opaque, Semver};
 use super::super::value::{Fault, Outcome, Val};
 use crate::core::quantity::{Format, Quantity};
@@ -22,6 +23,8 @@ pub fn call<'a>(function: &str, overload: &str, args: &[Val<'a>]) -> Option<Outc
             Opaque::Ip(address) => ip_part(function, *address),
             Opaque::Cidr(cidr) => cidr_call(function, *cidr, rest),
             Opaque::Semver(version) => semver_call(function, version, rest),
+            Opaque::Authorizer(check) => authorizer_call(function, check, rest),
+            Opaque::Decision(decision) => decision_part(function, decision, rest),
             Opaque::Format(format) => match (function, rest) {
                 ("validate", [Val::Text(text)]) => {
                     let faults = (format.check)(text);
@@ -35,6 +38,28 @@ pub fn call<'a>(function: &str, overload: &str, args: &[Val<'a>]) -> Option<Outc
             let _ = overload;
             None
         }
+    }
+}
+
+/// Narrows a question to the authorizer, or asks it.
+fn authorizer_call<'a>(function: &str, check: &Check, args: &[Val<'a>]) -> Option<Outcome<Val<'a>>> {
+    let texts: Option<Vec<&str>> =
+        args.iter().map(|arg| if let Val::Text(text) = arg { Some(&**text) } else { None }).collect();
+    if function == "check" {
+        let [verb] = texts?[..] else { return None };
+        return Some(Ok(opaque(Opaque::Decision(check.ask(verb)))));
+    }
+    check.narrowed(function, &texts?).map(|check| Ok(opaque(Opaque::Authorizer(check))))
+}
+
+fn decision_part<'a>(function: &str, decision: &Decision, args: &[Val<'a>]) -> Option<Outcome<Val<'a>>> {
+    match (function, args) {
+        ("allowed", []) => Some(Ok(Val::Bool(decision.allowed))),
+        ("reason", []) => Some(Ok(Val::text(decision.reason.clone()))),
+        // Roles are always there to be read.
+        ("errored", []) => Some(Ok(Val::Bool(false))),
+        ("error", []) => Some(Ok(Val::text(String::new()))),
+        _ => None,
     }
 }
 

@@ -175,6 +175,9 @@ pub fn sets_factor(overload: &str) -> Option<u64> {
     }
 }
 
+/// What a question to the authorizer costs, as upstream.
+const AUTHORIZER_COST: u64 = 350_000;
+
 /// The cost of a call.
 pub fn call_cost(function: &str, overload: &str, args: &[Val<'_>], result: Option<&Val<'_>>) -> u64 {
     if let (Some(factor), [left, right]) = (sets_factor(overload), args) {
@@ -234,6 +237,7 @@ fn kubernetes_cost(function: &str, overload: &str, args: &[Val<'_>], result: Opt
             let Opaque::Format(format) = opaque.as_ref() else { return None };
             ((1.0 + size(1)? as f64) * TRAVERSAL).ceil() as u64 * scaled(format.pattern_length, REGEX)
         }
+        "check" if matches!(args.first(), Some(Val::Opaque(_))) => AUTHORIZER_COST,
         _ => return None,
     })
 }
