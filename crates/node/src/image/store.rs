@@ -72,6 +72,8 @@ const ENOUGH_BYTES: u64 = 10 << 30;
 /// How full the disk of images may be, in percent: a kubelet's values.
 const HIGH_PERCENT: u64 = 85;
 const LOW_PERCENT: u8 = 80;
+/// When an image was last used is written down no more often: a write waits for the disk, and every start for the write.
+const USED_GRAIN_S: u64 = 60;
 /// An image that was pulled within this time stays, as with a kubelet.
 const LEAST_AGE_S: u64 = 120;
 
@@ -185,7 +187,9 @@ impl ImageStore {
             return Ok(None);
         }
         self.store.add_use(key, holder, while_exists, record).map_err(failed)?;
-        self.store.touch(&record.name, self.now_s()).map_err(failed)?;
+        if record.used_s.saturating_add(USED_GRAIN_S) <= self.now_s() {
+            self.store.touch(&record.name, self.now_s()).map_err(failed)?;
+        }
         let config = self.store.read_blob(&record.config).map_err(failed)?;
         let run = Config::read(&config).map_err(|error| told(&error))?.run;
         let layers = top_first(&record.layers).iter().map(|layer| self.store.layer_tree(layer)).collect();

@@ -197,6 +197,8 @@ pub struct Launch {
     /// In thousandths of a processor.
     pub cpu_limit_millis: Option<u64>,
     pub cpu_request_millis: Option<u64>,
+    /// What the whole pod asks for.
+    pub pod_cpu_request_millis: Option<u64>,
     pub pids_limit: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    cgroup::{self, Group, Join},
+    cgroup::{Group, Join},
     child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
@@ -26,7 +26,10 @@ use crate::core::{
     record::{Attempt, Exit, ExitReason},
 };
 
-const READ_SIZE: usize = 64 << 10;
+/// Bytes that are read at once; they lie on the stack, which never gives memory back.
+const READ_SIZE: usize = 16 << 10;
+/// Reads of one source before the others have their turn: together what a pipe holds.
+const READS: usize = 4;
 /// What a container wrote before it ended is read to its end, but no more than this: a process that
 /// escaped and still writes must not hold up the exit.
 const DRAIN_LIMIT: usize = 64 << 20;
@@ -121,11 +124,15 @@ impl Container {
         self.sources.iter().enumerate().filter_map(|(index, (_, file))| Some((index, file.as_ref()?.as_fd())))
     }
 
-    /// Reads once from the source with this number; a source that has ended is forgotten.
+    /// Reads what the source with this number has; a source that has ended is forgotten.
     pub fn read(&mut self, index: usize, now: Timestamp) {
         let mut buffer = [0_u8; READ_SIZE];
-        if self.read_into(index, &mut buffer, now) == Progress::Ended {
-            self.sources[index].1 = None;
+        for _ in 0..READS {
+            match self.read_into(index, &mut buffer, now) {
+                Progress::Some(READ_SIZE) => {}
+                Progress::Some(_) | Progress::Nothing => return,
+                Progress::Ended => return self.sources[index].1 = None,
+            }
         }
     }
 
@@ -220,8 +227,8 @@ fn run(
     group: Option<&Group>,
     streams: Streams,
 ) -> Result<jail::Process, String> {
+    let join = Join::of(group)?;
     let Some(jail) = &start.jail else {
-        let join = Join::of(group)?;
         let program = Program {
             argv: &start.argv,
             env: &start.env,
@@ -241,7 +248,7 @@ fn run(
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| cgroup::admit(group, pid))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &join)
 }
 
 /// What runs in a container that is kept apart.

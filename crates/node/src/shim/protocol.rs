@@ -64,6 +64,9 @@ pub struct Start {
     pub cpu_limit_millis: Option<u64>,
     #[serde(default)]
     pub cpu_request_millis: Option<u64>,
+    /// What the whole pod asks for.
+    #[serde(default)]
+    pub pod_cpu_request_millis: Option<u64>,
     #[serde(default)]
     pub pids_limit: Option<u64>,
     /// The pod's control group, in which the container's is made; `None` where there are none.
@@ -101,6 +104,7 @@ impl Start {
             memory_bytes: self.memory_limit_bytes,
             cpu_limit_millis: self.cpu_limit_millis,
             cpu_request_millis: self.cpu_request_millis,
+            pod_cpu_request_millis: self.pod_cpu_request_millis,
             pids: self.pids_limit,
         }
     }

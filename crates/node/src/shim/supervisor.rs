@@ -343,7 +343,7 @@ impl Supervisor {
         let (pid, listener) = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                let process = jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
+                let process = jail::enter(handle, &spaces.ids, &task, streams, &Join::of(group)?)?;
                 (process.pid, process.listener)
             }
             _ => {

@@ -118,6 +118,7 @@ pub struct Worker {
     ending_since: Option<Timestamp>,
     waiting: BTreeMap<String, Waiting>,
     launched_at: Option<Instant>,
+    begun_at: Instant,
     refreshing: bool,
     /// Something changed while they were written: they are written once more.
     stale: bool,
@@ -146,6 +147,7 @@ impl Worker {
         let status = pod.status.clone().unwrap_or_default();
         let started_at = status.start_time.as_ref().map_or_else(|| shared.clock.now(), |time| time.0);
         let adopted = stored.is_some();
+        let begun_at = shared.clock.instant();
         let mut worker = Self {
             containers: pod.spec.as_ref().map(spec::containers).unwrap_or_default(),
             verdict: terminal(&pod).or_else(|| admit::refuse(&pod)),
@@ -169,6 +171,7 @@ impl Worker {
             ending_since: None,
             waiting: BTreeMap::new(),
             launched_at: None,
+            begun_at,
             refreshing: false,
             stale: false,
             stage: Stage::Alive,
