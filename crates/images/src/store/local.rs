@@ -333,12 +333,26 @@ impl Store {
 
     /// Writes a file elsewhere and moves it to its place once it is on disk.
     pub(super) fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_beside(path, bytes, File::sync_all)
+    }
+
+    /// The same without the wait: others see all of it or nothing, but a power cut may leave an empty file.
+    pub(super) fn write_soon(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_beside(path, bytes, |_| Ok(()))
+    }
+
+    fn write_beside(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        settle: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |source| StoreError::File { act: "written", path: path.to_owned(), source };
         let own = format!("{}-{}.new", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let beside = self.root.join("partial").join(own);
         let mut file = File::create(&beside).map_err(failed)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        file.write_all(bytes).and_then(|()| settle(&file)).map_err(failed)?;
         fs::rename(&beside, path).map_err(failed)
     }
 

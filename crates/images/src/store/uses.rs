@@ -18,6 +18,9 @@ impl Store {
     /// Writes down that somebody runs from an image, from now on until `while_exists` is gone. The caller holds the
     /// lock for adding, and has seen that the image is whole.
     ///
+    /// Others see it at once; the disk is not waited for. What a power cut takes of it is no loss: it has ended the
+    /// processes too, and who starts them again writes it again.
+    ///
     /// # Errors
     /// When it cannot be written.
     pub fn add_use(&self, key: &str, holder: &str, while_exists: &Path, image: &NameRecord) -> Result<(), StoreError> {
@@ -32,7 +35,7 @@ impl Store {
         };
         let path = self.use_file(key);
         let text = to_json(&path, &record)?;
-        self.write_whole(&path, &text)
+        self.write_soon(&path, &text)
     }
 
     /// The uses that count, sorted by who they are of.
@@ -42,8 +45,7 @@ impl Store {
     pub fn uses(&self) -> Result<Vec<UseRecord>, StoreError> {
         let mut uses = Vec::new();
         for path in self.entries("uses")? {
-            // Another program may have removed it meanwhile.
-            let Some(record) = read_use(&path)? else { continue };
+            let Found::Use(record) = read_use(&path)? else { continue };
             if record.while_exists.exists() {
                 uses.push(record);
             }
@@ -58,8 +60,12 @@ impl Store {
     /// When one cannot be read or removed.
     pub fn end_uses(&self, is_ended: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         for path in self.entries("uses")? {
-            let Some(record) = read_use(&path)? else { continue };
-            if is_ended(&record.key) || !record.while_exists.exists() {
+            let ends = match read_use(&path)? {
+                Found::Use(record) => is_ended(&record.key) || !record.while_exists.exists(),
+                Found::Part => true,
+                Found::Nothing => false,
+            };
+            if ends {
                 self.remove_file(&path)?;
             }
         }
@@ -83,10 +89,37 @@ impl Store {
     }
 }
 
-fn read_use(path: &Path) -> Result<Option<UseRecord>, StoreError> {
+/// What is where a use was.
+enum Found {
+    Use(UseRecord),
+    /// What a power cut has left of one.
+    Part,
+    /// Another program has removed it meanwhile.
+    Nothing,
+}
+
+fn read_use(path: &Path) -> Result<Found, StoreError> {
     match read_record::<UseRecord>(path) {
-        Ok(record) => check_version(path, record.version).map(|()| Some(record)),
-        Err(StoreError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Ok(record) => check_version(path, record.version).map(|()| Found::Use(record)),
+        Err(StoreError::Record { .. }) => Ok(Found::Part),
+        Err(StoreError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_power_cut_leaves_of_a_use_counts_for_nothing_and_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        for (key, text) in [("a/c", ""), ("b/c", "{\"version\":")] {
+            std::fs::write(store.use_file(key), text).unwrap();
+        }
+        assert_eq!(store.uses().unwrap(), []);
+        store.end_uses(|_| false).unwrap();
+        assert!(store.entries("uses").unwrap().is_empty());
     }
 }

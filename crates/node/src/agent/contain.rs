@@ -11,7 +11,7 @@ use crate::{
     core::{
         honour::{Means, Users},
         image::Rule,
-        quantity, sysctl,
+        quantity, requests, sysctl,
     },
     image::Environment,
     runtime::{HostPath, Isolation, Launch, Root, Security},
@@ -102,6 +102,7 @@ pub fn fill(launch: &mut Launch, pod: &Pod, container: &Container) {
     };
     launch.cpu_limit_millis = millis(resources.and_then(|one| one.limits.as_ref()));
     launch.cpu_request_millis = millis(resources.and_then(|one| one.requests.as_ref()));
+    launch.pod_cpu_request_millis = Some(requests::cpu_millis(pod));
 }
 
 fn fill_security(security: &mut Security, pod: Option<&PodSecurityContext>, own: Option<&SecurityContext>) {

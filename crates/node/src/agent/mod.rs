@@ -37,7 +37,10 @@ use ferroflow_platform::{
     controller::{Cache, Caches, EventKind, Recorder},
     task::{Group, Kind},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Pod, Secret, Service},
+    apimachinery::pkg::api::resource::Quantity,
+};
 use kube::Resource;
 use tokio::sync::{mpsc, watch};
 
@@ -128,7 +131,7 @@ struct Shared {
     environments: Environments,
     images: images::Images,
     pool: Pool,
-    allocatable: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
+    allocatable: BTreeMap<String, Quantity>,
     client: kube::Client,
     services: Cache<Service>,
     recorder: Recorder,
@@ -189,6 +192,9 @@ impl Node {
         }
         let devices = register::devices(&config);
         let allocatable = register::capacity(&config, &devices);
+        if let Some(tree) = &groups.tree {
+            weigh(tree, &allocatable);
+        }
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
         let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
@@ -304,6 +310,14 @@ impl Node {
         if let Err(error) = sandbox.rest().await {
             tracing::debug!(%error, "cannot end a supervisor");
         }
+    }
+}
+
+/// Gives all pods together the share of processor time that the node has for them.
+fn weigh(tree: &cgroup::Place, allocatable: &BTreeMap<String, Quantity>) {
+    let millis = quantity::milli_of(Some(allocatable), "cpu").and_then(|millis| u64::try_from(millis).ok());
+    if let Err(error) = cgroup::weigh(tree, millis.unwrap_or(0)) {
+        tracing::warn!("all pods together weigh as much as one process of the host: {error}");
     }
 }
 

@@ -168,6 +168,8 @@ pub struct Bounds {
     pub memory_bytes: Option<u64>,
     pub cpu_limit_millis: Option<u64>,
     pub cpu_request_millis: Option<u64>,
+    /// Of the whole pod; `None` where whoever asks does not know it.
+    pub pod_cpu_request_millis: Option<u64>,
     /// Of all containers of the pod together.
     pub pids: Option<u64>,
 }
@@ -196,9 +198,6 @@ pub fn settings(version: Version, bounds: Bounds) -> Vec<Setting> {
         let quota = millis.saturating_mul(PERIOD_MICROSECONDS) / 1000;
         quota.max(LEAST_QUOTA_MICROSECONDS)
     });
-    // A container that asks for nothing has the least share, as with a kubelet.
-    let shares = bounds.cpu_request_millis.unwrap_or(0).saturating_mul(1024) / 1000;
-    let shares = shares.clamp(*SHARES.start(), *SHARES.end());
     let mut settings = Vec::new();
     match version {
         Version::V2 => {
@@ -210,7 +209,6 @@ pub fn settings(version: Version, bounds: Bounds) -> Vec<Setting> {
             if let Some(quota) = quota {
                 settings.push(set(Controller::Cpu, "cpu.max", format!("{quota} {PERIOD_MICROSECONDS}")));
             }
-            settings.push(may(Controller::Cpu, "cpu.weight", weight(shares).to_string()));
         }
         Version::V1 => {
             if let Some(bytes) = bounds.memory_bytes {
@@ -221,10 +219,25 @@ pub fn settings(version: Version, bounds: Bounds) -> Vec<Setting> {
                 settings.push(set(Controller::Cpu, "cpu.cfs_period_us", PERIOD_MICROSECONDS.to_string()));
                 settings.push(set(Controller::Cpu, "cpu.cfs_quota_us", quota.to_string()));
             }
-            settings.push(may(Controller::Cpu, "cpu.shares", shares.to_string()));
         }
     }
+    settings.push(share(version, bounds.cpu_request_millis.unwrap_or(0)));
     settings
+}
+
+/// What makes a group's share of processor time, beside the groups that lie where it does, as large as this request.
+/// One that asks for nothing has the least, as with a kubelet (`MilliCPUToShares`).
+///
+/// It goes for three: a container by its request, a pod by that of the whole pod, and the group of all pods by what
+/// the node has to give. Without the third they would weigh together as much as a single process of the host; without
+/// the second a pod would weigh the same, whatever it asks for.
+pub fn share(version: Version, cpu_request_millis: u64) -> Setting {
+    let shares = (cpu_request_millis.saturating_mul(1024) / 1000).clamp(*SHARES.start(), *SHARES.end());
+    let (file, value) = match version {
+        Version::V1 => ("cpu.shares", shares),
+        Version::V2 => ("cpu.weight", weight(shares)),
+    };
+    Setting { controller: Controller::Cpu, file, value: value.to_string(), optional: true }
 }
 
 /// Shares of version 1 as a weight of version 2: the formula of `opencontainers/cgroups`, `ConvertCPUSharesToCgroupV2Value`

@@ -46,8 +46,12 @@ fn bounds_become_a_kernels_values() {
         let settings = settings(version, bounds);
         settings.into_iter().map(|one| format!("{} {}", one.file, one.value)).collect::<Vec<_>>()
     };
-    let bounds =
-        Bounds { memory_bytes: Some(1 << 20), cpu_limit_millis: Some(1500), cpu_request_millis: Some(500), pids: None };
+    let bounds = Bounds {
+        memory_bytes: Some(1 << 20),
+        cpu_limit_millis: Some(1500),
+        cpu_request_millis: Some(500),
+        ..Bounds::default()
+    };
     assert_eq!(
         rows(Version::V1, bounds),
         [
@@ -65,6 +69,18 @@ fn bounds_become_a_kernels_values() {
     assert_eq!(rows(Version::V1, Bounds::default()), ["cpu.shares 2"]);
     let least = Bounds { cpu_limit_millis: Some(1), ..Bounds::default() };
     assert_eq!(rows(Version::V2, least), ["cpu.max 1000 100000", "cpu.weight 1"]);
+}
+
+#[test]
+fn groups_weigh_what_is_asked_for_in_them() {
+    let rows = [(0, "2", "1"), (1, "2", "1"), (100, "102", "4"), (2000, "2048", "79"), (1_000_000, "262144", "10000")];
+    for (millis, shares, weight) in rows {
+        for (version, file, value) in [(Version::V1, "cpu.shares", shares), (Version::V2, "cpu.weight", weight)] {
+            let setting = share(version, millis);
+            assert_eq!((setting.file, setting.value.as_str()), (file, value), "{millis}");
+            assert!(setting.controller == Controller::Cpu && setting.optional);
+        }
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub mod pressure;
 pub mod probe;
 pub mod quantity;
 pub mod record;
+pub mod requests;
 pub mod rewrite;
 pub mod services;
 pub mod spec;

@@ -69,6 +69,9 @@ pub struct Collected {
     pub freed_bytes: u64,
 }
 
+/// When an image was last used is written down no more often: a write waits for the disk, and every start for the write.
+const USED_GRAIN_S: u64 = 60;
+
 /// A node's images.
 pub struct ImageStore {
     store: Store,
@@ -179,7 +182,9 @@ impl ImageStore {
             return Ok(None);
         }
         self.store.add_use(key, holder, while_exists, record).map_err(failed)?;
-        self.store.touch(&record.name, self.now_s()).map_err(failed)?;
+        if record.used_s.saturating_add(USED_GRAIN_S) <= self.now_s() {
+            self.store.touch(&record.name, self.now_s()).map_err(failed)?;
+        }
         let config = self.store.read_blob(&record.config).map_err(failed)?;
         let run = Config::read(&config).map_err(|error| told(&error))?.run;
         let layers = top_first(&record.layers).iter().map(|layer| self.store.layer_tree(layer)).collect();

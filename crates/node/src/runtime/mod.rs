@@ -211,6 +211,8 @@ pub struct Launch {
     /// In thousandths of a processor.
     pub cpu_limit_millis: Option<u64>,
     pub cpu_request_millis: Option<u64>,
+    /// What the whole pod asks for.
+    pub pod_cpu_request_millis: Option<u64>,
     pub pids_limit: Option<u64>,
     /// How early it is killed when the machine's memory is at its end: -1000 for never, 1000 for first.
     pub oom_score_adj: i32,

@@ -83,6 +83,7 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         memory_limit_bytes: launch.memory_limit_bytes,
         cpu_limit_millis: launch.cpu_limit_millis,
         cpu_request_millis: launch.cpu_request_millis,
+        pod_cpu_request_millis: launch.pod_cpu_request_millis,
         pids_limit: launch.pids_limit,
         oom_score_adj: launch.oom_score_adj,
         cgroup: None,

@@ -14,11 +14,10 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    cgroup::{self, Group, Join},
+    cgroup::{Group, Join},
     child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
-    oom,
     outlet::{Outlet, State},
     protocol::Start,
 };
@@ -27,7 +26,10 @@ use crate::core::{
     record::{Attempt, Exit, ExitReason},
 };
 
-const READ_SIZE: usize = 64 << 10;
+/// Bytes that are read at once; they lie on the stack, which never gives memory back.
+const READ_SIZE: usize = 16 << 10;
+/// Reads of one source before the others have their turn: together what a pipe holds.
+const READS: usize = 4;
 /// What a container wrote before it ended is read to its end, but no more than this: a process that
 /// escaped and still writes must not hold up the exit.
 const DRAIN_LIMIT: usize = 64 << 20;
@@ -122,11 +124,15 @@ impl Container {
         self.sources.iter().enumerate().filter_map(|(index, (_, file))| Some((index, file.as_ref()?.as_fd())))
     }
 
-    /// Reads once from the source with this number; a source that has ended is forgotten.
+    /// Reads what the source with this number has; a source that has ended is forgotten.
     pub fn read(&mut self, index: usize, now: Timestamp) {
         let mut buffer = [0_u8; READ_SIZE];
-        if self.read_into(index, &mut buffer, now) == Progress::Ended {
-            self.sources[index].1 = None;
+        for _ in 0..READS {
+            match self.read_into(index, &mut buffer, now) {
+                Progress::Some(READ_SIZE) => {}
+                Progress::Some(_) | Progress::Nothing => return,
+                Progress::Ended => return self.sources[index].1 = None,
+            }
         }
     }
 
@@ -231,7 +237,7 @@ fn run(
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
-    jail::start(pod, jail, &task(start, &start.argv), streams, &mut |pid| admit(start, group, pid))
+    jail::start(pod, jail, &task(start, &start.argv), streams, &Join::of(group)?)
 }
 
 /// Starts a process of the host in a container that is not kept apart.
@@ -254,15 +260,6 @@ pub fn spawn(start: &Start, argv: &[String], group: Option<&Group>, streams: Str
     Ok(jail::Process { pid, handle: None, listener })
 }
 
-/// Gives a new process what holds for all of its container.
-///
-/// # Errors
-/// When it cannot come into its control group.
-pub fn admit(start: &Start, group: Option<&Group>, pid: i32) -> Result<(), String> {
-    oom::adjust(pid, start.oom_score_adj);
-    cgroup::admit(group, pid)
-}
-
 /// What runs in a container that is kept apart.
 pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
     let is_bound = start.cgroup.as_ref().is_some_and(|pod| pod.has(Controller::Pids));
@@ -273,6 +270,7 @@ pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
         security: &start.security,
         processes: start.pids_limit.filter(|_| !is_bound),
         is_networked: start.network.is_some(),
+        oom_score_adj: start.oom_score_adj,
     }
 }
 

@@ -43,6 +43,8 @@ impl Default for Limits {
     }
 }
 
+/// Lines are written when so much of them has come together: what is kept of memory is little more.
+const PIECE: usize = 16 << 10;
 /// The longest line that is written in one piece, as containerd has it.
 const LINE_LIMIT: usize = 16 << 10;
 
@@ -76,7 +78,7 @@ impl Journal {
     pub fn append(&mut self, source: Source, bytes: &[u8], now: Timestamp) -> io::Result<()> {
         let stamp = stamp(now);
         let mut pending = std::mem::take(&mut self.pending[source as usize]);
-        self.scratch.clear();
+        let mut written = Ok(());
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             pending.extend_from_slice(&rest[..end]);
@@ -84,11 +86,14 @@ impl Journal {
             self.cut(source, &stamp, &mut pending, 0);
             self.entry(source, &stamp, "F", &pending);
             pending.clear();
+            if self.scratch.len() >= PIECE {
+                written = written.and(self.write_out());
+            }
         }
         pending.extend_from_slice(rest);
         self.cut(source, &stamp, &mut pending, LINE_LIMIT);
         self.pending[source as usize] = pending;
-        self.write_out()
+        written.and(self.write_out())
     }
 
     /// Writes what is left of lines that never ended.
@@ -97,7 +102,6 @@ impl Journal {
     /// When the file cannot be written.
     pub fn finish(&mut self, now: Timestamp) -> io::Result<()> {
         let stamp = stamp(now);
-        self.scratch.clear();
         for source in [Source::Stdout, Source::Stderr] {
             let pending = std::mem::take(&mut self.pending[source as usize]);
             if !pending.is_empty() {
@@ -126,7 +130,14 @@ impl Journal {
         self.scratch.push(b'\n');
     }
 
+    /// Writes the lines that have come together. Those that cannot be written are lost.
     fn write_out(&mut self) -> io::Result<()> {
+        let written = self.write_scratch();
+        self.scratch.clear();
+        written
+    }
+
+    fn write_scratch(&mut self) -> io::Result<()> {
         if self.scratch.is_empty() {
             return Ok(());
         }

@@ -56,6 +56,18 @@ pub fn shim_main_of(hello: protocol::Hello, args: impl IntoIterator<Item = OsStr
     }
 }
 
+/// A supervisor is there for days with nothing to do: what it used for a start or a burst of lines goes back when it is
+/// freed, and not only when there is much of it.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two numbers; a value that the library does not take changes nothing.
+    unsafe {
+        const KEPT_BYTES: libc::c_int = 16 << 10;
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+        libc::mallopt(libc::M_TOP_PAD, 0);
+    }
+}
+
 fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     let mut args = args.into_iter();
     let Some(directory) = args.next().map(PathBuf::from) else {
@@ -84,5 +96,6 @@ fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Resu
     // Processes whose parents end come here, and are ended with their container.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("subreaper: {error}"))?;
+    give_memory_back();
     supervisor::Supervisor::new(hello, directory, listener)?.run()
 }

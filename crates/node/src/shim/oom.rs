@@ -2,14 +2,7 @@
 //!
 //! Where this program is not root it may only make others go first; what is refused stays as it was.
 
-use std::fs;
-
-/// Sets the figure of a process, which those have too that it starts from here on.
-pub fn adjust(pid: i32, score: i32) {
-    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string());
-}
-
-/// Sets that of the calling process. Only system calls: it may be called between fork and exec.
+/// Sets the figure of the calling process, which those have too that it starts from here on. Only system calls: it may be called between fork and exec.
 pub fn adjust_own(score: &[u8]) {
     // SAFETY: the path ends with a null, and the bytes live through the call; the descriptor is closed again.
     unsafe {

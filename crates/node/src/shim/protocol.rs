@@ -102,6 +102,9 @@ pub struct Start {
     pub cpu_limit_millis: Option<u64>,
     #[serde(default)]
     pub cpu_request_millis: Option<u64>,
+    /// What the whole pod asks for.
+    #[serde(default)]
+    pub pod_cpu_request_millis: Option<u64>,
     #[serde(default)]
     pub pids_limit: Option<u64>,
     /// How early it is killed when the machine's memory is at its end: proc_pid_oom_score_adj(5).
@@ -142,6 +145,7 @@ impl Start {
             memory_bytes: self.memory_limit_bytes,
             cpu_limit_millis: self.cpu_limit_millis,
             cpu_request_millis: self.cpu_request_millis,
+            pod_cpu_request_millis: self.pod_cpu_request_millis,
             pids: self.pids_limit,
         }
     }

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::{
-    cgroup::{self, Group},
+    cgroup::{self, Group, Join},
     child::Streams,
     container::{self, Container, Ended, read_record, record_path},
     ending::{self, how, kill, kill_group},
@@ -355,8 +355,7 @@ impl Supervisor {
         let process = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                let mut admit = |pid| container::admit(start, group, pid);
-                jail::enter(handle, &spaces.ids, &task, streams, &mut admit)?
+                jail::enter(handle, &spaces.ids, &task, streams, &Join::of(group)?)?
             }
             _ => {
                 let rewriter = Rewriter::new(start.paths.iter().cloned());

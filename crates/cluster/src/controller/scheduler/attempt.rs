@@ -24,7 +24,7 @@ fn key_of(pod: &Pod) -> Key {
 }
 
 impl Scheduler {
-    /// Carries out the decision about one pod.
+    /// Carries out the decision about one pod that is not bound now.
     pub(super) async fn attempt(
         &self,
         pod: &Arc<Pod>,
@@ -33,7 +33,7 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<(), Error> {
         match decision {
-            Decision::Bind { node } => self.bind(pod, &node, snapshot).await,
+            Decision::Bind { node } => self.bind(pod.clone(), node).await,
             Decision::Provision { node, claims } => self.provision(pod, &node, &claims, snapshot).await,
             Decision::Gated => {
                 let message = "Scheduling is blocked due to non-empty scheduling gates";
@@ -55,8 +55,9 @@ impl Scheduler {
         }
     }
 
-    async fn bind(&self, pod: &Arc<Pod>, node: &str, snapshot: &mut Snapshot) -> Result<(), Error> {
-        let key = key_of(pod);
+    /// Writes down that a pod goes to a node.
+    pub(super) async fn bind(&self, pod: Arc<Pod>, node: String) -> Result<(), Error> {
+        let key = key_of(&pod);
         let binding = json!({
             "apiVersion": "v1",
             "kind": "Binding",
@@ -71,12 +72,12 @@ impl Scheduler {
             Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
-        snapshot.assume(pod, node);
         let uid = pods::uid(&pod.metadata).to_owned();
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.waiting.remove(&uid);
-        memory.bound.insert(uid, node.to_owned());
-        drop(memory);
+        {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.waiting.remove(&uid);
+            memory.bound.insert(uid, node.clone());
+        }
         let message = format!("Successfully assigned {key} to {node}");
         self.recorder.event(pod.as_ref(), EventKind::Normal, "Scheduled", message);
         Ok(())

@@ -15,16 +15,19 @@ use ferroflow_platform::clock::SharedClock;
 use ferroflow_platform::controller::{
     Cache, Caches, Controller, Error, Key, Next, Object, Queue, Reconciler, Recorder,
 };
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::core::workload::pods;
-use crate::core::workload::schedule::{self, Snapshot, is_pending, turn};
+use crate::core::workload::schedule::{self, Decision, Snapshot, is_pending, turn};
 
 /// Pods that one pass places at most; the rest follow in the next, so that new pods of high priority get their turn.
 const PODS_A_PASS: usize = 256;
+/// Bindings that are written at a time: those that wait for the disk together share one sync of it.
+const BINDINGS: usize = 64;
 /// The first wait of a pod that did not fit; it doubles with each further attempt. Upstream begins with a second, which
 /// would be felt where a claim is provisioned within milliseconds.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
@@ -220,9 +223,27 @@ impl Reconciler for Scheduler {
             next = Some(Duration::ZERO);
         }
         let mut failure = None;
+        let mut bindings = Vec::new();
         for pod in &due {
-            let decision = schedule::schedule(pod, &snapshot);
-            if let Err(error) = self.attempt(pod, decision, &mut snapshot, now).await {
+            match schedule::schedule(pod, &snapshot) {
+                Decision::Bind { node } => {
+                    // The next decision counts it already. Where it is not written after all, something has changed,
+                    // which wakes the scheduler again.
+                    snapshot.assume(pod, &node);
+                    bindings.push(self.bind(pod.clone(), node));
+                }
+                decision => {
+                    if let Err(error) = self.attempt(pod, decision, &mut snapshot, now).await {
+                        failure = failure.or(Some(error));
+                    }
+                }
+            }
+        }
+        let mut bound = futures::stream::iter(bindings).buffer_unordered(BINDINGS);
+        while let Some(bound) = bound.next().await {
+            if let Err(error) = bound {
+                // What was decided after it may have gone wrong with it.
+                self.changes.fetch_add(1, Ordering::AcqRel);
                 failure = failure.or(Some(error));
             }
         }

@@ -119,6 +119,7 @@ pub struct Worker {
     ending_since: Option<Timestamp>,
     waiting: BTreeMap<String, Waiting>,
     launched_at: Option<Instant>,
+    begun_at: Instant,
     refreshing: bool,
     /// Something changed while they were written: they are written once more.
     stale: bool,
@@ -149,6 +150,7 @@ impl Worker {
         let adopted = stored.is_some();
         let ended = terminal(&pod);
         let rejection = if ended.is_none() && !adopted { reject(&shared, &pod, &uid) } else { None };
+        let begun_at = shared.clock.instant();
         let mut worker = Self {
             containers: pod.spec.as_ref().map(spec::containers).unwrap_or_default(),
             verdict: ended.or_else(|| rejection.map(|rejection| rejection.verdict())),
@@ -172,6 +174,7 @@ impl Worker {
             ending_since: None,
             waiting: BTreeMap::new(),
             launched_at: None,
+            begun_at,
             refreshing: false,
             stale: false,
             stage: Stage::Alive,

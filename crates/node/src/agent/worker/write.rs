@@ -16,7 +16,8 @@ use crate::core::{
     status::{self, Place},
 };
 
-/// A status that only says that a container is being started waits this long for it to have started.
+/// A status that only says that a container is being started, or a pod made ready for that, waits this long for it to
+/// have started: most have by then, and are written once.
 const START_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Worker {
@@ -28,11 +29,13 @@ impl Worker {
             return;
         }
         let now = self.shared.clock.instant();
-        if let Some(launched) = self.launched_at
+        let is_new = unknown && self.status.start_time.is_none() && !plan.ending && plan.verdict.is_none();
+        let since = self.launched_at.or(is_new.then_some(self.begun_at));
+        if let Some(until) = since.map(|since| since + START_PATIENCE)
             && plan.waiting.is_empty()
-            && now < launched + START_PATIENCE
+            && now < until
         {
-            self.write_at = Some(launched + START_PATIENCE);
+            self.write_at = Some(until);
             return;
         }
         let address = self.prepared.as_ref().map(|prepared| prepared.share.address.clone()).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
     time::Duration,
 };
@@ -30,9 +30,15 @@ pub struct Group {
 }
 
 /// The way into a group, to be gone by a new process before it becomes its program.
+///
+/// The process goes by itself, with one thread: to move another one, or a group of threads, the kernel waits until no
+/// process of the machine is just being made, which takes milliseconds and holds up all others who wait for the same
+/// (`cgroup_threadgroup_rwsem`). At version 2 a process can be made in its group instead, which moves nothing.
 #[derive(Debug)]
 pub struct Join {
     files: Vec<File>,
+    /// The group's directory, where a process can be made in it.
+    birthplace: Option<File>,
 }
 
 impl Group {
@@ -42,7 +48,7 @@ impl Group {
     /// A sentence for the container's status.
     pub fn make(pod: &Place, name: &str, bounds: Bounds) -> Result<Self, String> {
         let failed = |error: io::Error| format!("cannot make the control group of the container: {error}");
-        make_pod(pod, bounds.pids).map_err(failed)?;
+        make_pod(pod, bounds).map_err(failed)?;
         let place = pod.below(name);
         for directory in place.all() {
             make(directory).map_err(failed)?;
@@ -59,6 +65,12 @@ impl Group {
             }
         }
         Ok(group)
+    }
+
+    /// One that is there.
+    #[cfg(test)]
+    pub(super) fn at(place: Place) -> Self {
+        Self { place }
     }
 
     /// Where it is.
@@ -93,10 +105,23 @@ impl Join {
     /// # Errors
     /// A sentence for the container's status.
     pub fn of(group: Option<&Group>) -> Result<Self, String> {
-        let open = |directory: &Path| File::options().write(true).open(directory.join("cgroup.procs"));
-        let files = group.into_iter().flat_map(|group| group.place.all()).map(open).collect::<io::Result<_>>();
-        let files = files.map_err(|error| format!("cannot open the control group of the container: {error}"))?;
-        Ok(Self { files })
+        let Some(place) = group.map(Group::place) else { return Ok(Self { files: Vec::new(), birthplace: None }) };
+        // What moves one thread alone is not for groups of version 2.
+        let (file, is_second) = match place.version {
+            Version::V1 => ("tasks", false),
+            Version::V2 => ("cgroup.procs", true),
+        };
+        let failed = |error| format!("cannot open the control group of the container: {error}");
+        let open = |directory: &Path| File::options().write(true).open(directory.join(file));
+        let files = place.all().into_iter().map(open).collect::<io::Result<_>>().map_err(failed)?;
+        let directory = place.all().first().copied().filter(|_| is_second);
+        let birthplace = directory.map(File::open).transpose().map_err(failed)?;
+        Ok(Self { files, birthplace })
+    }
+
+    /// The directory of the group in which a process can be made, instead of moving there.
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        self.birthplace.as_ref().map(AsFd::as_fd)
     }
 
     /// The descriptors that [`enter`] is called with; they live as long as this does.
@@ -105,19 +130,8 @@ impl Join {
     }
 }
 
-/// Puts a process that has done nothing yet into a group, where there is one.
-///
-/// # Errors
-/// A sentence for the container's status.
-pub fn admit(group: Option<&Group>, pid: i32) -> Result<(), String> {
-    for directory in group.into_iter().flat_map(|group| group.place.all()) {
-        write(directory, "cgroup.procs", &pid.to_string()).map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-/// Puts the calling process into the groups that these descriptors lead to. Only system calls: it may be called
-/// between fork and exec.
+/// Puts the calling process, which has one thread, into the groups that these descriptors lead to. Only system calls:
+/// it may be called between fork and exec.
 ///
 /// # Errors
 /// That of the kernel.
@@ -142,7 +156,7 @@ pub fn bound_processes(limit: u64) -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::Nproc, Rlimit { current: limit, maximum: limit })?)
 }
 
-fn make_pod(pod: &Place, pids: Option<u64>) -> io::Result<()> {
+fn make_pod(pod: &Place, bounds: Bounds) -> io::Result<()> {
     for directory in pod.all() {
         make(directory)?;
     }
@@ -153,10 +167,23 @@ fn make_pod(pod: &Place, pids: Option<u64>) -> io::Result<()> {
             pod.directories.keys().copied().filter(|controller| *controller != Controller::Cpuacct).collect();
         find::enable(directory, &controllers)?;
     }
-    if let (Some(directory), Some(pids)) = (pod.directory(Controller::Pids), pids) {
+    if let (Some(directory), Some(pids)) = (pod.directory(Controller::Pids), bounds.pids) {
         write(directory, "pids.max", &pids.to_string())?;
     }
+    if let Some(request) = bounds.pod_cpu_request_millis {
+        // A pod runs without its share too.
+        let _ = weigh(pod, request);
+    }
     Ok(())
+}
+
+/// Gives a group its share of processor time, for what is asked for in it; nothing where that is not shared out.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn weigh(place: &Place, cpu_request_millis: u64) -> io::Result<()> {
+    let share = cgroup::share(place.version, cpu_request_millis);
+    place.directory(share.controller).map_or(Ok(()), |directory| write(directory, share.file, &share.value))
 }
 
 fn kill(place: &Place) {

@@ -12,7 +12,7 @@ mod tests;
 
 pub use crate::core::cgroup::Place;
 pub use find::{Found, find};
-pub use group::{Group, Join, admit, bound_processes, clear, end, enter, remove_tree, sweep};
+pub use group::{Group, Join, bound_processes, clear, end, enter, remove_tree, sweep, weigh};
 
 use std::{fs, io, path::Path};
 

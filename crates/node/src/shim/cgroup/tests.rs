@@ -101,6 +101,63 @@ fn a_group_counts_what_runs_in_it() {
     assert!(removed(&tree));
 }
 
+#[test]
+fn groups_weigh_as_much_as_is_asked_for_in_them() {
+    let Some(tree) = tree("weight") else { return };
+    weigh(&tree, 2000).unwrap();
+    let pod = tree.below("podu");
+    let bounds = |own, pod| Bounds { cpu_request_millis: own, pod_cpu_request_millis: pod, ..Bounds::default() };
+    let group = Group::make(&pod, "c.0", bounds(Some(250), Some(1000))).unwrap();
+    let poor = tree.below("podpoor");
+    let nothing = Group::make(&poor, "c.0", bounds(None, Some(0))).unwrap();
+    if !group.bounds(Controller::Cpu) {
+        eprintln!("skipped: no control group shares out processor time here");
+        return assert!(removed(&tree));
+    }
+    let [file, whole, half, quarter, least] = match tree.version {
+        Version::V1 => ["cpu.shares", "2048", "1024", "256", "2"],
+        Version::V2 => ["cpu.weight", "79", "39", "10", "1"],
+    };
+    let rows = [(&tree, whole), (&pod, half), (group.place(), quarter), (&poor, least), (nothing.place(), least)];
+    for (place, wanted) in rows {
+        let directory = place.directory(Controller::Cpu).unwrap();
+        assert_eq!(fs::read_to_string(directory.join(file)).unwrap().trim(), wanted, "{}", directory.display());
+    }
+    assert!(removed(&tree));
+}
+
+/// Made in a group, and not moved there: as at version 2, whichever version bounds pods here.
+#[test]
+fn a_process_is_made_in_a_group_of_version_2() {
+    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let Some(found) = crate::core::cgroup::unified(&membership, &mounts) else {
+        return eprintln!("skipped: no hierarchy of version 2");
+    };
+    let name = format!("ferroflow-test-born-{}", std::process::id());
+    let directories = [(Controller::Cpuacct, found.own.join(&name))].into();
+    let place = Place { version: Version::V2, directories };
+    if let Err(error) = make(place.all()[0]) {
+        return eprintln!("skipped: {error}");
+    }
+    let group = Group::at(place.clone());
+    let join = Join::of(Some(&group)).unwrap();
+    // SAFETY: the child only makes system calls, whatever other threads hold.
+    let born = unsafe { crate::shim::jail::sys::fork_into(join.birthplace().unwrap()) };
+    let pid = match born.unwrap() {
+        crate::shim::jail::sys::Side::Child => loop {
+            // SAFETY: waits for a signal.
+            unsafe { libc::pause() };
+        },
+        crate::shim::jail::sys::Side::Parent(pid) => pid,
+    };
+    assert_eq!(processes(place.all()[0]), [pid]);
+    group.kill();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap();
+    assert!(removed(&place));
+}
+
 /// A directory that looks like a hierarchy of version 2 which a user was given.
 fn delegated(controllers: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();

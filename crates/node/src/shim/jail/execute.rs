@@ -30,6 +30,8 @@ pub struct Task<'a> {
     pub security: &'a Security,
     /// Whether its supervisor answers for its sockets.
     pub is_networked: bool,
+    /// How early it is killed when the machine's memory is at its end.
+    pub oom_score_adj: i32,
     /// Processes that its user may have in the pod, where no control group bounds them.
     pub processes: Option<u64>,
 }

@@ -39,8 +39,9 @@ use self::{
     system::View,
 };
 use super::{
+    cgroup::{self, Join},
     child::{PREFIX, Streams},
-    network,
+    network, oom,
     protocol::Jail,
 };
 
@@ -58,19 +59,12 @@ pub struct Process {
     pub listener: Option<OwnedFd>,
 }
 
-/// Starts a container of a pod. `prepare` is called with the number of a process before it does anything: what is
-/// done to it holds for all of the container.
+/// Starts a container of a pod, whose first process goes into its control group before it does anything.
 ///
 /// # Errors
 /// A sentence in the words of a container runtime.
-pub fn start(
-    pod: &Pod,
-    jail: &Jail,
-    task: &Task<'_>,
-    streams: Streams,
-    prepare: &mut dyn FnMut(i32) -> Result<(), String>,
-) -> Result<Process, String> {
-    make(task, prepare, |far, supervisor| {
+pub fn start(pod: &Pod, jail: &Jail, task: &Task<'_>, streams: Streams, join: &Join) -> Result<Process, String> {
+    make(task, join, |far, supervisor| {
         let reason = step_in(pod, jail, &streams).and_then(|sources| {
             let flags = libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
             let own = if jail.share_process_namespace { 0 } else { libc::CLONE_NEWPID };
@@ -96,9 +90,9 @@ pub fn enter(
     ids: &Ids,
     task: &Task<'_>,
     streams: Streams,
-    prepare: &mut dyn FnMut(i32) -> Result<(), String>,
+    join: &Join,
 ) -> Result<Process, String> {
-    make(task, prepare, |far, supervisor| {
+    make(task, join, |far, supervisor| {
         let all = libc::CLONE_NEWUSER
             | libc::CLONE_NEWNS
             | libc::CLONE_NEWPID
@@ -126,28 +120,31 @@ fn prefixed(reason: Result<std::convert::Infallible, String>) -> String {
 }
 
 /// Makes a process that `act` in the end becomes, and waits until it has.
-fn make(
-    task: &Task<'_>,
-    prepare: &mut dyn FnMut(i32) -> Result<(), String>,
-    act: impl FnOnce(Far, Option<BorrowedFd<'_>>),
-) -> Result<Process, String> {
+fn make(task: &Task<'_>, join: &Join, act: impl FnOnce(Far, Option<BorrowedFd<'_>>)) -> Result<Process, String> {
     let failed = |error: std::io::Error| format!("cannot make a socket: {error}");
     let (near, far) = channel::pair().map_err(failed)?;
     let ends = task.is_networked.then(UnixStream::pair).transpose().map_err(failed)?;
     let (listens, supervisor) = ends.unzip();
+    let moving = join.descriptors();
     // SAFETY: a supervisor has one thread.
-    match unsafe { sys::fork(0) }.map_err(|error| format!("cannot make a process: {error}"))? {
+    let born = join.birthplace().and_then(|group| unsafe { sys::fork_into(group) }.ok());
+    let is_inside = born.is_some();
+    // SAFETY: as above.
+    let side = born.map_or_else(|| unsafe { sys::fork(0) }, Ok);
+    match side.map_err(|error| format!("cannot make a process: {error}"))? {
         Side::Child => {
             drop((near, listens));
-            if far.wait().is_ok() {
-                act(far, supervisor.as_ref().map(AsFd::as_fd));
+            match if is_inside { Ok(()) } else { cgroup::enter(&moving) } {
+                Ok(()) => {
+                    oom::adjust_own(task.oom_score_adj.to_string().as_bytes());
+                    act(far, supervisor.as_ref().map(AsFd::as_fd));
+                }
+                Err(error) => far.fail(&format!("{PREFIX}: cannot enter the container's control group: {error}")),
             }
             sys::leave(1)
         }
-        Side::Parent(first) => {
+        Side::Parent(_) => {
             drop((far, supervisor));
-            prepare(first)?;
-            near.go().map_err(|error| error.to_string())?;
             let done = near.done();
             let pid = done.map_err(|(_, reason)| reason)?;
             let number = rustix::process::Pid::from_raw(pid).ok_or("the process has no number")?;
