@@ -101,7 +101,7 @@ impl Write for Rewriter {
 
 enum Input {
     Plain(Rewriter),
-    Compressed(MultiGzDecoder<Rewriter>),
+    Compressed(Box<MultiGzDecoder<Rewriter>>),
 }
 
 struct Rewriting {
@@ -113,8 +113,11 @@ impl Rewriting {
     fn new(inside: Inside, is_compressed: bool) -> Self {
         let written = Written::default();
         let rewriter = Rewriter::new(inside, written.clone());
-        let input =
-            if is_compressed { Input::Compressed(MultiGzDecoder::new(rewriter)) } else { Input::Plain(rewriter) };
+        let input = if is_compressed {
+            Input::Compressed(Box::new(MultiGzDecoder::new(rewriter)))
+        } else {
+            Input::Plain(rewriter)
+        };
         Self { input, written }
     }
 

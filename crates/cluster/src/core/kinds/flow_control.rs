@@ -83,7 +83,7 @@ pub fn validate_schema(object: &Value, errors: &mut ErrorList) {
 fn rule_faults(rule: &Value, place: &Place, errors: &mut ErrorList) {
     let list = place.child("subjects");
     if items(rule, "subjects").is_empty() {
-        errors.push(FieldError::required(&list, "subjects must contain at least one value"));
+        errors.push(FieldError::required(list, "subjects must contain at least one value"));
     }
     for (index, subject) in indexed(rule, "subjects") {
         subject_faults(subject, &list.index(index), errors);
@@ -290,7 +290,7 @@ fn conditions(object: &Value, errors: &mut ErrorList) {
         let (item, kind) = (list.index(index), text(condition, "type"));
         let own = item.child("type");
         if !seen.insert(kind) {
-            errors.push(FieldError::duplicate(&own, kind));
+            errors.push(FieldError::duplicate(own, kind));
         }
         if kind.is_empty() {
             errors.push(FieldError::required(own, ""));
