@@ -6,6 +6,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -98,7 +99,18 @@ impl Server {
     /// The same, of another file with a program.
     pub fn start_program(program: &Path, bench: &Bench, parts: &str, options: &[&str]) -> Self {
         let up = ["up", "--port", "0", "--http-port", "0", "--parts", parts];
-        let mut command = command_of(program, &bench.data, &[&up, options].concat());
+        Self::run(bench, command_of(program, &bench.data, &[&up, options].concat()))
+    }
+
+    /// The same as another user, to whom the bench must belong.
+    pub fn start_as(bench: &Bench, user: u32, parts: &str, options: &[&str]) -> Self {
+        let up = ["up", "--port", "0", "--http-port", "0", "--parts", parts];
+        let mut command = command(&bench.data, &[&up, options].concat());
+        command.uid(user).gid(user).env("HOME", bench.data.parent().expect("it has a folder"));
+        Self::run(bench, command)
+    }
+
+    fn run(bench: &Bench, mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut text = String::new();
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();

@@ -115,9 +115,9 @@ pub fn console(streams: &Streams, ids: &Ids) -> Result<Option<(String, Waiting)>
             .map_err(|error| format!("cannot give the terminal: {error}"))?;
     }
     let opened = rustix::fs::readlink(format!("/proc/self/fd/{}", end.as_raw_fd()), Vec::new())
-        .map(|path| sys::locate(Path::new(&*path.to_string_lossy())))
         .map_err(io::Error::from)
-        .and_then(|place| waiting(place?, None, 0));
+        .and_then(|path| sys::locate(Path::new(&*path.to_string_lossy())))
+        .and_then(|place| waiting(place, None, 0));
     Ok(Some(("/dev/console".to_owned(), opened.map_err(|error| format!("cannot mount the terminal: {error}"))?)))
 }
 
