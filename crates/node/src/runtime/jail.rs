@@ -27,7 +27,9 @@ use crate::shim::{
 /// When something cannot be made.
 pub fn prepare(home: &Path, launch: &Launch, message: &Path, ids: u32) -> Result<Jail, Error> {
     let scratch = scratch(home, launch.number);
-    for name in SCRATCH {
+    // What an image has of its own is in its layers.
+    let of_image = ["upper", "work", "etc"];
+    for name in SCRATCH.into_iter().filter(|name| is_environment(launch) || of_image.contains(name)) {
         let mode = match name {
             "tmp" | "var-tmp" => 0o1777,
             "home" => 0o777,

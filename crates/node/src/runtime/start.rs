@@ -39,7 +39,10 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
     make_directory(&pod.join("logs").join(&launch.container), 0o700)?;
     let mode = if launch.security.user.is_some() { 0o777 } else { 0o755 };
     make_directory(&home, mode)?;
-    make_directory(&home.join("tmp"), 0o777)?;
+    let is_bare = launch.root == Root::Bare;
+    if is_bare {
+        make_directory(&home.join("tmp"), 0o777)?;
+    }
     let message = records::message_file(pod, &launch.container, launch.number);
     // What is there already was written by this very run, which an agent that was killed has started.
     fs::OpenOptions::new()
@@ -50,7 +53,6 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
         .map_err(|error| Error::file("create", &message, error))?;
 
     let id = container_id(uid, &launch.container, launch.number);
-    let is_bare = launch.root == Root::Bare;
     let rewriter = if is_bare { rewriter(&launch, &message) } else { Rewriter::default() };
     let (working_dir, env, jail) = if is_bare {
         let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
