@@ -253,7 +253,8 @@ fn is_pod_host(to: SocketAddrV4) -> bool {
     to.ip().octets()[2] < BALANCER_RANGE
 }
 
-fn has_address(table: &Table, address: Ipv4Addr) -> bool {
+/// Whether some service has this address, whatever its ports.
+pub fn has_address(table: &Table, address: Ipv4Addr) -> bool {
     let prefix = format!("{address}:");
     table.services.range(prefix.clone()..).next().is_some_and(|(key, _)| key.starts_with(&prefix))
 }
@@ -265,16 +266,20 @@ fn is_backend(table: &Table, to: SocketAddrV4, protocol: Protocol) -> bool {
 }
 
 fn choose(table: &Table, target: &Target, own: Option<Ipv4Addr>, turn: u64) -> Destination {
-    let chosen = if target.affinity_s.is_some() {
-        let client = own.unwrap_or(NODE);
-        target.backends.iter().max_by_key(|backend| weight(client, **backend))
-    } else {
-        let count = u64::try_from(target.backends.len()).unwrap_or(u64::MAX).max(1);
-        usize::try_from(turn % count).ok().and_then(|index| target.backends.get(index))
-    };
-    chosen.map_or(Destination::Refused, |(address, port)| {
-        Destination::Cluster(host_socket(table, SocketAddrV4::new(*address, *port)))
+    pick(target, own, turn).map_or(Destination::Refused, |(address, port)| {
+        Destination::Cluster(host_socket(table, SocketAddrV4::new(address, port)))
     })
+}
+
+/// The backend that a client's connection goes to, as objects show it; `None` where there is none. `own` and `turn` are
+/// those of [`decide_connect`].
+pub fn pick(target: &Target, own: Option<Ipv4Addr>, turn: u64) -> Option<(Ipv4Addr, u16)> {
+    if target.affinity_s.is_some() {
+        let client = own.unwrap_or(NODE);
+        return target.backends.iter().max_by_key(|backend| weight(client, **backend)).copied();
+    }
+    let count = u64::try_from(target.backends.len()).unwrap_or(u64::MAX).max(1);
+    usize::try_from(turn % count).ok().and_then(|index| target.backends.get(index)).copied()
 }
 
 /// Rendezvous hashing (FNV-1a): a client keeps its backend while others come and go.

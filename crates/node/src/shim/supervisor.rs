@@ -255,10 +255,7 @@ impl Supervisor {
                 Ok(Answer::Running(self.live()))
             }
             Operation::Shutdown => {
-                self.leaving = true;
-                for container in self.containers.values() {
-                    kill_group(container.pid, Signal::KILL);
-                }
+                self.leave();
                 Ok(Answer::Done)
             }
         };
@@ -299,7 +296,8 @@ impl Supervisor {
             self.network = Some(Network::new(settings)?);
         }
         self.pod_group = start.cgroup.clone().or(self.pod_group.take());
-        let mut container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
+        let network = self.network.as_mut();
+        let mut container = Container::start(&self.directory, start, &mut self.spaces, network, Timestamp::now())?;
         self.listen(container.take_listener());
         let attempt = container.start.attempt.clone();
         let watched = container.is_watched();
@@ -343,7 +341,7 @@ impl Supervisor {
         let (pid, listener) = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                let process = jail::enter(handle, &spaces.ids, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
+                let process = jail::enter(spaces, handle, &task, streams, &mut |pid| cgroup::admit(group, pid))?;
                 (process.pid, process.listener)
             }
             _ => {
@@ -356,7 +354,7 @@ impl Supervisor {
                     working_dir: &start.working_dir,
                     user: start.security.user,
                     group: start.security.group,
-                    is_networked: start.network.is_some(),
+                    asks: start.network.as_ref().map(super::protocol::Network::asks),
                     join: &join.descriptors(),
                 };
                 let Started { pid, listener } = child::spawn(&program, streams)?;
@@ -385,11 +383,16 @@ impl Supervisor {
                 return;
             }
             if signal == libc::SIGTERM.unsigned_abs() {
-                self.leaving = true;
-                for container in self.containers.values() {
-                    kill_group(container.pid, Signal::KILL);
-                }
+                self.leave();
             }
+        }
+    }
+
+    /// Kills everything; the supervisor ends when that is done.
+    fn leave(&mut self) {
+        self.leaving = true;
+        for container in self.containers.values() {
+            kill_group(container.pid, Signal::KILL);
         }
     }
 
@@ -466,6 +469,9 @@ impl Supervisor {
         }
         if let Some(network) = &mut self.network {
             network.tick(now);
+        }
+        if self.network.as_ref().is_some_and(Network::is_cut) {
+            self.leave();
         }
         if self.watchdog_at.is_some_and(|at| at <= now) {
             let watched = self.watch_memory();

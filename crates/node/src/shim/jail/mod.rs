@@ -12,6 +12,7 @@ mod channel;
 mod execute;
 mod filter;
 mod ids;
+mod nested;
 mod pause;
 mod person;
 mod place;
@@ -91,8 +92,8 @@ pub fn start(
 /// # Errors
 /// A sentence in the words of a container runtime.
 pub fn enter(
+    pod: &Pod,
     container: &OwnedFd,
-    ids: &Ids,
     task: &Task<'_>,
     streams: Streams,
     prepare: &mut dyn FnMut(i32) -> Result<(), String>,
@@ -103,7 +104,9 @@ pub fn enter(
             | libc::CLONE_NEWPID
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWCGROUP;
+            | libc::CLONE_NEWCGROUP
+            | pod.network.as_ref().map_or(0, |_| libc::CLONE_NEWNET);
+        let ids = &pod.ids;
         sys::let_look(Looks::Refused);
         let joined = sys::join(container, all).map_err(|error| format!("cannot join the container: {error}"));
         let reason = joined.and_then(|()| {
@@ -132,7 +135,7 @@ fn make(
 ) -> Result<Process, String> {
     let failed = |error: std::io::Error| format!("cannot make a socket: {error}");
     let (near, far) = channel::pair().map_err(failed)?;
-    let ends = task.is_networked.then(UnixStream::pair).transpose().map_err(failed)?;
+    let ends = task.asks.map(|_| UnixStream::pair()).transpose().map_err(failed)?;
     let (listens, supervisor) = ends.unzip();
     // SAFETY: a supervisor has one thread.
     match unsafe { sys::fork(0) }.map_err(|error| format!("cannot make a process: {error}"))? {
@@ -188,6 +191,9 @@ fn step_in(pod: &Pod, jail: &Jail, far: &Far) -> Result<Sources, String> {
     pause::become_root().map_err(failed("become the pod's root"))?;
     sys::join(&pod.messages, libc::CLONE_NEWIPC).map_err(failed("join the pod's messages"))?;
     sys::join(&pod.name, libc::CLONE_NEWUTS).map_err(failed("join the pod's name"))?;
+    if let Some(network) = &pod.network {
+        sys::join(network, libc::CLONE_NEWNET).map_err(failed("join the pod's network"))?;
+    }
     sys::join(&pod.processes, libc::CLONE_NEWPID).map_err(failed("join the pod's processes"))?;
     let sources = match before {
         Some(sources) => sources,

@@ -20,7 +20,7 @@ use crate::core::network::{self, Binding, Destination, Protocol};
 const DATAGRAM: usize = 65_507;
 
 /// What a call is about, once it is known to be of a socket of the internet.
-enum Subject {
+pub(super) enum Subject {
     Ours(Socket, SocketAddr),
     /// Ends the connection of a datagram socket.
     Disconnect(Socket),
@@ -32,6 +32,7 @@ impl Network {
     /// Carries out a call that has been taken from a listener.
     pub(super) fn carry_out(&mut self, listener: u64, call: &Call, now: Instant) -> Outcome {
         let outcome = match call.number {
+            _ if self.private.is_some() => self.carry_out_privately(listener, call, now),
             libc::SYS_bind => self.bind(listener, call),
             libc::SYS_connect => self.connect(listener, call, now),
             libc::SYS_listen => self.listen(listener, call),
@@ -228,13 +229,7 @@ impl Network {
             Destination::Cluster(_) if socket.is_v6_only() => return Err(code(libc::ENETUNREACH)),
             Destination::Cluster(to) => self.locate(Protocol::Udp, to)?,
         };
-        let mut bytes = vec![0; usize::try_from(call.arguments[2]).unwrap_or(usize::MAX).min(DATAGRAM + 1)];
-        if bytes.len() > DATAGRAM {
-            return Err(code(libc::EMSGSIZE));
-        }
-        if target::read(call.thread, call.arguments[1], &mut bytes)? != bytes.len() {
-            return Err(code(libc::EFAULT));
-        }
+        let bytes = self.datagram(call)?;
         self.expect_waiting(listener, call)?;
         let mut source = None;
         if to.ip().is_loopback() {
@@ -246,6 +241,18 @@ impl Network {
         }
         let sent = socket.send(&bytes, low(call.arguments[3]), socket.form(to), source)?;
         Ok(Outcome::Answer(Answer::Value(i64::try_from(sent).unwrap_or(i64::MAX))))
+    }
+
+    /// What a call sends.
+    pub(super) fn datagram(&self, call: &Call) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(call.arguments[2]).unwrap_or(usize::MAX).min(DATAGRAM + 1)];
+        if bytes.len() > DATAGRAM {
+            return Err(code(libc::EMSGSIZE));
+        }
+        if target::read(call.thread, call.arguments[1], &mut bytes)? != bytes.len() {
+            return Err(code(libc::EFAULT));
+        }
+        Ok(bytes)
     }
 
     /// The address from which the pod speaks within the cluster.
@@ -270,7 +277,7 @@ impl Network {
     }
 
     /// The socket of a call and the address in its arguments `at` and `at + 1`.
-    fn subject(&self, listener: u64, call: &Call, at: usize) -> io::Result<Subject> {
+    pub(super) fn subject(&self, listener: u64, call: &Call, at: usize) -> io::Result<Subject> {
         let (Some(place), Some(length)) = (call.arguments.get(at), call.arguments.get(at + 1)) else {
             return Ok(Subject::Foreign);
         };
