@@ -95,7 +95,7 @@ impl Net {
         let record = PodRecord { address: address.to_owned(), ..record(&format!("uid-{address}")) };
         let sandbox = self.node.open(record, sender).await.unwrap();
         sandbox.start(shell("main", "exec sleep 600")).await.unwrap();
-        Pod { sandbox, events: events }
+        Pod { sandbox, events }
     }
 
     /// Ends pods, and all that runs in them.
