@@ -3,7 +3,8 @@
 #
 #   examples.sh [EXAMPLE…]     replicas, distributed
 #
-# FERROFLOW_USER is the user that the clusters run as, where that is another than who calls. The last line sums up what the
+# FERROFLOW_USER is the user that the clusters run as, where that is another than who calls, and FERROFLOW_UP has options
+# of `ferroflow up`, as --pod-network private. The last line sums up what the
 # examples print.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +19,7 @@ for example; do
     load="$FERROFLOW_LOAD"
     [ "$example" != distributed ] || load="$(cargo xtask cluster images distributed)"
     status=0
-    FERROFLOW_LOAD="$load" conformance/embedded.sh exec -- "examples/$example/run.sh" 2>&1 | tee "$log" || status=$?
+    FERROFLOW_LOAD="$load" conformance/embedded.sh exec ${FERROFLOW_UP:-} -- "examples/$example/run.sh" 2>&1 | tee "$log" || status=$?
     # The cluster's own last words come after those of the example.
     if [[ $(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1) =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
         passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))

@@ -54,7 +54,12 @@ pub struct Node<'a> {
     pub archive: Option<&'a Path>,
     /// The table that maps images to programs.
     pub images: Option<&'a Path>,
+    /// The network of pods.
+    pub network: &'a str,
 }
+
+/// The network of pods where nothing else is asked for.
+pub const SHARED: &str = "shared";
 
 /// Whether the system calls that sync files are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +100,7 @@ impl Server {
         if let Some(archive) = node.archive {
             load(&programs.ferroflow, &data, archive)?;
         }
-        let mut arguments = vec!["--isolation", node.level];
+        let mut arguments = vec!["--isolation", node.level, "--pod-network", node.network];
         let images = node.images.map(|path| path.display().to_string());
         if let Some(images) = &images {
             arguments.extend(["--images", images]);

@@ -17,6 +17,11 @@ pub const ISOLATION_LABEL: &str = "ferroflow.dev/isolation";
 /// On a Node: why its pods are not kept apart better than its label says; empty where there is no better.
 pub const ISOLATION_REASON_ANNOTATION: &str = "ferroflow.dev/isolation-reason";
 
+/// The node's label that says which network its pods have: `private`, `shared` or `host`.
+pub const POD_NETWORK_LABEL: &str = "ferroflow.dev/pod-network";
+/// On a Node: why its pods do not have the network that was asked for; empty where they do.
+pub const POD_NETWORK_REASON_ANNOTATION: &str = "ferroflow.dev/pod-network-reason";
+
 /// The address of the embedded node as objects show it: one of a network that is never routed, since
 /// no loopback address may stand in an object.
 pub const NODE_ADDRESS: &str = "10.200.0.1";

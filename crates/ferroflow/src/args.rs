@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
-use ferroflow_node::{Thresholds, runtime::Isolation};
+use ferroflow_node::{PodNetworkKind, Thresholds, runtime::Isolation};
 
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
@@ -61,6 +61,11 @@ pub struct Up {
     /// mounts) or bare (processes of the host). The best that works here if none is given.
     #[arg(long, value_name = "LEVEL", value_parser = isolation)]
     pub isolation: Option<Isolation>,
+
+    /// The network of pods: shared (the host's, in which each pod has an address that stands for its own, at the speed of
+    /// loopback) or private (one of its own for each pod, as in any cluster; at isolation container and environment).
+    #[arg(long, value_name = "KIND", default_value = "shared", value_parser = pod_network)]
+    pub pod_network: PodNetworkKind,
 
     /// How little memory and disk may be left before pods are ended, as the kubelet's flag of this name. Its own ten per
     /// cent of the disk are for machines that do nothing else.
@@ -221,6 +226,11 @@ fn isolation(text: &str) -> Result<Isolation, String> {
     let levels = [Isolation::Container, Isolation::Environment, Isolation::Bare];
     let found = levels.into_iter().find(|level| level.as_str() == text);
     found.ok_or_else(|| "expected container, environment or bare".to_owned())
+}
+
+fn pod_network(text: &str) -> Result<PodNetworkKind, String> {
+    let found = [PodNetworkKind::Shared, PodNetworkKind::Private].into_iter().find(|kind| kind.as_str() == text);
+    found.ok_or_else(|| "expected shared or private".to_owned())
 }
 
 fn simulated(text: &str) -> Result<(String, u32), String> {

@@ -124,7 +124,9 @@ async fn start_node(
             directory: data.join("network"),
             api: api_socket(cluster),
             resolv_conf: RESOLV_CONF.into(),
+            hub: None,
         }),
+        pod_network: up.pod_network,
         isolation: up.isolation,
         eviction: up.eviction_hard.clone(),
         pressure_stays: Duration::from_secs(up.eviction_pressure_transition_period),
@@ -179,7 +181,10 @@ impl Server {
         let node = self.node.as_ref()?;
         let reason = node.isolation_reason();
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        Some(format!("{}, isolation {}{reason}", self.node_name, node.isolation().as_str()))
+        let (network, why) = node.pod_network();
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let isolation = node.isolation().as_str();
+        Some(format!("{}, pod network {}{why}, isolation {isolation}{reason}", self.node_name, network.as_str()))
     }
 
     /// Ends the pods' processes.

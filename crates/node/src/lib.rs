@@ -22,7 +22,7 @@ pub mod runtime;
 pub mod services;
 pub mod shim;
 
-pub use agent::{Node, NodeConfig, NodeError, PodNetwork};
+pub use agent::{Node, NodeConfig, NodeError, PodNetwork, PodNetworkKind};
 pub use core::{
     evict::Thresholds,
     image::{ImageTable, Rule},

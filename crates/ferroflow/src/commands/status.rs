@@ -58,6 +58,8 @@ fn node(node: &Node) -> Value {
         "ready": ready,
         "isolation": labels.and_then(|labels| labels.get(names::ISOLATION_LABEL)),
         "isolationReason": annotations.and_then(|all| all.get(names::ISOLATION_REASON_ANNOTATION)),
+        "podNetwork": labels.and_then(|labels| labels.get(names::POD_NETWORK_LABEL)),
+        "podNetworkReason": annotations.and_then(|all| all.get(names::POD_NETWORK_REASON_ANNOTATION)),
         "allocatable": status.and_then(|status| status.allocatable.as_ref()),
     })
 }
@@ -80,9 +82,12 @@ fn print(found: &Value) {
     for node in found["nodes"].as_array().into_iter().flatten() {
         let state = if node["ready"] == true { "ready" } else { "not ready" };
         println!("  node  {}: {state}", text(&node["name"]));
-        if let Some(level) = node["isolation"].as_str() {
-            let reason = node["isolationReason"].as_str().filter(|reason| !reason.is_empty());
-            println!("        isolation {level}{}", reason.map(|reason| format!(": {reason}")).unwrap_or_default());
+        for (what, value, reason) in
+            [("isolation", "isolation", "isolationReason"), ("pod network", "podNetwork", "podNetworkReason")]
+        {
+            let Some(value) = node[value].as_str() else { continue };
+            let reason = node[reason].as_str().filter(|reason| !reason.is_empty());
+            println!("        {what} {value}{}", reason.map(|reason| format!(": {reason}")).unwrap_or_default());
         }
         let amounts = node["allocatable"].as_object().into_iter().flatten();
         let amounts: Vec<String> = amounts.map(|(name, amount)| format!("{name} {}", text(amount))).collect();

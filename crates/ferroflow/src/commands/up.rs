@@ -35,6 +35,7 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     wiring::log();
     let _lock = record::lock(data)?;
     raise_file_limit();
+    keep_pipe();
     // At least four, so that a worker that waits for a lock or a slow disk does not hold up the others.
     let workers = std::thread::available_parallelism().map_or(4, |cores| cores.get().max(4));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -113,10 +114,24 @@ fn welcome(data: &Path, server: &Server, took: Duration) -> String {
     text
 }
 
+/// The descriptor of the pipe on which a parent waits, where there is one.
+fn ready_pipe() -> Option<i32> {
+    std::env::var(READY_FD).ok().and_then(|fd| fd.parse().ok())
+}
+
+/// What this process starts before it is ready must not hold the pipe open.
+fn keep_pipe() {
+    let Some(pipe) = ready_pipe() else { return };
+    // SAFETY: the parent has made the descriptor for this process alone; nothing closes it before it is written to.
+    let pipe = unsafe { std::os::fd::BorrowedFd::borrow_raw(pipe) };
+    if let Err(error) = rustix::io::fcntl_setfd(pipe, rustix::io::FdFlags::CLOEXEC) {
+        tracing::warn!(%error, "the pipe on which this process is waited for cannot be kept");
+    }
+}
+
 /// Says that the server is ready: to the parent that waits, or to the person who looks.
 fn announce(text: &str) {
-    let pipe = std::env::var(READY_FD).ok().and_then(|fd| fd.parse::<i32>().ok());
-    match pipe {
+    match ready_pipe() {
         None => eprint!("{text}"),
         Some(fd) => {
             // SAFETY: the parent has made the descriptor for this process alone and named it in the
@@ -167,6 +182,7 @@ fn words(up: &Up) -> Vec<std::ffi::OsString> {
     if let Some(level) = up.isolation {
         words.extend(["--isolation".into(), level.as_str().into()]);
     }
+    words.extend(["--pod-network".into(), up.pod_network.as_str().into()]);
     let stays = up.eviction_pressure_transition_period.to_string();
     words.extend(["--eviction-hard".into(), up.eviction_hard.to_string().into()]);
     words.extend(["--eviction-pressure-transition-period".into(), stays.into()]);

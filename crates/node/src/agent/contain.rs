@@ -7,6 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityContext};
 
+use super::PodNetworkKind;
 use crate::{
     core::{
         honour::{Means, Users},
@@ -82,6 +83,19 @@ pub fn means(isolation: Isolation) -> Means {
         Ids::Ranges { .. } => Users::Range,
         Ids::Single => Users::One,
     })
+}
+
+/// Whether a pod has a network of its own, and so its settings.
+pub fn has_network(kind: PodNetworkKind, pod: &Pod) -> bool {
+    kind == PodNetworkKind::Private && pod.spec.as_ref().is_none_or(|spec| spec.host_network != Some(true))
+}
+
+/// Adds the settings of a pod's own network.
+pub fn fill_network(launch: &mut Launch, pod: &Pod) {
+    let security = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let sysctls = security.and_then(|one| one.sysctls.as_ref()).into_iter().flatten();
+    let of_network = sysctls.filter(|sysctl| sysctl::is_of_network(&sysctl.name));
+    launch.sysctls.extend(of_network.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())));
 }
 
 /// Fills what a container is to be kept apart by. Its root and its user stand already.

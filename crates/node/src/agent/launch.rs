@@ -27,7 +27,7 @@ use crate::{
         spec::Role,
     },
     runtime::{Etc, Isolation, Launch, Mount, Root, Security},
-    services::RESOLV_CONF,
+    services::{PodPlace, RESOLV_CONF},
 };
 
 /// A container that is to be started.
@@ -125,6 +125,9 @@ impl Order {
             ..Launch::default()
         };
         contain::fill(&mut launch, &self.pod, container);
+        if contain::has_network(self.shared.pod_network_kind, &self.pod) {
+            contain::fill_network(&mut launch, &self.pod);
+        }
         gpu::give(&mut launch, self.prepared.share.devices.get(&container.name)).await;
         if self.shared.leaving.load(Ordering::Acquire) {
             return Err(Refused { reason: "RunContainerError", message: "the node is going down".to_owned() });
@@ -160,7 +163,11 @@ impl Order {
         let hosts = etc::hosts(&self.pod, &self.prepared.share.address, &of_host("/etc/hosts"));
         let resolver = of_host(RESOLV_CONF);
         let Some(network) = &self.shared.network else { return Etc { hosts, resolv_conf: resolver } };
-        let resolved = etc::resolv_conf(&self.pod, network.name_server(), &resolver);
+        let place = match self.pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true)) {
+            true => PodPlace::HostNetwork,
+            false => PodPlace::OwnNetwork,
+        };
+        let resolved = etc::resolv_conf(&self.pod, network.name_server(place), &resolver);
         for omitted in resolved.omitted.into_iter().filter(|_| self.number == 0) {
             self.shared.recorder.event(&*self.pod, EventKind::Warning, "DNSConfigForming", omitted);
         }
@@ -182,7 +189,7 @@ impl Order {
         }
         let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
         if self.shared.network.is_some() && !on_host {
-            variables.extend(env::interface_variables(crate::shim::network::INTERFACE));
+            variables.extend(env::interface_variables(self.shared.pod_network_kind.interface()));
         }
         if let Some(cores) = quantity::whole_of(limits, "cpu").filter(|cores| *cores > 0) {
             for name in

@@ -11,6 +11,7 @@ mod image_care;
 mod image_volumes;
 mod images;
 mod launch;
+mod network;
 mod objects;
 mod pool;
 mod ports;
@@ -63,10 +64,11 @@ use crate::{
         trial::{self, Level},
     },
     services::{Living, Network, NetworkConfig, NetworkError},
-    shim::{self, cgroup},
+    shim::cgroup,
 };
 pub use dial::PodNetwork;
 use figures::Figures;
+pub use network::PodNetworkKind;
 use pool::Pool;
 use ports::Sharing;
 use worker::Note;
@@ -92,6 +94,8 @@ pub struct NodeConfig {
     pub shim: ShimCommand,
     /// The cluster's network; `None` where pods share the host's.
     pub network: Option<NetworkConfig>,
+    /// Which network pods are to have.
+    pub pod_network: PodNetworkKind,
     /// How well containers are to be kept apart; without it as well as this machine allows.
     pub isolation: Option<Isolation>,
     /// How little the node may have left before it ends pods.
@@ -107,6 +111,15 @@ pub enum NodeError {
     Runtime(#[from] runtime::Error),
     #[error("the cluster's network cannot be started: {0}")]
     Network(#[from] NetworkError),
+    #[error("pod network {} is not available because {reason}; leave out --pod-network for the shared one", kind.as_str())]
+    PodNetwork { kind: PodNetworkKind, reason: String },
+    #[error(
+        "pods of this cluster run in the {stored} network, and --pod-network {wanted} was asked for; end them with \
+         `ferroflow down`, or start with --pod-network {stored}"
+    )]
+    OtherPodNetwork { stored: String, wanted: &'static str },
+    #[error("the file of the pods' network: {0}")]
+    PodNetworkFile(#[from] ferroflow_platform::blob::Error),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
     #[error("the images of the data directory cannot be used")]
@@ -125,6 +138,9 @@ struct Shared {
     /// The control group that holds those of pods.
     groups: Option<cgroup::Place>,
     level: Level,
+    pod_network_kind: PodNetworkKind,
+    /// Why it is not what was asked for.
+    pod_network_reason: String,
     network: Option<Network>,
     /// The same as those see it who dial pods.
     pod_network: Option<PodNetwork>,
@@ -177,12 +193,14 @@ impl Node {
         let runtime = runtime.hiding(data.canonicalize().unwrap_or_else(|_| data.to_owned()));
         let stored = runtime.stored().await?;
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
-        let network = match config.network.clone().filter(|_| allows_network(&config.shim)) {
+        let chosen = network::choose(&config, isolation, &runtime, &group).await?;
+        let hub = chosen.config.as_ref().and_then(|config| Some(config.hub.as_ref()?.path().to_owned()));
+        let network = match chosen.config {
             Some(config) => Some(Network::start(config, living, isolation, caches, clock.clone(), &group).await?),
             None => None,
         };
         let (runtime, sharing) = match &network {
-            Some(network) => (runtime.with_network(network.table()), Sharing::HostPorts),
+            Some(network) => (runtime.with_network(network.table(), hub), Sharing::HostPorts),
             None => (runtime, Sharing::AllPorts),
         };
         let groups = cgroup::find(&cgroup::tree_name(&config.data_dir));
@@ -205,6 +223,8 @@ impl Node {
             runtime: Arc::new(runtime),
             groups: groups.tree,
             level,
+            pod_network_kind: chosen.kind,
+            pod_network_reason: chosen.reason,
             pod_network: network.as_ref().map(Network::of_pods),
             network,
             environments,
@@ -238,6 +258,11 @@ impl Node {
     /// Why they are not kept apart better; empty where there is no better.
     pub fn isolation_reason(&self) -> &str {
         &self.shared.level.reason
+    }
+
+    /// Which network the node's pods have, and why it is not what was asked for; empty where it is.
+    pub fn pod_network(&self) -> (PodNetworkKind, &str) {
+        (self.shared.pod_network_kind, &self.shared.pod_network_reason)
     }
 
     /// The cluster's network; `None` where pods share the host's.
@@ -319,15 +344,6 @@ fn weigh(tree: &cgroup::Place, allocatable: &BTreeMap<String, Quantity>) {
     if let Err(error) = cgroup::weigh(tree, millis.unwrap_or(0)) {
         tracing::warn!("all pods together weigh as much as one process of the host: {error}");
     }
-}
-
-/// Whether supervisors can answer for the sockets of pods here; without that pods share the host's network.
-fn allows_network(shim: &ShimCommand) -> bool {
-    let tried = shim::network::trial(&shim.program, &shim.arguments);
-    if let Err(reason) = &tried {
-        tracing::warn!("pods share this host's network and ports: {reason}");
-    }
-    tried.is_ok()
 }
 
 impl Shared {

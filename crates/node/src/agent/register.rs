@@ -155,12 +155,16 @@ fn labels(shared: &Shared) -> BTreeMap<String, String> {
         ("beta.kubernetes.io/os", "linux"),
         ("beta.kubernetes.io/arch", architecture()),
         (names::ISOLATION_LABEL, shared.runtime.isolation().as_str()),
+        (names::POD_NETWORK_LABEL, shared.pod_network_kind.as_str()),
     ];
     rows.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 fn annotations(shared: &Shared) -> BTreeMap<String, String> {
-    BTreeMap::from([(names::ISOLATION_REASON_ANNOTATION.to_owned(), shared.level.reason.clone())])
+    BTreeMap::from([
+        (names::ISOLATION_REASON_ANNOTATION.to_owned(), shared.level.reason.clone()),
+        (names::POD_NETWORK_REASON_ANNOTATION.to_owned(), shared.pod_network_reason.clone()),
+    ])
 }
 
 /// The architecture as Go spells it.

@@ -118,7 +118,7 @@ impl NodeAgent for Node {
         Box::pin(async move {
             self.shared.target(&target)?;
             let address = self.shared.pool.address(&target.uid).unwrap_or_default();
-            let stream = dial::connect(self.shared.pod_network.as_ref(), &address, port).await.map_err(|error| {
+            let stream = dial::forward(self.shared.pod_network.as_ref(), &address, port).await.map_err(|error| {
                 AgentError::Internal(format!("failed to connect to port {port} of pod {:?}: {error}", target.pod))
             })?;
             Ok(Box::new(stream) as Box<dyn Connection>)

@@ -21,6 +21,7 @@ pub mod ownership;
 pub mod passwd;
 pub mod plan;
 pub mod pressure;
+pub mod private;
 pub mod probe;
 pub mod quantity;
 pub mod record;

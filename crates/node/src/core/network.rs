@@ -261,7 +261,8 @@ fn is_pod_host(to: SocketAddrV4) -> bool {
     to.ip().octets()[2] < BALANCER_RANGE
 }
 
-fn has_address(table: &Table, address: Ipv4Addr) -> bool {
+/// Whether some service has this address, whatever its ports.
+pub fn has_address(table: &Table, address: Ipv4Addr) -> bool {
     let prefix = format!("{address}:");
     table.services.range(prefix.clone()..).next().is_some_and(|(key, _)| key.starts_with(&prefix))
 }
@@ -273,11 +274,16 @@ fn is_backend(table: &Table, to: SocketAddrV4, protocol: Protocol) -> bool {
 }
 
 fn choose(table: &Table, target: &Target, turn: u64) -> Destination {
-    let count = u64::try_from(target.backends.len()).unwrap_or(u64::MAX).max(1);
-    let chosen = usize::try_from(turn % count).ok().and_then(|index| target.backends.get(index));
-    chosen.map_or(Destination::Refused, |(address, port)| {
-        Destination::Cluster(host_socket(table, SocketAddrV4::new(*address, *port)))
+    pick(target, turn).map_or(Destination::Refused, |(address, port)| {
+        Destination::Cluster(host_socket(table, SocketAddrV4::new(address, port)))
     })
+}
+
+/// The backend that a client's connection goes to, as objects show it; `None` where there is none. `turn` is that of
+/// [`decide_connect`].
+pub fn pick(target: &Target, turn: u64) -> Option<(Ipv4Addr, u16)> {
+    let count = u64::try_from(target.backends.len()).unwrap_or(u64::MAX).max(1);
+    usize::try_from(turn % count).ok().and_then(|index| target.backends.get(index)).copied()
 }
 
 /// The place of the backend that a client is led to first, where it is to stay with it. The supervisors of several pods

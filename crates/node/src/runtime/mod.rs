@@ -3,6 +3,7 @@
 //! Two traits: [`PodRuntime`] opens the sandbox of a pod, [`Sandbox`] runs containers in it. [`process`] implements
 //! them at every level of isolation: images as roots, the host's programs in private mounts, processes of the host.
 
+mod command;
 mod groups;
 mod jail;
 pub mod link;
@@ -21,6 +22,8 @@ mod groups_tests;
 mod jail_tests;
 #[cfg(test)]
 mod network_tests;
+#[cfg(test)]
+mod private_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]

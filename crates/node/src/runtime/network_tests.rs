@@ -63,7 +63,7 @@ impl Net {
         let node =
             ProcessRuntime::new(pods, Isolation::Bare, shim_command(), SystemClock::shared(), Group::new()).unwrap();
         let path = directory.path().join("table.json");
-        let node = node.with_network(path);
+        let node = node.with_network(path, None);
         let first_port = if rustix::process::geteuid().is_root() { 0 } else { 1024 };
         let net = Self { directory, node, table: Table { version: 1, block, first_port, ..Table::default() } };
         net.write();
@@ -102,7 +102,7 @@ impl Net {
         let record = PodRecord { address: address.to_owned(), ..record(&format!("uid-{address}")) };
         let sandbox = self.node.open(record, sender).await.unwrap();
         sandbox.start(shell("main", "exec sleep 600")).await.unwrap();
-        Pod { sandbox, _events: events }
+        Pod { sandbox, events }
     }
 
     /// Ends pods, and all that runs in them.
@@ -119,20 +119,20 @@ impl Net {
     }
 }
 
-struct Pod {
-    sandbox: Arc<dyn Sandbox>,
-    _events: mpsc::Receiver<Event>,
+pub(super) struct Pod {
+    pub(super) sandbox: Arc<dyn Sandbox>,
+    pub(super) events: mpsc::Receiver<Event>,
 }
 
 impl Pod {
-    async fn begin(&self, script: &str) -> ExecSession {
+    pub(super) async fn begin(&self, script: &str) -> ExecSession {
         let command = vec!["/usr/bin/python3".to_owned(), "-c".to_owned(), format!("{PRELUDE}{script}")];
         let options = ExecOptions { command, stdin: true, stdout: true, stderr: true, tty: false };
         self.sandbox.exec("main".to_owned(), options).await.unwrap()
     }
 
     /// Runs a program to its end and gives what it says.
-    async fn run(&self, script: &str) -> String {
+    pub(super) async fn run(&self, script: &str) -> String {
         let mut session = self.begin(script).await;
         let (mut out, mut err) = (String::new(), String::new());
         let (mut stdout, mut stderr) = (session.stdout.take().unwrap(), session.stderr.take().unwrap());
@@ -145,7 +145,7 @@ impl Pod {
     }
 
     /// Starts a program and waits until it has said its first line.
-    async fn serve(&self, script: &str) -> (String, ExecSession) {
+    pub(super) async fn serve(&self, script: &str) -> (String, ExecSession) {
         let mut session = self.begin(script).await;
         let line = line(&mut session).await;
         (line, session)
@@ -153,7 +153,7 @@ impl Pod {
 }
 
 /// The next line that a program says.
-async fn line(session: &mut ExecSession) -> String {
+pub(super) async fn line(session: &mut ExecSession) -> String {
     let stdout = session.stdout.as_mut().unwrap();
     let mut line = Vec::new();
     let read = async {

@@ -6,7 +6,6 @@
 //! container has a root and mounts of its own ([`jail`]).
 
 use std::{
-    ffi::OsString,
     fs, io,
     os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt, net::UnixListener},
@@ -23,6 +22,7 @@ use ferroflow_platform::{
 };
 use tokio::sync::mpsc;
 
+pub use super::command::ShimCommand;
 use super::{
     Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, groups, jail,
     link::{self, Link},
@@ -48,20 +48,6 @@ const POD_FILE: &str = "pod.json";
 /// for it than this.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How to run a supervisor: a program and the arguments before the pod's directory.
-#[derive(Clone, Debug)]
-pub struct ShimCommand {
-    pub program: PathBuf,
-    pub arguments: Vec<OsString>,
-}
-
-impl Default for ShimCommand {
-    /// This program again, even where its file has been replaced since it was started.
-    fn default() -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), arguments: vec![OsString::from(shim::SUBCOMMAND)] }
-    }
-}
-
 /// Runs pods as processes below one directory.
 pub struct ProcessRuntime {
     shared: Arc<Shared>,
@@ -77,6 +63,8 @@ struct Shared {
     group: Group,
     /// The table of the cluster's network; `None` where pods share the host's.
     network: Option<PathBuf>,
+    /// The socket of the hub, where pods have networks of their own.
+    hub: Option<PathBuf>,
     /// The control group that holds those of pods, where there is one.
     tree: OnceLock<Place>,
 }
@@ -99,8 +87,8 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
-        let (hidden, network, tree) = (None, None, OnceLock::new());
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden, shim, clock, group, network, tree }) })
+        let (hidden, network, hub, tree) = (None, None, None, OnceLock::new());
+        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden, shim, clock, group, network, hub, tree }) })
     }
 
     /// The same, whose environments do not show a directory: that of the server.
@@ -112,13 +100,24 @@ impl ProcessRuntime {
         self
     }
 
-    /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network.
+    /// The same runtime, whose pods have addresses of their own: `table` is that of the cluster's network, and `hub` the
+    /// socket of what connects pods' networks, where they have such.
     #[must_use]
-    pub fn with_network(mut self, table: PathBuf) -> Self {
+    pub fn with_network(mut self, table: PathBuf, hub: Option<PathBuf>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.network = Some(table);
+            (shared.network, shared.hub) = (Some(table), hub);
         }
         self
+    }
+
+    /// Whether the supervisor of any pod runs, which an earlier agent has left.
+    ///
+    /// # Errors
+    /// When the pods' directory cannot be read.
+    pub fn has_supervisors(&self) -> Result<bool, Error> {
+        let directory = &self.shared.directory;
+        let entries = fs::read_dir(directory).map_err(|error| Error::file("list", directory, error))?;
+        Ok(entries.flatten().any(|entry| link::connect(&entry.path(), SOCKET).is_ok()))
     }
 
     /// Bounds the pods that start from here on by groups in this one; ends what is left in groups of pods that are not
@@ -177,8 +176,8 @@ impl PodRuntime for ProcessRuntime {
 impl Shared {
     /// How the sockets of a pod with this address get theirs.
     fn network_of(&self, address: &str) -> Option<protocol::Network> {
-        let address = address.parse().ok()?;
-        Some(protocol::Network { table: self.network.clone()?, address, host: address == network::NODE })
+        let (address, hub) = (address.parse().ok()?, self.hub.clone());
+        Some(protocol::Network { table: self.network.clone()?, address, host: address == network::NODE, hub })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,11 +20,17 @@ use tokio::{
     time::timeout,
 };
 
-use super::forward::{Carrier, Forwarder, read_framed, write_framed};
-use crate::core::dns::{
-    Name, code,
-    message::{self, Query, Reply, STREAM_BYTES, Unreadable},
-    zone::{Answer, Zone},
+use super::{
+    forward::{Carrier, Forwarder, read_framed, write_framed},
+    hub::Hub,
+};
+use crate::core::{
+    dns::{
+        Name, code,
+        message::{self, Query, Reply, STREAM_BYTES, Unreadable},
+        zone::{Answer, Zone},
+    },
+    network,
 };
 
 /// Connections at a time: few programs ask by TCP.
@@ -65,6 +71,15 @@ impl Sockets {
         result
     }
 
+    /// Binds the port and the address of the cluster's server in the network of pods.
+    ///
+    /// # Errors
+    /// When they cannot be bound.
+    pub async fn bind_inside(hub: &Hub) -> io::Result<Self> {
+        let at = SocketAddrV4::new(network::DNS, network::DNS_PORT);
+        Ok(Self { udp: hub.listen_for_datagrams(at).await?, tcp: hub.listen(at).await?, port: at.port() })
+    }
+
     async fn bind_at(address: Ipv4Addr, port: u16) -> io::Result<Self> {
         let udp = UdpSocket::bind((address, port)).await?;
         let port = udp.local_addr()?.port();
@@ -85,16 +100,34 @@ pub struct Server {
 impl Server {
     /// Serves on these sockets in `group`.
     pub fn start(
-        sockets: Sockets,
+        sockets: impl IntoIterator<Item = Sockets>,
         zone: watch::Receiver<Arc<Zone>>,
         forwarder: Forwarder,
         clock: SharedClock,
         group: &Group,
-    ) {
-        let Sockets { udp, tcp, .. } = sockets;
+    ) -> Arc<Self> {
         let server = Arc::new(Self { zone, forwarder, turn: AtomicUsize::new(0), clock, group: group.clone() });
-        group.spawn("DNS by UDP", Kind::Essential, server.clone().serve_udp(Arc::new(udp)));
-        group.spawn("DNS by TCP", Kind::Essential, server.serve_tcp(tcp));
+        sockets.into_iter().for_each(|sockets| server.serve(sockets));
+        server
+    }
+
+    /// Serves on these sockets too.
+    fn serve(self: &Arc<Self>, sockets: Sockets) {
+        self.group.spawn("DNS by UDP", Kind::Essential, self.clone().serve_udp(Arc::new(sockets.udp)));
+        self.group.spawn("DNS by TCP", Kind::Essential, self.clone().serve_tcp(sockets.tcp));
+    }
+
+    /// Serves in the network of pods, in each that takes the place of one that has ended.
+    pub fn serve_inside(self: Arc<Self>, hub: Hub) {
+        let group = self.group.clone();
+        group.spawn("DNS in the network of pods", Kind::Essential, async move {
+            let mut generation = hub.generation();
+            while generation.changed().await.is_ok() {
+                let sockets = Sockets::bind_inside(&hub).await?;
+                self.serve(sockets);
+            }
+            Ok::<(), io::Error>(())
+        });
     }
 
     async fn serve_udp(self: Arc<Self>, socket: Arc<UdpSocket>) -> Result<(), std::convert::Infallible> {

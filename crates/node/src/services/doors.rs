@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{books::Wanted, relay};
+use super::{books::Wanted, hub::Hub, relay};
 use crate::core::{
     network::{Protocol, Table},
     services::reach::{Behind, Door, Owner},
@@ -77,6 +77,7 @@ struct Doors {
 pub fn start(
     mut wanted: watch::Receiver<Wanted>,
     table: Table,
+    hub: Option<Hub>,
     caches: &Caches,
     recorder: Recorder,
     clock: SharedClock,
@@ -84,7 +85,7 @@ pub fn start(
 ) -> watch::Receiver<Failures> {
     let (failures, told) = watch::channel(Failures::new());
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let hall = Arc::new(relay::Hall { table, room, clock: clock.clone(), group: group.clone() });
+    let hall = Arc::new(relay::Hall { table, hub, room, clock: clock.clone(), group: group.clone() });
     let mut doors = Doors {
         open: BTreeMap::new(),
         failures,

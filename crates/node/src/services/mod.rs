@@ -9,6 +9,7 @@ mod books;
 mod dns;
 mod doors;
 mod forward;
+pub mod hub;
 mod objects;
 mod relay;
 
@@ -40,6 +41,7 @@ use crate::{
     runtime::Isolation,
 };
 use block::Block;
+use hub::Hub;
 
 /// The file that the supervisors of pods read.
 const TABLE: &str = "table.json";
@@ -55,6 +57,8 @@ pub struct NetworkConfig {
     pub api: SocketAddrV4,
     /// The file that names the name servers of the host: [`RESOLV_CONF`].
     pub resolv_conf: PathBuf,
+    /// What connects pods that have networks of their own; `None` where they share the host's.
+    pub hub: Option<Hub>,
 }
 
 impl NetworkConfig {
@@ -62,6 +66,13 @@ impl NetworkConfig {
     pub fn table(&self) -> PathBuf {
         self.directory.join(TABLE)
     }
+}
+
+/// Whose network a pod is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodPlace {
+    OwnNetwork,
+    HostNetwork,
 }
 
 /// Why a cluster has no network.
@@ -103,6 +114,13 @@ impl Network {
         let block = block::choose(&config.directory, living)?;
         let address = network::dns_address(block.number);
         let sockets = dns::Sockets::bind(address).await.map_err(|source| NetworkError::Dns { address, source })?;
+        let inside = match &config.hub {
+            Some(hub) => {
+                let failed = |source| NetworkError::Dns { address: network::DNS, source };
+                Some(dns::Sockets::bind_inside(hub).await.map_err(failed)?)
+            }
+            None => None,
+        };
         let network = Self { dns_port: sockets.port, first_port: first_port(), config, block };
         objects::write(&caches.client()).await.map_err(|error| NetworkError::Objects(Box::new(error)))?;
         let facts = Facts {
@@ -117,10 +135,13 @@ impl Network {
         let books = books::Books::new(facts.clone(), network.table(), caches, clock.clone(), zone, wanted);
         books.start(group).await?;
         let forwarder = forward::Forwarder::new(network.config.resolv_conf.clone(), facts.block);
-        dns::Server::start(sockets, zones, forwarder, clock.clone(), group);
+        let all = [Some(sockets), inside].into_iter().flatten();
+        let names = dns::Server::start(all, zones, forwarder, clock.clone(), group);
+        network.config.hub.clone().into_iter().for_each(|hub| names.clone().serve_inside(hub));
         let recorder = Recorder::start(caches.client(), clock.clone(), group, "service-proxy");
         let table = Table { block: facts.block, first_port: facts.first_port, ..Table::default() };
-        let failures = doors::start(doors, table, caches, recorder.clone(), clock.clone(), group);
+        let hub = network.config.hub.clone();
+        let failures = doors::start(doors, table, hub, caches, recorder.clone(), clock.clone(), group);
         balancer::register(facts.block, failures, caches, recorder, &clock);
         Ok(network)
     }
@@ -150,7 +171,8 @@ impl Network {
 
     /// What pods and those who dial them know of the network.
     pub fn of_pods(&self) -> PodNetwork {
-        PodNetwork { table: self.table(), block: self.block.number, first_port: self.first_port }
+        let hub = self.config.hub.clone();
+        PodNetwork { table: self.table(), block: self.block.number, first_port: self.first_port, hub }
     }
 
     /// Where the cluster's DNS server listens.
@@ -159,7 +181,10 @@ impl Network {
     }
 
     /// The address that a pod's `/etc/resolv.conf` names.
-    pub fn name_server(&self) -> Ipv4Addr {
+    pub fn name_server(&self, place: PodPlace) -> Ipv4Addr {
+        if self.config.hub.is_some() && place == PodPlace::OwnNetwork {
+            return network::DNS;
+        }
         etc::name_server(self.block.number, self.dns_port)
     }
 }

@@ -22,6 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::hub::Hub;
 use crate::{
     core::{
         affinity::Kept,
@@ -50,6 +51,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Hall {
     /// The block and the ports that are moved; its lists are not used.
     pub table: Table,
+    /// What leads to pods that have networks of their own.
+    pub hub: Option<Hub>,
     pub room: Arc<Semaphore>,
     pub clock: SharedClock,
     pub group: Group,
@@ -67,6 +70,33 @@ impl Hall {
         }
         let found = Listeners::default().locate(protocol, to);
         found.ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
+    }
+}
+
+impl Hall {
+    /// The hub, where an endpoint is a pod with a network of its own.
+    fn inside(&self, (address, port): (Ipv4Addr, u16)) -> Option<(&Hub, SocketAddrV4)> {
+        let is_pod = matches!(address.octets(), [10, 244, a, _] if a < network::BALANCER_RANGE);
+        self.hub.as_ref().filter(|_| is_pod).map(|hub| (hub, SocketAddrV4::new(address, port)))
+    }
+
+    async fn connect(&self, backend: (Ipv4Addr, u16)) -> io::Result<TcpStream> {
+        match self.inside(backend) {
+            Some((hub, to)) => hub.connect(to).await,
+            None => TcpStream::connect(self.socket(Protocol::Tcp, backend)?).await,
+        }
+    }
+
+    /// A socket whose datagrams go to an endpoint.
+    async fn associate(&self, backend: (Ipv4Addr, u16)) -> io::Result<UdpSocket> {
+        if let Some((hub, to)) = self.inside(backend) {
+            let socket = hub.datagrams().await?;
+            socket.connect(to).await?;
+            return Ok(socket);
+        }
+        let socket = UdpSocket::bind((network::node_address(self.table.block), 0)).await?;
+        socket.connect(self.socket(Protocol::Udp, backend)?).await?;
+        Ok(socket)
     }
 }
 
@@ -149,7 +179,7 @@ pub async fn tcp(
 /// The first endpoint that takes a connection.
 async fn connect(hall: &Hall, order: &[(Ipv4Addr, u16)]) -> Option<((Ipv4Addr, u16), TcpStream)> {
     for backend in order {
-        let connecting = async { TcpStream::connect(hall.socket(Protocol::Tcp, *backend)?).await };
+        let connecting = hall.connect(*backend);
         match timeout(CONNECT, connecting).await {
             Ok(Ok(stream)) => return Some((*backend, stream)),
             Ok(Err(error)) => tracing::debug!(?backend, %error, "an endpoint takes no connection"),
@@ -245,8 +275,7 @@ pub async fn udp(
 }
 
 async fn flow(hall: &Hall, door: &Arc<UdpSocket>, client: SocketAddr, backend: (Ipv4Addr, u16)) -> io::Result<Flow> {
-    let socket = Arc::new(UdpSocket::bind((network::node_address(hall.table.block), 0)).await?);
-    socket.connect(hall.socket(Protocol::Udp, backend)?).await?;
+    let socket = Arc::new(hall.associate(backend).await?);
     let flow = Flow { socket: socket.clone(), backend, heard: Arc::default(), ended: CancellationToken::new() };
     let (door, heard, ended, clock) = (door.clone(), flow.heard.clone(), flow.ended.clone(), hall.clock.clone());
     hall.group.spawn("datagrams of a service", Kind::Transient, async move {

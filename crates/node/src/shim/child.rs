@@ -14,7 +14,10 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{jail::sys, network::filter};
+use super::{
+    jail::sys,
+    network::filter::{self, Asks},
+};
 
 /// What a container runtime says before the reason.
 pub const PREFIX: &str = "unable to start container process: error during container init";
@@ -26,8 +29,8 @@ pub struct Program<'a> {
     pub working_dir: &'a str,
     pub user: Option<u32>,
     pub group: Option<u32>,
-    /// Whether its supervisor answers for its sockets.
-    pub is_networked: bool,
+    /// What its supervisor answers for, if anything.
+    pub asks: Option<Asks>,
     /// How early it is killed when the machine's memory is at its end.
     pub oom_score_adj: i32,
     /// The way into its control group, from [`Join`](super::cgroup::Join).
@@ -75,9 +78,9 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
         command.uid(user);
     }
     let supervisor = std::process::id();
-    let ends = program.is_networked.then(UnixStream::pair).transpose().map_err(|error| error.to_string())?;
+    let ends = program.asks.map(|_| UnixStream::pair()).transpose().map_err(|error| error.to_string())?;
     let (near, far) = ends.unzip();
-    let (join, score) = (program.join.to_vec(), program.oom_score_adj.to_string());
+    let (join, asks, score) = (program.join.to_vec(), program.asks, program.oom_score_adj.to_string());
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
     unsafe {
         command.pre_exec(move || {
@@ -95,7 +98,10 @@ pub fn spawn(program: &Program<'_>, streams: Streams) -> Result<Started, String>
                 return Err(io::Error::from_raw_os_error(libc::ECHILD));
             }
             // The last act before the program: from here on, calls wait for the supervisor.
-            far.as_ref().map_or(Ok(()), |supervisor| filter::install(supervisor.as_fd()))
+            match (&far, asks) {
+                (Some(supervisor), Some(asks)) => filter::install(supervisor.as_fd(), asks),
+                _ => Ok(()),
+            }
         });
     }
     let child = command.spawn().map_err(|error| describe(name, program.working_dir, &error))?;

@@ -18,8 +18,9 @@ use super::{
     child::{self, PREFIX, Program, Started, Streams},
     jail::{self, Ids, Pod, Task},
     journal::{Journal, Limits, Source},
+    network,
     outlet::{Outlet, State},
-    protocol::Start,
+    protocol::{Network, Start},
 };
 use crate::core::{
     cgroup::Controller,
@@ -67,7 +68,13 @@ impl Container {
     ///
     /// # Errors
     /// A sentence for the container's status.
-    pub fn start(pod: &Path, mut start: Start, spaces: &mut Option<Pod>, now: Timestamp) -> Result<Self, String> {
+    pub fn start(
+        pod: &Path,
+        mut start: Start,
+        spaces: &mut Option<Pod>,
+        network: Option<&mut network::Network>,
+        now: Timestamp,
+    ) -> Result<Self, String> {
         start.attempt.started_at = now;
         write_record(pod, &start.attempt, Durability::Memory).map_err(|error| format!("cannot write: {error}"))?;
         let log = log_path(pod, &start.attempt);
@@ -88,7 +95,7 @@ impl Container {
         }
         let group =
             start.cgroup.as_ref().map(|pod| Group::make(pod, &start.group_name(), start.bounds())).transpose()?;
-        let process = run(&start, spaces, group.as_ref(), streams).inspect_err(|_| {
+        let process = run(&start, spaces, network, group.as_ref(), streams).inspect_err(|_| {
             group.as_ref().map(Group::remove);
         });
         let jail::Process { pid, handle, listener } = process?;
@@ -224,6 +231,7 @@ impl Container {
 fn run(
     start: &Start,
     spaces: &mut Option<Pod>,
+    network: Option<&mut network::Network>,
     group: Option<&Group>,
     streams: Streams,
 ) -> Result<jail::Process, String> {
@@ -233,7 +241,10 @@ fn run(
     let pod = match spaces {
         Some(pod) => pod,
         None => {
-            let made = Pod::make(Ids::of_pod(jail.ids), &jail.hostname, &jail.sysctls);
+            let made = {
+                let own = network.and_then(network::Network::own);
+                Pod::make(Ids::of_pod(jail.ids), &jail.hostname, &jail.sysctls, own)
+            };
             spaces.insert(made.map_err(|reason| format!("{PREFIX}: {reason}"))?)
         }
     };
@@ -252,7 +263,7 @@ pub fn spawn(start: &Start, argv: &[String], group: Option<&Group>, streams: Str
         working_dir: &start.working_dir,
         user: start.security.user,
         group: start.security.group,
-        is_networked: start.network.is_some(),
+        asks: start.network.as_ref().map(Network::asks),
         oom_score_adj: start.oom_score_adj,
         join: &join.descriptors(),
     };
@@ -269,7 +280,7 @@ pub fn task<'a>(start: &'a Start, argv: &'a [String]) -> Task<'a> {
         working_dir: &start.working_dir,
         security: &start.security,
         processes: start.pids_limit.filter(|_| !is_bound),
-        is_networked: start.network.is_some(),
+        asks: start.network.as_ref().map(Network::asks),
         oom_score_adj: start.oom_score_adj,
     }
 }

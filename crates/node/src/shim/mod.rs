@@ -9,6 +9,7 @@ pub mod cgroup;
 mod child;
 mod container;
 mod ending;
+pub mod hub;
 pub mod jail;
 mod journal;
 pub mod network;
@@ -80,6 +81,7 @@ fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Resu
     if directory.as_os_str() == network::TRIAL_ARGUMENT {
         return network::trial_main();
     }
+    let is_hub = directory.as_os_str() == hub::ARGUMENT;
     // SAFETY: descriptor 0 is open, and nothing else in this process uses it from here on.
     let socket = unsafe { OwnedFd::from_raw_fd(0) };
     let listener = UnixListener::from(socket.try_clone().map_err(|error| format!("standard input: {error}"))?);
@@ -88,6 +90,9 @@ fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Resu
     rustix::io::dup2(null.as_fd(), &mut zero).map_err(|error| format!("dup2: {error}"))?;
     // Descriptor 0 stays open for the life of the process.
     std::mem::forget(zero);
+    if is_hub {
+        return hub::main(listener);
+    }
 
     // Containers are given figures of their own; whoever is killed before this takes them all along.
     oom::adjust_own(SANDBOX.to_string().as_bytes());

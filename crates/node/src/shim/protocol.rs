@@ -20,6 +20,8 @@ use crate::{
     runtime::{Etc, Mount, Root, Security},
 };
 
+use super::network::filter::Asks;
+
 /// A frame longer than this is refused: no environment or command line is larger on Linux.
 pub const FRAME_LIMIT: usize = 8 << 20;
 
@@ -136,6 +138,16 @@ pub struct Network {
     pub address: Ipv4Addr,
     /// The pod is in the host's network: it reaches services, and binds the host's addresses.
     pub host: bool,
+    /// The socket of the [hub](super::hub), where each pod has a network namespace of its own.
+    #[serde(default)]
+    pub hub: Option<PathBuf>,
+}
+
+impl Network {
+    /// What is asked about the pod's calls.
+    pub fn asks(&self) -> Asks {
+        if self.hub.is_some() { Asks::Destinations } else { Asks::Addresses }
+    }
 }
 
 impl Start {

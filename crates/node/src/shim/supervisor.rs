@@ -282,11 +282,6 @@ impl Supervisor {
         }
     }
 
-    fn leave(&mut self) {
-        self.leaving = true;
-        self.containers.values().for_each(|container| kill_group(container.pid, Signal::KILL));
-    }
-
     fn live(&self) -> Vec<Live> {
         let row = |container: &Container| Live {
             container: container.start.attempt.container.clone(),
@@ -313,7 +308,8 @@ impl Supervisor {
             self.network = Some(Network::new(settings)?);
         }
         self.pod_group = start.cgroup.clone().or(self.pod_group.take());
-        let mut container = Container::start(&self.directory, start, &mut self.spaces, Timestamp::now())?;
+        let network = self.network.as_mut();
+        let mut container = Container::start(&self.directory, start, &mut self.spaces, network, Timestamp::now())?;
         self.listen(container.take_listener());
         let attempt = container.start.attempt.clone();
         let watched = container.is_watched();
@@ -355,7 +351,7 @@ impl Supervisor {
         let process = match (&container.handle, &self.spaces) {
             (Some(handle), Some(spaces)) => {
                 let task = container::task(start, &exec.argv);
-                jail::enter(handle, &spaces.ids, &task, streams, &Join::of(group)?)?
+                jail::enter(spaces, handle, &task, streams, &Join::of(group)?)?
             }
             _ => {
                 let rewriter = Rewriter::new(start.paths.iter().cloned());
@@ -383,6 +379,12 @@ impl Supervisor {
                 self.leave();
             }
         }
+    }
+
+    /// Kills everything; the supervisor ends when that is done.
+    fn leave(&mut self) {
+        self.leaving = true;
+        self.containers.values().for_each(|container| kill_group(container.pid, Signal::KILL));
     }
 
     fn reap(&mut self) {
@@ -458,6 +460,9 @@ impl Supervisor {
         }
         if let Some(network) = &mut self.network {
             network.tick(now);
+        }
+        if self.network.as_ref().is_some_and(Network::is_cut) {
+            self.leave();
         }
         if self.watchdog_at.is_some_and(|at| at <= now) {
             let watched = self.watch_memory();

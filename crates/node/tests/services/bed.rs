@@ -48,7 +48,7 @@ impl Bed {
         let group = Group::new();
         let caches = Caches::new(cluster.client(), group.clone());
         let SocketAddr::V4(api) = cluster.cluster.https else { panic!("the server listens on IPv4") };
-        let config = NetworkConfig { directory: directory.path().to_owned(), api, resolv_conf: file };
+        let config = NetworkConfig { directory: directory.path().to_owned(), api, resolv_conf: file, hub: None };
         let network =
             Network::start(config, Living::Nothing, Isolation::Container, &caches, SystemClock::shared(), &group)
                 .await

@@ -1,8 +1,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ferroflow_node::core::dns::{
-    Name, code, kind,
-    message::{self, Data, Heard, Query, Record, Reply, STREAM_BYTES},
+use ferroflow_node::{
+    core::dns::{
+        Name, code, kind,
+        message::{self, Data, Heard, Query, Record, Reply, STREAM_BYTES},
+    },
+    services::PodPlace,
 };
 use serde_json::json;
 use tokio::{
@@ -55,7 +58,7 @@ async fn services_and_pods_have_names() {
     holds("the worker has a name", || async { addresses(&ask(&bed, &worker).await) == [pod(5)] }).await;
     let none = ask(&bed, &query("worker-1.mpi.default.svc.cluster.local", kind::A)).await;
     assert_eq!(none.code, code::NO_SUCH_NAME);
-    let server = bed.network.name_server();
+    let server = bed.network.name_server(PodPlace::OwnNetwork);
     assert_eq!(server == *bed.network.dns().ip(), bed.network.dns().port() == 53);
 }
 

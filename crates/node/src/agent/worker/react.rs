@@ -296,7 +296,10 @@ impl Worker {
             return;
         }
         self.told_unhonoured = true;
-        let fields = honour::unhonoured(&self.pod, contain::means(self.shared.runtime.isolation()));
+        let mut fields = honour::unhonoured(&self.pod, contain::means(self.shared.runtime.isolation()));
+        if contain::has_network(self.shared.pod_network_kind, &self.pod) {
+            fields.retain(|field| !field.starts_with("spec.securityContext.sysctls[net"));
+        }
         if !fields.is_empty() {
             let level = self.shared.runtime.isolation().as_str();
             let message = format!("at isolation level {level:?} these fields have no effect: {}", fields.join(", "));

@@ -28,8 +28,8 @@ pub struct Task<'a> {
     pub env: &'a BTreeMap<String, String>,
     pub working_dir: &'a str,
     pub security: &'a Security,
-    /// Whether its supervisor answers for its sockets.
-    pub is_networked: bool,
+    /// What its supervisor answers for, if anything.
+    pub asks: Option<network::filter::Asks>,
     /// How early it is killed when the machine's memory is at its end.
     pub oom_score_adj: i32,
     /// Processes that its user may have in the pod, where no control group bounds them.
@@ -62,9 +62,9 @@ pub fn execute(
     }
     let mut env = task.env.clone();
     env.entry("HOME".to_owned()).or_insert_with(|| who.home.clone().unwrap_or_else(|| "/".to_owned()));
-    if let Some(supervisor) = supervisor {
+    if let (Some(supervisor), Some(asks)) = (supervisor, task.asks) {
         // As long as this is the pod's root, and programs may still gain privileges. Nothing below asks.
-        network::filter::install(supervisor).map_err(failed("put a filter before system calls"))?;
+        network::filter::install(supervisor, asks).map_err(failed("put a filter before system calls"))?;
     }
     person::become_one(&who, task.security, ids).map_err(|reason| format!("{PREFIX}: {reason}"))?;
     if let Some(limit) = task.processes {

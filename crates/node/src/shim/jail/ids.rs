@@ -80,6 +80,21 @@ impl Ids {
             }
         }
     }
+
+    /// Gives the same ids to a user namespace that was made in one that has them already: every id stands for itself.
+    ///
+    /// # Errors
+    /// What refused them.
+    pub fn give_below(&self, pid: i32) -> Result<(), String> {
+        let map = |count: u32| format!("0 0 {count}\n");
+        let (users, groups) = match self {
+            Self::Shifted(_) => (COUNT, COUNT),
+            Self::Ranges { users, groups } => (users.count.saturating_add(1), groups.count.saturating_add(1)),
+            Self::Single => (1, 1),
+        };
+        write(pid, "uid_map", &map(users))?;
+        write(pid, "gid_map", &map(groups))
+    }
 }
 
 /// Whether this is root, and not only of a user namespace that somebody made.

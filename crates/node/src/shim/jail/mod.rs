@@ -12,6 +12,7 @@ mod channel;
 mod execute;
 mod filter;
 mod ids;
+mod nested;
 mod pause;
 mod person;
 mod place;
@@ -86,8 +87,8 @@ pub fn start(pod: &Pod, jail: &Jail, task: &Task<'_>, streams: Streams, join: &J
 /// # Errors
 /// A sentence in the words of a container runtime.
 pub fn enter(
+    pod: &Pod,
     container: &OwnedFd,
-    ids: &Ids,
     task: &Task<'_>,
     streams: Streams,
     join: &Join,
@@ -98,7 +99,9 @@ pub fn enter(
             | libc::CLONE_NEWPID
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWCGROUP;
+            | libc::CLONE_NEWCGROUP
+            | pod.network.as_ref().map_or(0, |_| libc::CLONE_NEWNET);
+        let ids = &pod.ids;
         sys::let_look(Looks::Refused);
         let joined = sys::join(container, all).map_err(|error| format!("cannot join the container: {error}"));
         let reason = joined.and_then(|()| {
@@ -123,7 +126,7 @@ fn prefixed(reason: Result<std::convert::Infallible, String>) -> String {
 fn make(task: &Task<'_>, join: &Join, act: impl FnOnce(Far, Option<BorrowedFd<'_>>)) -> Result<Process, String> {
     let failed = |error: std::io::Error| format!("cannot make a socket: {error}");
     let (near, far) = channel::pair().map_err(failed)?;
-    let ends = task.is_networked.then(UnixStream::pair).transpose().map_err(failed)?;
+    let ends = task.asks.map(|_| UnixStream::pair()).transpose().map_err(failed)?;
     let (listens, supervisor) = ends.unzip();
     let moving = join.descriptors();
     // SAFETY: a supervisor has one thread.
@@ -190,6 +193,9 @@ fn step_in(pod: &Pod, jail: &Jail, streams: &Streams) -> Result<Sources, String>
     pause::become_root().map_err(failed("become the pod's root"))?;
     sys::join(&pod.messages, libc::CLONE_NEWIPC).map_err(failed("join the pod's messages"))?;
     sys::join(&pod.name, libc::CLONE_NEWUTS).map_err(failed("join the pod's name"))?;
+    if let Some(network) = &pod.network {
+        sys::join(network, libc::CLONE_NEWNET).map_err(failed("join the pod's network"))?;
+    }
     sys::join(&pod.processes, libc::CLONE_NEWPID).map_err(failed("join the pod's processes"))?;
     let sources = match before {
         Some(sources) => sources,

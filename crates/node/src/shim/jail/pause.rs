@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::Ipv4Addr,
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -18,8 +19,11 @@ use super::{
     channel::{self, Far, Near},
     filter,
     ids::Ids,
+    nested,
     sys::{self, Change, Looks, Side},
 };
+
+use crate::shim::network::private::Private;
 
 /// The root of a container before it becomes its root.
 pub const ROOT: &str = "/r";
@@ -30,6 +34,8 @@ pub const MEMORY: &str = "/m";
 /// What containers have of the pod's.
 pub const PROCESSES: &str = "/proc";
 pub const SYSTEM: &str = "/sys";
+/// Where control groups are mounted.
+const GROUPS: &str = "/sys/fs/cgroup";
 pub const SHARED_MEMORY: &str = "/shm";
 /// As containerd has it.
 const SHARED_MEMORY_SIZE: &str = "64m";
@@ -42,37 +48,53 @@ pub struct Pod {
     pub messages: OwnedFd,
     pub name: OwnedFd,
     pub mounts: OwnedFd,
+    /// The network, where the pod has one of its own.
+    pub network: Option<OwnedFd>,
     pub ids: Ids,
 }
 
 impl Pod {
-    /// Makes the namespaces of a pod.
+    /// Makes the namespaces of a pod; with `own`, a network with this address is among them.
     ///
     /// # Errors
     /// What the system refuses.
-    pub fn make(ids: Ids, hostname: &str, sysctls: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub fn make(
+        ids: Ids,
+        hostname: &str,
+        sysctls: &BTreeMap<String, String>,
+        own: Option<(&mut Private, Ipv4Addr)>,
+    ) -> Result<Self, String> {
         let (near, far) = channel::pair().map_err(|error| format!("cannot make a socket: {error}"))?;
-        let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        // SAFETY: a supervisor has one thread.
-        let side = unsafe { sys::fork(flags) };
-        match side.map_err(|error| format!("cannot make a user namespace: {error}"))? {
+        let network = own.as_ref().map_or(0, |_| libc::CLONE_NEWNET);
+        let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | network;
+        let below = own.as_ref().and_then(|(private, _)| private.user());
+        let side = match below {
+            // SAFETY: a supervisor has one thread.
+            Some(user) => unsafe { nested::fork(user, flags, &ids, &far) }?,
+            // SAFETY: as above.
+            None => unsafe { sys::fork(flags) }.map_err(|error| format!("cannot make a user namespace: {error}"))?,
+        };
+        match side {
             Side::Child => {
                 drop(near);
-                be(&far, hostname, sysctls)
+                be(&far, hostname, sysctls, own.is_some())
             }
             Side::Parent(pid) => {
                 drop(far);
-                let pod = Self::finish(pid, ids, &near).inspect_err(|_| end(pid))?;
+                if below.is_none() {
+                    ids.give(pid).inspect_err(|_| end(pid))?;
+                }
+                near.go().map_err(|error| error.to_string())?;
+                // The first process that was made may have been another.
+                let pid = near.here()?;
+                let pod = Self::finish(pid, ids, &near, own).inspect_err(|_| end(pid))?;
                 confine(&pod.ids);
                 Ok(pod)
             }
         }
     }
 
-    fn finish(pid: i32, ids: Ids, near: &Near) -> Result<Self, String> {
-        ids.give(pid)?;
-        near.go().map_err(|error| error.to_string())?;
-        near.here()?;
+    fn finish(pid: i32, ids: Ids, near: &Near, own: Option<(&mut Private, Ipv4Addr)>) -> Result<Self, String> {
         let open = |kind: &str| {
             let path = format!("/proc/{pid}/ns/{kind}");
             fs::File::open(&path).map(OwnedFd::from).map_err(|error| format!("cannot open {path}: {error}"))
@@ -84,8 +106,12 @@ impl Pod {
             messages: open("ipc")?,
             name: open("uts")?,
             mounts: open("mnt")?,
+            network: own.is_some().then(|| open("net")).transpose()?,
             ids,
         };
+        if let (Some((private, address)), Some(network)) = (own, &pod.network) {
+            private.attach(address, network)?;
+        }
         near.go().map_err(|error| error.to_string())?;
         near.here()?;
         Ok(pod)
@@ -114,12 +140,12 @@ fn end(pid: i32) {
 }
 
 /// Becomes the process that holds the pod.
-fn be(far: &Far, hostname: &str, sysctls: &BTreeMap<String, String>) -> ! {
+fn be(far: &Far, hostname: &str, sysctls: &BTreeMap<String, String>, has_network: bool) -> ! {
     // The supervisor ended before it told this process to go on.
     if far.wait().is_err() {
         sys::leave(1);
     }
-    if let Err(reason) = set_up(hostname, sysctls) {
+    if let Err(reason) = set_up(hostname, sysctls, has_network) {
         far.fail(&reason);
     }
     // The supervisor looks at this process, which nobody can once it hides.
@@ -154,7 +180,7 @@ fn reap() -> ! {
     }
 }
 
-fn set_up(hostname: &str, sysctls: &BTreeMap<String, String>) -> Result<(), String> {
+fn set_up(hostname: &str, sysctls: &BTreeMap<String, String>, has_network: bool) -> Result<(), String> {
     let failed = |what: &'static str| move |error: io::Error| format!("cannot {what}: {error}");
     become_root().map_err(failed("become the pod's root"))?;
     if !hostname.is_empty() {
@@ -163,7 +189,7 @@ fn set_up(hostname: &str, sysctls: &BTreeMap<String, String>) -> Result<(), Stri
     }
     sys::unshare(libc::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;
     sys::make_private().map_err(failed("make mounts private"))?;
-    make_tree().map_err(failed("make the pod's mounts"))?;
+    make_tree(has_network).map_err(failed("make the pod's mounts"))?;
     for (name, value) in sysctls {
         let path = format!("{PROCESSES}/sys/{}", name.replace('.', "/"));
         fs::write(path, value).map_err(|error| format!("cannot set sysctl {name:?}: {error}"))?;
@@ -184,7 +210,7 @@ pub fn become_root() -> io::Result<()> {
     Ok(())
 }
 
-fn make_tree() -> io::Result<()> {
+fn make_tree(has_network: bool) -> io::Result<()> {
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     let tree = sys::file_system("tmpfs", &[("mode", "0755"), ("size", "1m")], flags)?;
     let processes = sys::file_system("proc", &[], flags | MountAttrFlags::MOUNT_ATTR_NOEXEC);
@@ -193,9 +219,16 @@ fn make_tree() -> io::Result<()> {
         Ok(processes) => processes,
         Err(_) => sys::copy_of(sys::locate("/proc".as_ref())?, true)?,
     };
-    let system = sys::copy_of(sys::locate("/sys".as_ref())?, true)?;
+    let copy = |path: &str| sys::copy_of(sys::locate(path.as_ref())?, true);
+    // A new one shows the pod's interfaces, and lacks the control groups.
+    let fresh = has_network.then(|| sys::file_system("sysfs", &[], flags | MountAttrFlags::MOUNT_ATTR_NOEXEC));
+    let (system, groups) = match fresh {
+        Some(Ok(fresh)) => (fresh, copy(GROUPS).ok()),
+        _ => (copy("/sys")?, None),
+    };
     let read_only = Change { set: sys::READ_ONLY, recursive: true, ..Change::default() };
     sys::change(&system, read_only)?;
+    groups.iter().try_for_each(|groups| sys::change(groups, read_only))?;
     let options = [("mode", "1777"), ("size", SHARED_MEMORY_SIZE)];
     let memory = sys::file_system("tmpfs", &options, flags | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
     // Any directory that is there will do: it is soon gone.
@@ -207,6 +240,9 @@ fn make_tree() -> io::Result<()> {
     for (mount, name) in [(processes, PROCESSES), (system, SYSTEM), (memory, SHARED_MEMORY)] {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         sys::place(mount, rustix::fs::openat(tree.as_fd(), &name[1..], flags, Mode::empty())?)?;
+    }
+    if let Some(groups) = groups {
+        sys::place(groups, sys::locate_in(tree.as_fd(), GROUPS)?)?;
     }
     sys::change_root(tree)
 }

@@ -20,7 +20,7 @@ use crate::core::network::{self, Binding, Destination, Protocol};
 pub(super) const DATAGRAM: usize = 65_507;
 
 /// What a call is about, once it is known to be of a socket of the internet.
-enum Subject {
+pub(super) enum Subject {
     Ours(Socket, SocketAddr),
     /// Ends the connection of a datagram socket.
     Disconnect(Socket),
@@ -32,6 +32,7 @@ impl Network {
     /// Carries out a call that has been taken from a listener.
     pub(super) fn carry_out(&mut self, listener: u64, call: &Call, now: Instant) -> Outcome {
         let outcome = match call.number {
+            _ if self.private.is_some() => self.carry_out_privately(listener, call, now),
             libc::SYS_bind => self.bind(listener, call),
             libc::SYS_connect => self.connect(listener, call, now),
             libc::SYS_listen => self.listen(listener, call),
@@ -208,7 +209,7 @@ impl Network {
     }
 
     /// Whose turn it is: at a service whose clients stay, that of the backend that this pod stays with.
-    fn turn_at(&mut self, to: SocketAddrV4, protocol: Protocol, turn: u64, now: Instant) -> u64 {
+    pub(super) fn turn_at(&mut self, to: SocketAddrV4, protocol: Protocol, turn: u64, now: Instant) -> u64 {
         let Some((name, target)) = network::named(self.table.current(), to, protocol) else { return turn };
         let (Some(seconds), Ok(count)) = (target.affinity_s, u64::try_from(target.backends.len())) else { return turn };
         let place = match self.kept.place(&name, &target.backends, seconds, now) {
@@ -231,19 +232,13 @@ impl Network {
         self.others.locate(protocol, to).ok_or_else(|| code(libc::ECONNREFUSED))
     }
 
-    fn send(&mut self, listener: u64, call: &Call, now: Instant) -> io::Result<Outcome> {
+    pub(super) fn send(&mut self, listener: u64, call: &Call, now: Instant) -> io::Result<Outcome> {
         let (mut socket, asked) = match self.subject(listener, call, 4)? {
             Subject::Ours(socket, asked) if socket.protocol == Protocol::Udp => (socket, asked),
             _ => return Ok(Outcome::Answer(Answer::Continue)),
         };
-        let Some(to) = self.datagram_to(&socket, asked, now)? else { return Ok(Outcome::Answer(Answer::Continue)) };
-        let mut bytes = vec![0; usize::try_from(call.arguments[2]).unwrap_or(usize::MAX).min(DATAGRAM + 1)];
-        if bytes.len() > DATAGRAM {
-            return Err(code(libc::EMSGSIZE));
-        }
-        if target::read(call.thread, call.arguments[1], &mut bytes)? != bytes.len() {
-            return Err(code(libc::EFAULT));
-        }
+        let Some(to) = self.datagram_to(&mut socket, asked, now)? else { return Ok(Outcome::Answer(Answer::Continue)) };
+        let bytes = self.datagram(call)?;
         self.expect_waiting(listener, call)?;
         let source = self.datagram_from(&mut socket, to)?;
         let sent = socket.send(&bytes, low(call.arguments[3]), socket.form(to), source)?;
@@ -253,10 +248,13 @@ impl Network {
     /// Where a datagram to this address really goes; `None` where it is not the cluster's.
     pub(super) fn datagram_to(
         &mut self,
-        socket: &Socket,
+        socket: &mut Socket,
         asked: SocketAddr,
         now: Instant,
     ) -> io::Result<Option<SocketAddrV4>> {
+        if self.private.is_some() {
+            return self.datagram_privately(socket, asked, now);
+        }
         let Some(wanted) = address::as_v4(asked) else { return Ok(None) };
         // The datagrams of one socket go to one backend, as connection tracking has it.
         let turn = self.turn_at(wanted, Protocol::Udp, socket.cookie, now);
@@ -271,7 +269,7 @@ impl Network {
 
     /// The address that such a datagram must be given, where its socket has none.
     pub(super) fn datagram_from(&self, socket: &mut Socket, to: SocketAddrV4) -> io::Result<Option<Ipv4Addr>> {
-        if !to.ip().is_loopback() {
+        if self.private.is_some() || !to.ip().is_loopback() {
             return Ok(None);
         }
         let host = self.speaker();
@@ -279,6 +277,18 @@ impl Network {
             socket.bind_source(host)?;
         }
         Ok(socket.local.ip().is_unspecified().then_some(host))
+    }
+
+    /// What a call sends.
+    pub(super) fn datagram(&self, call: &Call) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(call.arguments[2]).unwrap_or(usize::MAX).min(DATAGRAM + 1)];
+        if bytes.len() > DATAGRAM {
+            return Err(code(libc::EMSGSIZE));
+        }
+        if target::read(call.thread, call.arguments[1], &mut bytes)? != bytes.len() {
+            return Err(code(libc::EFAULT));
+        }
+        Ok(bytes)
     }
 
     /// The address from which the pod speaks within the cluster.
@@ -303,7 +313,7 @@ impl Network {
     }
 
     /// The socket of a call and the address in its arguments `at` and `at + 1`.
-    fn subject(&self, listener: u64, call: &Call, at: usize) -> io::Result<Subject> {
+    pub(super) fn subject(&self, listener: u64, call: &Call, at: usize) -> io::Result<Subject> {
         let (Some(place), Some(length)) = (call.arguments.get(at), call.arguments.get(at + 1)) else {
             return Ok(Subject::Foreign);
         };

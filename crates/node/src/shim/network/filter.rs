@@ -41,6 +41,17 @@ const ASKED: [libc::c_long; 5] =
 /// they go unasked: [`messages`](super::messages) says why. One flag connects, TCP fast open; programs fall back to `connect`.
 const MESSAGES: [(libc::c_long, u32, libc::c_int); 2] =
     [(libc::SYS_sendmsg, 2, libc::MSG_NOSIGNAL), (libc::SYS_sendmmsg, 3, 0)];
+/// The same of a pod that has a network of its own.
+const ASKED_OF_OWN: [libc::c_long; 2] = [libc::SYS_connect, libc::SYS_getpeername];
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Every call that names an address: the pod's sockets are the host's.
+    Addresses,
+    /// Calls that name where something goes, and who is at the other end: the pod has a network of its own.
+    Destinations,
+}
 
 /// Puts the filter before this process and everything that it starts, and hands the descriptor on which it
 /// asks to whoever holds the other end of `supervisor`. Call it in a child last before it executes: from here
@@ -50,8 +61,8 @@ const MESSAGES: [(libc::c_long, u32, libc::c_int); 2] =
 ///
 /// # Errors
 /// When the kernel refuses: it is older than 5.9, forbids filters, or the process has one that asks already.
-pub fn install(supervisor: BorrowedFd<'_>) -> io::Result<()> {
-    let program = program();
+pub fn install(supervisor: BorrowedFd<'_>, asks: Asks) -> io::Result<()> {
+    let program = program(asks);
     let header = libc::sock_fprog { len: program.length, filter: program.room.as_ptr().cast_mut() };
     let listener = match load(&header) {
         // Without privilege over its own namespace a process must give up the gain of privileges first, or it
@@ -146,7 +157,7 @@ impl Program {
     }
 }
 
-fn program() -> Program {
+fn program(asks: Asks) -> Program {
     let empty = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
     let mut program = Program { room: [empty; ROOM], length: 0 };
     program.load(MACHINE);
@@ -155,8 +166,12 @@ fn program() -> Program {
     program.load(NUMBER);
     program.if_set(X32_BIT);
     program.answer(failure(libc::ENOSYS));
-    for call in ASKED {
-        program.equal(number(call), 0, 1);
+    let asked: &[libc::c_long] = match asks {
+        Asks::Addresses => &ASKED,
+        Asks::Destinations => &ASKED_OF_OWN,
+    };
+    for call in asked {
+        program.equal(number(*call), 0, 1);
         program.answer(SECCOMP_RET_USER_NOTIF);
     }
     // io_uring makes connections without a call that a filter sees. Programs that use it have another way, for
@@ -172,6 +187,26 @@ fn program() -> Program {
         program.answer(SECCOMP_RET_ALLOW);
         program.answer(SECCOMP_RET_USER_NOTIF);
     }
+    if asks == Asks::Addresses {
+        ask_about_interfaces(&mut program);
+    }
+    program.equal(number(libc::SYS_sendto), 1, 0);
+    program.answer(SECCOMP_RET_ALLOW);
+    program.load(argument(3));
+    program.if_set(libc::MSG_FASTOPEN.unsigned_abs());
+    program.answer(failure(libc::EOPNOTSUPP));
+    // A datagram with an address: a pointer of which either half is not zero.
+    program.load(argument(4));
+    program.equal(0, 0, 2);
+    program.load(argument(4) + 4);
+    program.equal(0, 1, 0);
+    program.answer(SECCOMP_RET_USER_NOTIF);
+    program.answer(SECCOMP_RET_ALLOW);
+    program
+}
+
+/// Begins and ends with the call's number loaded.
+fn ask_about_interfaces(program: &mut Program) {
     // Sockets that list interfaces: of family netlink and protocol 0, which is that of routes.
     program.equal(number(libc::SYS_socket), 0, 5);
     program.load(argument(0));
@@ -188,19 +223,6 @@ fn program() -> Program {
         program.answer(SECCOMP_RET_USER_NOTIF);
     }
     program.load(NUMBER);
-    program.equal(number(libc::SYS_sendto), 1, 0);
-    program.answer(SECCOMP_RET_ALLOW);
-    program.load(argument(3));
-    program.if_set(libc::MSG_FASTOPEN.unsigned_abs());
-    program.answer(failure(libc::EOPNOTSUPP));
-    // A datagram with an address: a pointer of which either half is not zero.
-    program.load(argument(4));
-    program.equal(0, 0, 2);
-    program.load(argument(4) + 4);
-    program.equal(0, 1, 0);
-    program.answer(SECCOMP_RET_USER_NOTIF);
-    program.answer(SECCOMP_RET_ALLOW);
-    program
 }
 
 /// Where the low half of an argument lies.
@@ -222,13 +244,13 @@ mod tests {
     use super::*;
 
     /// What the program answers to a call, by an interpreter of the instructions that it uses.
-    fn run(architecture: u32, call: u32, arguments: [u64; 6]) -> u32 {
+    fn run(asks: Asks, architecture: u32, call: u32, arguments: [u64; 6]) -> u32 {
         let mut data = Vec::new();
         data.extend(call.to_le_bytes());
         data.extend(architecture.to_le_bytes());
         data.extend(0_u64.to_le_bytes());
         data.extend(arguments.iter().flat_map(|argument| argument.to_le_bytes()));
-        let program = program();
+        let program = program(asks);
         assert!(usize::from(program.length) < ROOM, "the program has room");
         let (mut word, mut next) = (0_u32, 0_usize);
         loop {
@@ -280,14 +302,37 @@ mod tests {
             (libc::SYS_execve, [0; 6], SECCOMP_RET_ALLOW),
         ];
         for (call, arguments, expected) in rows {
-            assert_eq!(run(ARCHITECTURE, number(call), arguments), expected, "call {call} {arguments:?}");
+            assert_eq!(
+                run(Asks::Addresses, ARCHITECTURE, number(call), arguments),
+                expected,
+                "call {call} {arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_with_a_network_of_its_own_is_asked_where_things_go_and_no_more() {
+        let rows = [
+            (libc::SYS_connect, [0; 6], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_getpeername, [0; 6], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_sendto, [0, 0, 0, 0, 1, 16], SECCOMP_RET_USER_NOTIF),
+            (libc::SYS_sendto, [0; 6], SECCOMP_RET_ALLOW),
+            (libc::SYS_bind, [0; 6], SECCOMP_RET_ALLOW),
+            (libc::SYS_listen, [0; 6], SECCOMP_RET_ALLOW),
+            (libc::SYS_getsockname, [0; 6], SECCOMP_RET_ALLOW),
+            (libc::SYS_socket, [16, 3, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_ioctl, [0, 0x8912, 0, 0, 0, 0], SECCOMP_RET_ALLOW),
+            (libc::SYS_io_uring_setup, [0; 6], failure(libc::ENOSYS)),
+        ];
+        for (call, arguments, expected) in rows {
+            assert_eq!(run(Asks::Destinations, ARCHITECTURE, number(call), arguments), expected, "call {call}");
         }
     }
 
     #[test]
     fn calls_in_the_forms_of_other_machines_do_not_go_round_the_filter() {
         // i386 numbers its calls otherwise.
-        assert_eq!(run(0x4000_0003, 362, [0; 6]), SECCOMP_RET_KILL_PROCESS);
-        assert_eq!(run(ARCHITECTURE, X32_BIT | 42, [0; 6]), failure(libc::ENOSYS));
+        assert_eq!(run(Asks::Addresses, 0x4000_0003, 362, [0; 6]), SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(run(Asks::Destinations, ARCHITECTURE, X32_BIT | 42, [0; 6]), failure(libc::ENOSYS));
     }
 }

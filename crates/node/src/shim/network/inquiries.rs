@@ -56,7 +56,7 @@ impl Network {
     }
 
     /// Writes an address where the program wants it, and its length.
-    fn tell(&self, listener: u64, call: &Call, shown: SocketAddr) -> io::Result<Outcome> {
+    pub(super) fn tell(&self, listener: u64, call: &Call, shown: SocketAddr) -> io::Result<Outcome> {
         let [_, place, length_place, ..] = call.arguments;
         let mut length = [0; 4];
         if target::read(call.thread, length_place, &mut length)? != length.len() {

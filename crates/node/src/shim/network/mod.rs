@@ -20,7 +20,8 @@ pub mod listeners;
 mod listing;
 mod messages;
 mod notify;
-mod route;
+pub mod private;
+pub mod route;
 mod socket;
 mod table;
 mod target;
@@ -35,13 +36,14 @@ use std::{
 
 use rustix::event::PollFlags;
 
-use super::protocol;
+use super::{hub, protocol};
 use crate::core::affinity::Kept;
 use interfaces::Interfaces;
 use known::Known;
 use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
-pub use route::OWN as INTERFACE;
+use private::Private;
+pub use route::{ETHERNET, OWN as INTERFACE};
 use socket::{Connecting, Socket};
 use table::TableFile;
 pub use trial::{TRIAL_ARGUMENT, trial, trial_main};
@@ -65,6 +67,8 @@ pub enum Source {
     Listener(u64),
     /// The socket of the call with this id.
     Pending(u64),
+    /// The hub of a pod that has a network of its own.
+    Hub,
 }
 
 /// The network of one pod.
@@ -87,6 +91,8 @@ pub struct Network {
     turn: u64,
     /// The backends that the pod stays with, by the names of services in the table.
     kept: Kept<String>,
+    /// Where each pod has a network of its own.
+    private: Option<Private>,
 }
 
 /// A program that waits for a connection.
@@ -125,7 +131,9 @@ impl Network {
     /// # Errors
     /// When the table cannot be read.
     pub fn new(settings: &protocol::Network) -> Result<Self, String> {
+        let private = settings.hub.as_deref().map(hub::dial).transpose()?.map(Private::new);
         Ok(Self {
+            private,
             table: TableFile::open(settings.table.clone())?,
             own: (!settings.host).then_some(settings.address),
             listeners: BTreeMap::new(),
@@ -154,12 +162,14 @@ impl Network {
         let listeners = listeners.map(|(number, one)| (Source::Listener(*number), one.fd(), PollFlags::IN));
         let pending = self.pending.iter();
         let pending = pending.map(|one| (Source::Pending(one.call.id), one.socket.fd(), PollFlags::OUT));
-        listeners.chain(pending)
+        let hub = self.private.iter().filter(|private| !private.is_cut);
+        listeners.chain(pending).chain(hub.map(|private| (Source::Hub, private.fd(), PollFlags::IN)))
     }
 
     /// When [`tick`](Self::tick) has something to do.
     pub fn next_moment(&self) -> Option<Instant> {
-        self.pending.iter().filter_map(|one| one.until).chain(self.look_at).min()
+        let opening = self.private.as_ref().and_then(Private::next_moment);
+        self.pending.iter().filter_map(|one| one.until).chain(self.look_at).chain(opening).min()
     }
 
     /// Does what a descriptor is ready for.
@@ -174,12 +184,24 @@ impl Network {
                     self.resume(pending);
                 }
             }
+            Source::Hub => self.hear(now),
         }
+    }
+
+    /// The connection to the hub, and the pod's address, of a pod that has a network of its own.
+    pub fn own(&mut self) -> Option<(&mut Private, Ipv4Addr)> {
+        Some((self.private.as_mut()?, self.own?))
+    }
+
+    /// Whether the pod has lost its network, which only a new sandbox gets again.
+    pub fn is_cut(&self) -> bool {
+        self.private.as_ref().is_some_and(|private| private.is_cut)
     }
 
     /// Ends waits whose time is over, and those of callers that have gone or have a signal to handle.
     pub fn tick(&mut self, now: Instant) {
         let looks = self.look_at.is_some_and(|at| at <= now);
+        self.tick_openings(now, looks);
         if !looks && self.pending.iter().all(|one| one.until.is_none_or(|until| until > now)) {
             return;
         }
@@ -194,7 +216,7 @@ impl Network {
             }
         }
         if looks {
-            self.look_at = (!self.pending.is_empty()).then(|| now + LOOK);
+            self.look_at = (!self.pending.is_empty() || self.has_openings()).then(|| now + LOOK);
         }
     }
 

@@ -16,12 +16,12 @@ const HEADER: usize = 16;
 const ANSWER: usize = 8 << 10;
 
 const NAME: u16 = 3; // IFLA_IFNAME
-const LINK_INFO: u16 = 18; // IFLA_LINKINFO
+pub const LINK_INFO: u16 = 18; // IFLA_LINKINFO
 const INFO_KIND: u16 = 1; // IFLA_INFO_KIND
-const INFO_DATA: u16 = 2; // IFLA_INFO_DATA
-const PEER: u16 = 1; // VETH_INFO_PEER
+pub const INFO_DATA: u16 = 2; // IFLA_INFO_DATA
+pub const PEER: u16 = 1; // VETH_INFO_PEER
 
-const LOOPBACK: &str = "lo";
+pub const LOOPBACK: &str = "lo";
 /// The interface that programs see.
 pub const ETHERNET: &str = "eth0";
 /// A second one with the same address, for programs that take what `/proc/net` says of the host's `eth0` for theirs:
@@ -51,7 +51,11 @@ pub fn set_up(own: Ipv4Addr) -> io::Result<()> {
     Ok(())
 }
 
-fn open() -> io::Result<OwnedFd> {
+/// A socket for requests about this thread's network namespace.
+///
+/// # Errors
+/// Those of socket(2).
+pub fn open() -> io::Result<OwnedFd> {
     // SAFETY: socket takes numbers, and the descriptor that it gives is owned by nothing else.
     unsafe {
         let descriptor = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE);
@@ -62,7 +66,11 @@ fn open() -> io::Result<OwnedFd> {
     }
 }
 
-fn index(name: &str) -> io::Result<i32> {
+/// The number of an interface of this thread's network namespace.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn index(name: &str) -> io::Result<i32> {
     Ok(i32::try_from(rustix::net::netdevice::name_to_index(open_inet()?, name)?).unwrap_or_default())
 }
 
@@ -71,7 +79,11 @@ fn open_inet() -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(rustix::net::AddressFamily::INET, kind, rustix::net::SocketFlags::CLOEXEC, None)?)
 }
 
-fn attribute(kind: u16, content: &[u8]) -> io::Result<Vec<u8>> {
+/// One attribute of a request.
+///
+/// # Errors
+/// When the content is too long.
+pub fn attribute(kind: u16, content: &[u8]) -> io::Result<Vec<u8>> {
     let length = u16::try_from(4 + content.len()).map_err(io::Error::other)?;
     let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
     bytes.extend_from_slice(content);
@@ -79,11 +91,19 @@ fn attribute(kind: u16, content: &[u8]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn named(name: &str) -> io::Result<Vec<u8>> {
+/// The name of an interface, as an attribute.
+///
+/// # Errors
+/// When it is too long.
+pub fn named(name: &str) -> io::Result<Vec<u8>> {
     attribute(NAME, &[name.as_bytes(), &[0]].concat())
 }
 
-fn simple(kind: &str) -> io::Result<Vec<u8>> {
+/// The kind of an interface, as an attribute of [`LINK_INFO`].
+///
+/// # Errors
+/// When it is too long.
+pub fn simple(kind: &str) -> io::Result<Vec<u8>> {
     attribute(INFO_KIND, kind.as_bytes())
 }
 
@@ -95,7 +115,7 @@ fn pair() -> io::Result<Vec<u8>> {
 }
 
 /// `struct ifinfomsg`: family, type, index, flags, which flags are meant.
-fn link(index: i32, flags: u32, mask: u32) -> Vec<u8> {
+pub fn link(index: i32, flags: u32, mask: u32) -> Vec<u8> {
     let mut bytes = vec![0; 4];
     bytes.extend(index.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
@@ -108,7 +128,11 @@ fn new_link(name: &str, number: i32, info: &[u8]) -> io::Result<Vec<u8>> {
     message(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
 }
 
-fn up(index: i32) -> io::Result<Vec<u8>> {
+/// The request that an interface be up.
+///
+/// # Errors
+/// None.
+pub fn up(index: i32) -> io::Result<Vec<u8>> {
     let flag = libc::IFF_UP.unsigned_abs();
     message(libc::RTM_NEWLINK, 0, &link(index, flag, flag))
 }
@@ -122,7 +146,11 @@ fn address(index: i32, own: Ipv4Addr) -> io::Result<Vec<u8>> {
     message(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &body)
 }
 
-fn message(kind: u16, flags: i32, body: &[u8]) -> io::Result<Vec<u8>> {
+/// A request that is acknowledged.
+///
+/// # Errors
+/// When it is too long.
+pub fn message(kind: u16, flags: i32, body: &[u8]) -> io::Result<Vec<u8>> {
     let flags = u16::try_from(flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK).map_err(io::Error::other)?;
     let length = u32::try_from(HEADER + body.len()).map_err(io::Error::other)?;
     let mut bytes = length.to_ne_bytes().to_vec();
@@ -134,7 +162,10 @@ fn message(kind: u16, flags: i32, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Sends a request and waits for its acknowledgement, which the kernel gives before `send` returns.
-fn ask(socket: &OwnedFd, request: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn ask(socket: &OwnedFd, request: &[u8]) -> io::Result<()> {
     rustix::net::send(socket, request, SendFlags::empty())?;
     let mut answer = [0; ANSWER];
     let (length, _) = rustix::net::recv(socket.as_fd(), &mut answer, RecvFlags::DONTWAIT)?;

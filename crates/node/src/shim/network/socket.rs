@@ -65,6 +65,20 @@ impl Socket {
         self.descriptor.as_fd()
     }
 
+    /// The port that it has now.
+    pub fn port(&self) -> Option<u16> {
+        internet(rustix::net::getsockname(&self.descriptor).ok()?).map(|local| local.port()).filter(|port| *port != 0)
+    }
+
+    /// How long its program waits for a connection: `at_once` where it does not wait, `None` for as long as it takes.
+    pub fn patience(&self, at_once: Duration) -> Option<Duration> {
+        let flags = rustix::fs::fcntl_getfl(&self.descriptor);
+        match flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK)) {
+            true => Some(at_once),
+            false => sockopt::socket_timeout(&self.descriptor, sockopt::Timeout::Send).unwrap_or_default(),
+        }
+    }
+
     /// Whether it is bound to no port yet.
     pub fn is_unbound(&self) -> bool {
         self.local.port() == 0 && self.local.ip().is_unspecified()

@@ -99,7 +99,7 @@ fn refused(error: &io::Error) -> String {
 /// The child: asks once, and expects the sign.
 fn be_asked(supervisor: BorrowedFd<'_>) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    filter::install(supervisor)?;
+    filter::install(supervisor, filter::Asks::Addresses)?;
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
     match rustix::net::connect(&socket, &ASKED) {
         Err(error) if error.raw_os_error() == SIGN => Ok(()),
