@@ -72,7 +72,7 @@ const ENOUGH_BYTES: u64 = 10 << 30;
 /// How full the disk of images may be, in percent: a kubelet's values.
 const HIGH_PERCENT: u64 = 85;
 const LOW_PERCENT: u8 = 80;
-/// When an image was last used is written down no more often: a write waits for the disk, and every start for the write.
+/// When an image was last used is written down no more often: a write waits for the disk, and a start for the write.
 const USED_GRAIN_S: u64 = 60;
 /// An image that was pulled within this time stays, as with a kubelet.
 const LEAST_AGE_S: u64 = 120;
