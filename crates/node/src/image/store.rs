@@ -69,7 +69,7 @@ pub struct Collected {
     pub freed_bytes: u64,
 }
 
-/// When an image was last used is written down no more often: a write waits for the disk, and every start for the write.
+/// When an image was last used is written down no more often: a write waits for the disk, and a start for the write.
 const USED_GRAIN_S: u64 = 60;
 
 /// A node's images.
