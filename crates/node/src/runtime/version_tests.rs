@@ -5,6 +5,7 @@ use std::path::Path;
 use ferroflow_platform::{clock::SystemClock, kubelet::LogOptions, task::Group};
 
 use super::{
+    jail_tests::until,
     process::{ProcessRuntime, ShimCommand},
     tests::{exec_options, exited, log_text, record, shell, shim_command},
     *,
@@ -29,6 +30,8 @@ fn container() -> Launch {
 async fn leave(directory: &Path, versions: &str) {
     let (group, sandbox, events) = open(directory, versions).await;
     assert!(sandbox.start(container()).await.unwrap().is_running());
+    let starts = sandbox.directory().join("root/main/starts");
+    until("the container begins", || std::fs::read_to_string(&starts).is_ok_and(|text| text == "begun\n")).await;
     drop((sandbox, events));
     group.stopping().cancel();
 }
@@ -45,8 +48,9 @@ async fn pods_of_a_program_of_another_version_are_taken_up() {
         assert_eq!((attempts.len(), attempts[0].is_running()), (1, true), "{versions:?}");
         // An agent that was killed in the middle asks for the same start again.
         assert_eq!(sandbox.start(container()).await.unwrap(), attempts[0]);
-        let session = sandbox.exec("main".to_owned(), exec_options("touch end; exit 3")).await.unwrap();
+        let session = sandbox.exec("main".to_owned(), exec_options("exit 3")).await.unwrap();
         assert_eq!(session.exit.await, ferroflow_platform::kubelet::ExitStatus::Code(3), "{versions:?}");
+        std::fs::write(sandbox.directory().join("root/main/end"), "").unwrap();
         assert_eq!(exited(&mut events).await.exit.unwrap().code, 6, "{versions:?}");
         let follow = LogOptions { follow: true, ..LogOptions::default() };
         assert_eq!(log_text(&sandbox, "main", 0, follow).await, "begun\nover\n", "{versions:?}");
