@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod aggregate;
 pub mod body;
+mod caller;
 mod command;
 pub mod compress;
 pub mod connect;

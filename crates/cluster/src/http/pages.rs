@@ -100,8 +100,8 @@ impl Write for Rewriter {
 }
 
 enum Input {
-    Plain(Rewriter),
-    Compressed(Box<MultiGzDecoder<Rewriter>>),
+    Plain(Box<Rewriter>),
+    Compressed(Box<MultiGzDecoder<Box<Rewriter>>>),
 }
 
 struct Rewriting {
@@ -112,7 +112,7 @@ struct Rewriting {
 impl Rewriting {
     fn new(inside: Inside, is_compressed: bool) -> Self {
         let written = Written::default();
-        let rewriter = Rewriter::new(inside, written.clone());
+        let rewriter = Box::new(Rewriter::new(inside, written.clone()));
         let input = if is_compressed {
             Input::Compressed(Box::new(MultiGzDecoder::new(rewriter)))
         } else {
