@@ -187,7 +187,10 @@ const UNKNOWN: &str = "tls: failed to verify certificate: x509: certificate sign
 fn fault(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => UNKNOWN.to_owned(),
+        // An authority of the same name with another key vouches for as little as none.
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            UNKNOWN.to_owned()
+        }
         Some(rustls::Error::InvalidCertificate(reason)) => {
             format!("tls: failed to verify certificate: x509: {reason}")
         }

@@ -33,7 +33,7 @@ use super::{
 use crate::core::{
     admission::Lookup,
     aggregation::{self, GROUP, Health, Registration},
-    path::Target,
+    path::{Discovery, Target},
     rbac,
     resource::ResourceRef,
     status::{Failure, Outcome},
@@ -92,8 +92,16 @@ impl Aggregated {
     }
 }
 
-/// The registration of a path that is none of this server's own.
-pub fn registration(api: &Api, path: &str) -> Option<Registration> {
+/// The registration of a path that names no resource of this server, and is none of its own otherwise.
+pub fn registration(api: &Api, target: &Target, path: &str) -> Option<Registration> {
+    let is_own = match target {
+        Target::Discovery(Discovery::Resources { group, version }) => api.registry.has_version(group, version),
+        Target::Discovery(_) => true,
+        Target::Resource(_) | Target::Other(_) => false,
+    };
+    if is_own {
+        return None;
+    }
     let mut words = path.strip_prefix("/apis/")?.split('/');
     let (group, version) = (words.next()?, words.next().filter(|version| !version.is_empty())?);
     let object = api.lookup.get(GROUP, "apiservices", "", &format!("{version}.{group}"))?;

@@ -88,8 +88,7 @@ impl Api {
             Target::Discovery(_) | Target::Other(_) => None,
         };
         if found.is_none()
-            && !self.is_own(&target)
-            && let Some(registration) = aggregate::registration(self, parts.uri.path())
+            && let Some(registration) = aggregate::registration(self, &target, parts.uri.path())
         {
             return aggregate::proxy(self, &registration, &identity, &target, parts, body).await;
         }
@@ -123,15 +122,6 @@ impl Api {
                 let words: Vec<&str> = segments.iter().map(String::as_str).collect();
                 self.documents.other(self, &words, &parts).ok_or_else(Failure::no_such_path)?
             }
-        }
-    }
-
-    /// Whether a path that names no resource of this server is its own all the same.
-    fn is_own(&self, target: &Target) -> bool {
-        match target {
-            Target::Discovery(Discovery::Resources { group, version }) => self.registry.has_version(group, version),
-            Target::Discovery(_) => true,
-            Target::Resource(_) | Target::Other(_) => false,
         }
     }
 

@@ -28,7 +28,7 @@ async fn webhooks_complete_an_object_in_the_order_of_their_names_and_are_asked_a
     assert_eq!(hook.paths(), ["first", "second", "first"]);
     let asked = hook.asked.lock().unwrap()[0].1.clone();
     assert_eq!(asked["object"]["metadata"].get("uid"), None, "an object has no uid before it is stored");
-    assert_eq!(asked["userInfo"]["username"], "kubernetes-admin");
+    assert_eq!(asked["userInfo"]["username"], "system:admin");
     assert_eq!(asked["options"], json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}));
 }
 
