@@ -99,7 +99,7 @@ fn busybox(directory: &Path) -> Option<PathBuf> {
     Some(tree)
 }
 
-fn is_static(path: &str) -> bool {
+pub(super) fn is_static(path: &str) -> bool {
     // The name of a loader is in every program that needs one.
     std::fs::read(path).is_ok_and(|bytes| !bytes.windows(10).any(|window| window == b"/ld-linux-"))
 }
@@ -164,9 +164,9 @@ async fn a_volume_in_memory_is_one_for_all_containers_and_has_an_end() {
     assert_eq!((code, text.as_str()), (0, "tmpfs\n"));
     let script = "exec 2>&1; cat /cache/f; head -c 2m /dev/zero > /cache/big && exit 9; stat -c %a /cache";
     let (code, text) = place.run(with(image("two", &layer, script))).await;
-    // What busybox says of a full disk is not always the same.
+    // What busybox says of a full disk is not always the same, and comes by another pipe: before the last line or after.
     assert!(text.starts_with("shared\n"), "{text}");
-    assert!(text.ends_with("777\n"), "{text}");
+    assert!(text.contains("777\n"), "{text}");
     assert_eq!(code, 0);
     place.sandbox.destroy().await.unwrap();
 }

@@ -11,6 +11,7 @@ use ferroflow_platform::{clock::SystemClock, kubelet::ExitStatus, task::Group};
 use tokio::io::AsyncReadExt;
 
 use super::{
+    jail_tests::is_static,
     network_tests::{Pod, line},
     process::ProcessRuntime,
     tests::{PATIENCE, record, shell, shim_command},
@@ -150,6 +151,24 @@ say(select.select([], [e], [], 10)[1] == [e], e.getsockopt(socket.SOL_SOCKET, so
     assert_eq!(two.run(gone).await, "ECONNREFUSED EHOSTUNREACH ECONNREFUSED");
 
     assert_eq!(net.hear("10.244.1.1:80").await, "one 10.244.0.1");
+    net.end(&[&one, &two]).await;
+}
+
+#[tokio::test]
+async fn a_static_program_reaches_a_service() {
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| is_static(path)) else {
+        return println!("skipped: there is no static busybox");
+    };
+    let Some(mut net) = Net::new().await else { return };
+    let (one, two) = (net.pod("10.244.13.1").await, net.pod("10.244.13.2").await);
+    net.service("10.96.0.26:80", Protocol::Tcp, &["10.244.13.1:8080"]);
+    let (_, _session) = one.serve("serve(listen(('', 8080)), 'one')").await;
+    let script = format!(
+        "import subprocess
+say(subprocess.run(['{busybox}', 'nc', '10.96.0.26', '80'], stdin=subprocess.DEVNULL, capture_output=True, text=True))"
+    );
+    let said = two.run(&script).await;
+    assert!(said.contains("returncode=0, stdout='one 10.244.13.2'"), "{said}");
     net.end(&[&one, &two]).await;
 }
 

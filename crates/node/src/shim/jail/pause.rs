@@ -40,6 +40,13 @@ pub const SHARED_MEMORY: &str = "/shm";
 /// As containerd has it.
 const SHARED_MEMORY_SIZE: &str = "64m";
 
+/// Whose network the pod's processes are in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Pod,
+    Host,
+}
+
 /// The namespaces of a pod.
 pub struct Pod {
     pub pid: i32,
@@ -77,7 +84,7 @@ impl Pod {
         match side {
             Side::Child => {
                 drop(near);
-                be(&far, hostname, sysctls, own.is_some())
+                be(&far, hostname, sysctls, if own.is_some() { Whose::Pod } else { Whose::Host })
             }
             Side::Parent(pid) => {
                 drop(far);
@@ -140,12 +147,12 @@ fn end(pid: i32) {
 }
 
 /// Becomes the process that holds the pod.
-fn be(far: &Far, hostname: &str, sysctls: &BTreeMap<String, String>, has_network: bool) -> ! {
+fn be(far: &Far, hostname: &str, sysctls: &BTreeMap<String, String>, network: Whose) -> ! {
     // The supervisor ended before it told this process to go on.
     if far.wait().is_err() {
         sys::leave(1);
     }
-    if let Err(reason) = set_up(hostname, sysctls, has_network) {
+    if let Err(reason) = set_up(hostname, sysctls, network) {
         far.fail(&reason);
     }
     // The supervisor looks at this process, which nobody can once it hides.
@@ -180,7 +187,7 @@ fn reap() -> ! {
     }
 }
 
-fn set_up(hostname: &str, sysctls: &BTreeMap<String, String>, has_network: bool) -> Result<(), String> {
+fn set_up(hostname: &str, sysctls: &BTreeMap<String, String>, network: Whose) -> Result<(), String> {
     let failed = |what: &'static str| move |error: io::Error| format!("cannot {what}: {error}");
     become_root().map_err(failed("become the pod's root"))?;
     if !hostname.is_empty() {
@@ -189,7 +196,7 @@ fn set_up(hostname: &str, sysctls: &BTreeMap<String, String>, has_network: bool)
     }
     sys::unshare(libc::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;
     sys::make_private().map_err(failed("make mounts private"))?;
-    make_tree(has_network).map_err(failed("make the pod's mounts"))?;
+    make_tree(network).map_err(failed("make the pod's mounts"))?;
     for (name, value) in sysctls {
         let path = format!("{PROCESSES}/sys/{}", name.replace('.', "/"));
         fs::write(path, value).map_err(|error| format!("cannot set sysctl {name:?}: {error}"))?;
@@ -210,7 +217,7 @@ pub fn become_root() -> io::Result<()> {
     Ok(())
 }
 
-fn make_tree(has_network: bool) -> io::Result<()> {
+fn make_tree(network: Whose) -> io::Result<()> {
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     let tree = sys::file_system("tmpfs", &[("mode", "0755"), ("size", "1m")], flags)?;
     let processes = sys::file_system("proc", &[], flags | MountAttrFlags::MOUNT_ATTR_NOEXEC);
@@ -221,7 +228,8 @@ fn make_tree(has_network: bool) -> io::Result<()> {
     };
     let copy = |path: &str| sys::copy_of(sys::locate(path.as_ref())?, true);
     // A new one shows the pod's interfaces, and lacks the control groups.
-    let fresh = has_network.then(|| sys::file_system("sysfs", &[], flags | MountAttrFlags::MOUNT_ATTR_NOEXEC));
+    let fresh =
+        (network == Whose::Pod).then(|| sys::file_system("sysfs", &[], flags | MountAttrFlags::MOUNT_ATTR_NOEXEC));
     let (system, groups) = match fresh {
         Some(Ok(fresh)) => (fresh, copy(GROUPS).ok()),
         _ => (copy("/sys")?, None),

@@ -42,7 +42,7 @@ use interfaces::Interfaces;
 use known::Known;
 use listeners::Listeners;
 use notify::{Answer, Call, Delivery, Listener};
-use private::Private;
+use private::{Look, Private};
 pub use route::{ETHERNET, OWN as INTERFACE};
 use socket::{Connecting, Socket};
 use table::TableFile;
@@ -201,7 +201,7 @@ impl Network {
     /// Ends waits whose time is over, and those of callers that have gone or have a signal to handle.
     pub fn tick(&mut self, now: Instant) {
         let looks = self.look_at.is_some_and(|at| at <= now);
-        self.tick_openings(now, looks);
+        self.tick_openings(now, if looks { Look::Now } else { Look::Later });
         if !looks && self.pending.iter().all(|one| one.until.is_none_or(|until| until > now)) {
             return;
         }

@@ -73,6 +73,13 @@ impl Associations {
     }
 }
 
+/// Whether it is time to look who still waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    Now,
+    Later,
+}
+
 /// A program that waits for the hub to open a way.
 struct Opening {
     /// The request's number.
@@ -308,7 +315,8 @@ impl Network {
     }
 
     /// Goes on where the time is over, and forgets those who have gone or have a signal to handle.
-    pub(super) fn tick_openings(&mut self, now: Instant, looks: bool) {
+    pub(super) fn tick_openings(&mut self, now: Instant, look: Look) {
+        let looks = look == Look::Now;
         self.settle(now);
         let Some(private) = &mut self.private else { return };
         for one in std::mem::take(&mut private.opening) {
