@@ -47,7 +47,7 @@ fn groups_come_in_upstream_order_and_custom_ones_last_by_name() {
     let document = groups(&rows());
     let names = names(&document["groups"], "/name");
     assert_eq!(&names[..4], ["apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io"]);
-    assert_eq!(&names[18..], ["a.example.com", "z.example.com"]);
+    assert_eq!(&names[18..], ["flowcontrol.apiserver.k8s.io", "a.example.com", "z.example.com"]);
     assert_eq!(document["kind"], "APIGroupList");
 }
 

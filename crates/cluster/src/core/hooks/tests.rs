@@ -199,7 +199,7 @@ fn conditions_are_asked_in_turn_and_a_false_one_decides() {
 fn an_expression_that_cannot_be_compiled_is_a_fault() {
     assert!(conditions::fault("object.x == 1", Params::None).is_none());
     for (source, expected) in [
-        ("... [] bad expression", "compilation failed: ERROR: <input>:1:1: Syntax error"),
+        ("... [] bad expression", "compilation failed: ERROR: <input>:1:2: Syntax error"),
         ("'text'", "must evaluate to bool"),
         ("params.x", "compilation failed: ERROR: <input>:1:1: undeclared reference to 'params'"),
         ("request.nothing == 1", "undefined field 'nothing'"),
