@@ -193,8 +193,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_an_answer_is_told_in_upstreams_words() {
-        let told = |change: fn(&mut Value)| answer(change).unwrap_err();
-        let rows: [(fn(&mut Value), &str); 7] = [
+        type Change = fn(&mut Value);
+        let told = |change: Change| answer(change).unwrap_err();
+        let rows: [(Change, &str); 7] = [
             (|review| review["response"]["result"] = json!({"status": "Failure", "message": "no"}), "failed: no"),
             (|review| review["response"]["result"] = json!({}), "failed: response.result.status was '', not 'Success'"),
             (|review| review["response"]["uid"] = "x".into(), "failed: expected response.uid=\"u\", got \"x\""),
