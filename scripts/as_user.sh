@@ -7,11 +7,11 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 [ "$(id -u)" = 0 ] || { echo "0 passed, 0 failed, 1 skipped"; exit 0; }
 user=54321
-built="$(cargo test --quiet --package ferroflow-node --lib --no-run --message-format=json |
+built="$(cargo test --quiet --workspace --no-run --message-format=json |
     python3 -c '
 import json, sys
 rows = (json.loads(line) for line in sys.stdin if line.startswith("{"))
-print([row["executable"] for row in rows if row.get("executable") and row["target"]["name"] == "ferroflow_node"][-1])')"
+print([row["executable"] for row in rows if row.get("executable") and row["target"]["name"] == "ferroflow_node" and row["profile"]["test"]][-1])')"
 work="$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-user-XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 cp "$built" "$work/tests"
