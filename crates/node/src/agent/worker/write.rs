@@ -28,6 +28,12 @@ impl Worker {
             self.wanted = None;
             return;
         }
+        // What an earlier agent left is not known before it has been opened, and nothing is told of it that may be false.
+        let is_unopened = self.stored.is_some() && self.prepared.is_none() && self.prepare_failures == 0;
+        if is_unopened && unknown && !plan.ending && plan.verdict.is_none() {
+            self.wanted = None;
+            return;
+        }
         let now = self.shared.clock.instant();
         let is_new = unknown && self.status.start_time.is_none() && !plan.ending && plan.verdict.is_none();
         let since = self.launched_at.or(is_new.then_some(self.begun_at));
