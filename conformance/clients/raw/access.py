@@ -200,6 +200,17 @@ def somebody_may_be_impersonated_by_an_administrator(k):
 
 
 @case
+def who_may_see_one_object_may_list_and_watch_it_by_its_name(k):
+    robot = account(k)
+    allow(k, "one", {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["one"], "verbs": ["list", "watch"]})
+    k.post(k.core("configmaps"), {"metadata": {"name": "one"}}).ok(201)
+    listed = until_allowed(lambda: robot.get(k.core("configmaps"), {"fieldSelector": "metadata.name=one"}))
+    same([item["metadata"]["name"] for item in listed.ok(200)["items"]], ["one"])
+    for query in ({}, {"fieldSelector": "metadata.name=other"}, {"fieldSelector": "metadata.name!=one"}):
+        robot.get(k.core("configmaps"), query).fails(403, "Forbidden", contains='cannot list resource "configmaps"')
+
+
+@case
 def a_method_that_is_not_served_is_405(k):
     reply = k.request("PUT", k.core("configmaps"), {})
     reply.fails(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")

@@ -1,6 +1,9 @@
 //! The API server: from a request to a response.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use ferroflow_platform::{clock::SharedClock, identity::Identity, kubelet::SharedAgent, task::Group, tls::Credential};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -26,9 +29,10 @@ use super::{
 use crate::{
     auth::Authenticator,
     core::{
-        kinds::{meta::validate_field_manager, place::Place},
+        kinds::{meta::validate_field_manager, names, place::Place},
         path::{self, Discovery, ResourcePath, Target},
         rbac,
+        selector::fields,
         status::{Failure, Outcome},
     },
     registry::{Registry, Rules, Served},
@@ -162,8 +166,21 @@ impl Call<'_> {
         })
     }
 
+    /// The name that authorization is asked for: the path's, or the one that a list or watch selects, so that whoever may
+    /// see one object may watch it (upstream's `RequestInfo`).
+    fn named(&self) -> Cow<'_, str> {
+        let own = Cow::Borrowed(self.path.name.as_str());
+        if !own.is_empty() || !matches!(self.parts.method, Method::GET | Method::HEAD) {
+            return own;
+        }
+        let selector = fields::Selector::parse(&self.options.field_selector).ok();
+        let name = selector.as_ref().and_then(|selector| selector.exact_match("metadata.name"));
+        name.filter(|name| !name.is_empty() && names::path_segment(name).is_empty())
+            .map_or(own, |name| Cow::Owned(name.to_owned()))
+    }
+
     /// The attributes that authorization is asked for.
-    pub fn attributes<'a>(&'a self, verb: &'a str) -> rbac::Attributes<'a> {
+    pub fn attributes<'a>(&'a self, verb: &'a str, name: &'a str) -> rbac::Attributes<'a> {
         rbac::Attributes::Resource {
             verb,
             group: &self.path.group,
@@ -174,7 +191,7 @@ impl Call<'_> {
             } else {
                 &self.path.namespace
             },
-            name: &self.path.name,
+            name,
         }
     }
 
@@ -202,7 +219,7 @@ impl Call<'_> {
     async fn answer(self, body: Body) -> Outcome<Response<Body>> {
         let verb = self.verb()?;
         self.check_options()?;
-        self.api.may(&self.identity, &self.attributes(verb))?;
+        self.api.may(&self.identity, &self.attributes(verb, &self.named()))?;
         if self.served.resource.namespaced() && self.path.namespace.is_empty() && !self.path.name.is_empty() {
             return Err(Failure::bad_request("an empty namespace may not be set during this request"));
         }

@@ -240,8 +240,12 @@ pub fn decide_connect(
 /// Each address that a pod can call its own is one address here. So two sockets of a pod on the same port, one
 /// on 127.0.0.1 and one on the pod's address, are in each other's way, which they are not in a real pod.
 pub fn decide_bind(table: &Table, own: Option<Ipv4Addr>, wanted: SocketAddrV4) -> Binding {
-    let Some(own) = own else { return Binding::AsAsked };
     let ip = *wanted.ip();
+    let Some(own) = own else {
+        // The host has no such address: what objects call the node's is its loopback.
+        let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, wanted.port());
+        return if ip == NODE { Binding::To(here) } else { Binding::AsAsked };
+    };
     let host = host_address(table.block, own);
     let is_foreign_pod = matches!(ip.octets(), [127, block, ..] if block == table.block) && ip != host;
     if is_foreign_pod || !(ip.is_unspecified() || ip.is_loopback() || ip == own) {

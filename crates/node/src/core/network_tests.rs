@@ -119,6 +119,7 @@ fn a_pod_binds_its_own_address_alone() {
         assert_eq!(decide_bind(&table(), Some(OWN), socket(wanted)), expected, "{wanted}");
     }
     assert_eq!(decide_bind(&table(), None, socket("0.0.0.0:80")), Binding::AsAsked);
+    assert_eq!(decide_bind(&table(), None, socket("10.200.0.1:80")), Binding::To(socket("127.0.0.1:80")));
 }
 
 #[test]

@@ -55,7 +55,8 @@ impl Network {
             Subject::Disconnect(_) if self.own.is_some() => return Err(code(libc::EAFNOSUPPORT)),
             Subject::Foreign | Subject::Disconnect(_) => return Ok(Outcome::Answer(Answer::Continue)),
         };
-        if self.own.is_none() || asked.is_ipv4() != (socket.family == Family::V4) {
+        let is_node = asked.ip() == IpAddr::V4(network::NODE);
+        if (self.own.is_none() && !is_node) || asked.is_ipv4() != (socket.family == Family::V4) {
             return Ok(Outcome::Answer(Answer::Continue));
         }
         if let Some(answer) = self.heard(socket.cookie, call.number, asked) {
@@ -81,7 +82,9 @@ impl Network {
             Binding::To(_) if is_any && asked.port() == 0 => return self.bind_any(socket, asked),
             Binding::To(_) if socket.is_v6_only() => socket.bind_aside()?,
             Binding::To(to) => match socket.bind(socket.form(to)) {
-                Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => self.bind_aside(socket, to, error)?,
+                Err(error) if self.own.is_some() && error.raw_os_error() == Some(libc::EADDRINUSE) => {
+                    self.bind_aside(socket, to, error)?
+                }
                 bound => bound?,
             },
         }
