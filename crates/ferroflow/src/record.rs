@@ -5,7 +5,8 @@ use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -31,6 +32,10 @@ pub struct Lock {
     _file: File,
 }
 
+/// How long the lock may outlive its server, and how often it is looked at meanwhile.
+const HANDOVER: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
+
 const LOCK: &str = "server.lock";
 const RECORD: &str = "server.json";
 
@@ -43,12 +48,28 @@ pub fn lock(data: &Path) -> anyhow::Result<Lock> {
     let path = data.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("\"{}\" cannot be written", path.display()))?;
-    if ask(&file, libc::F_OFD_SETLK).is_err() {
+    let began = Instant::now();
+    while ask(&file, libc::F_OFD_SETLK).is_err() {
+        // A process that a killed server was just starting has the lock until it becomes another program.
+        if was_killed(data) && began.elapsed() < HANDOVER {
+            thread::sleep(LOOK);
+            continue;
+        }
         let what = format!("a cluster with data in \"{}\" runs already", data.display());
         let hint = "see `ferroflow status`; for a second cluster give another --data-dir and --port 0";
         return Err(Problem::new(what, hint).code(RUNNING).into());
     }
     Ok(Lock { _file: file })
+}
+
+/// Whether the server that wrote the record is gone.
+fn was_killed(data: &Path) -> bool {
+    let record = fs::read(data.join(RECORD)).ok().and_then(|json| serde_json::from_slice::<Record>(&json).ok());
+    let Some(pid) = record.and_then(|record| Pid::from_raw(record.pid)) else { return false };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
+    // One that has ended and that nobody has waited for yet can still be opened.
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 /// Asks the system about the exclusive lock of a file: `F_OFD_SETLK` takes it, `F_OFD_GETLK` only tells
@@ -124,8 +145,6 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]
@@ -150,7 +169,16 @@ mod tests {
         write(place.path(), &record).unwrap();
         assert_eq!(find(place.path()).unwrap().record.pid, record.pid);
         assert!(lock(place.path()).err().unwrap().to_string().contains("runs already"));
-        drop(held);
+        // The record of one that is gone: whoever still holds the lock is waited for.
+        let gone = std::process::Command::new("true").spawn().unwrap();
+        let pid = gone.id() as i32;
+        gone.wait_with_output().unwrap();
+        write(place.path(), &Record { pid, ..record }).unwrap();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| drop(lock(place.path()).unwrap()));
+            drop(held);
+            waits.join().unwrap();
+        });
         assert!(find(place.path()).err().unwrap().to_string().contains("no cluster"));
         lock(place.path()).unwrap();
     }
