@@ -7,19 +7,24 @@
 #[allow(dead_code, clippy::all)]
 #[path = "../../crates/cluster/src/core"]
 pub mod core {
+    pub mod admission;
     pub mod apply;
     pub mod crd;
     pub mod discovery;
     pub mod field;
     pub mod fields;
+    pub mod go_json;
+    pub mod hooks;
     pub mod jsonpath;
     pub mod kinds;
     pub mod path;
     pub mod protobuf;
     pub mod quantity;
+    pub mod quota;
     pub mod resource;
     pub mod schema;
     pub mod selector;
+    pub mod status;
     pub mod strategic;
 }
 
