@@ -17,14 +17,26 @@ const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
 
 /// Which crates of ours a crate may depend on.
-const DIRECTIONS: [(&str, &[&str]); 8] = [
+const DIRECTIONS: [(&str, &[&str]); 10] = [
     ("api", &[]),
     ("platform", &["ferroflow-api"]),
     ("cluster", &["ferroflow-api", "ferroflow-platform"]),
     ("node", &["ferroflow-api", "ferroflow-platform", "ferroflow-images"]),
     ("images", &[]),
+    ("pipelines", &["ferroflow-api", "ferroflow-platform"]),
+    ("launcher", &[]),
     ("testkit", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node"]),
-    ("ferroflow", &["ferroflow-api", "ferroflow-platform", "ferroflow-cluster", "ferroflow-node", "ferroflow-images"]),
+    (
+        "ferroflow",
+        &[
+            "ferroflow-api",
+            "ferroflow-platform",
+            "ferroflow-cluster",
+            "ferroflow-node",
+            "ferroflow-images",
+            "ferroflow-pipelines",
+        ],
+    ),
     ("xtask", &["ferroflow-images"]),
 ];
 

@@ -5,6 +5,7 @@
 //! * [`controller`]: caches of objects, a work queue, the loop that runs a reconciler.
 //! * [`http`]: serving a `tower`-like service on sockets, with and without TLS.
 //! * [`sql`]: SQLite behind one writer that commits in groups.
+//! * [`records`]: the record store, in SQL that SQLite and PostgreSQL both understand.
 //! * [`blob`]: files by name below one root, written whole or not at all.
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
@@ -17,6 +18,7 @@ pub mod controller;
 pub mod http;
 pub mod identity;
 pub mod kubelet;
+pub mod records;
 pub mod sql;
 pub mod task;
 pub mod telemetry;

@@ -1,0 +1,74 @@
+//! Parameters and artifacts as they pass between tasks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Parameters by name. Integral numbers are integers in it, at any depth ([`integral`]).
+pub type Parameters = BTreeMap<String, Value>;
+
+/// Artifacts by the name of an input or output; a single one is a list of one.
+pub type Artifacts = BTreeMap<String, Vec<Artifact>>;
+
+/// What has gone into a task, or come out of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Values {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: Parameters,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub artifacts: Artifacts,
+}
+
+/// One artifact of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The store's id, a UUID; what the executor input calls `name` of an input artifact.
+    pub id: String,
+    /// The name it is shown by: that of the output that it came from.
+    pub name: String,
+    /// `system.Dataset` and the like.
+    pub schema_title: String,
+    /// `0.0.1` and the like.
+    pub schema_version: String,
+    /// Where its bytes are: `minio://mlpipeline/v2/artifacts/…`, or what a step or an importer says.
+    pub uri: String,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+/// The same value with each number that is integral as an integer: `1.0` is `1`, as protobuf's JSON has it.
+pub fn integral(value: Value) -> Value {
+    match value {
+        Value::Number(number) => Value::Number(integral_number(number)),
+        Value::Array(items) => Value::Array(items.into_iter().map(integral).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, integral(value))).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => value,
+    }
+}
+
+/// 2^53: beyond it a double does not hold every integer.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn integral_number(number: serde_json::Number) -> serde_json::Number {
+    match number.as_f64() {
+        #[expect(clippy::cast_possible_truncation, reason = "it is integral and below 2^53")]
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => (float as i64).into(),
+        _ => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn integral_numbers_are_integers_at_any_depth() {
+        let given = json!({"a": 1.0, "b": [2.0, 2.5, {"c": -3.0}], "d": 1e300, "e": "1.0"});
+        assert_eq!(integral(given).to_string(), r#"{"a":1,"b":[2,2.5,{"c":-3}],"d":1e300,"e":"1.0"}"#);
+    }
+}
