@@ -116,7 +116,11 @@ impl Server {
     async fn up(programs: &Programs, directory: TempDir, trace: Trace, arguments: &[&str]) -> anyhow::Result<Self> {
         let data = directory.path().join("data");
         let mut command = traced(&programs.ferroflow, directory.path(), "ferroflow", trace)?;
-        command.arg("--data-dir").arg(&data).args(["up", "--port", "0", "--http-port", "0"]).args(arguments);
+        command
+            .arg("--data-dir")
+            .arg(&data)
+            .args(["up", "--port", "0", "--http-port", "0", "--gateway-port", "0"])
+            .args(arguments);
         let began = Instant::now();
         let mut processes = vec![command.spawn().context("ferroflow cannot be started")?];
         let endpoint = loop {
