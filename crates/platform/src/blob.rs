@@ -93,6 +93,28 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     fs::File::open(parent)?.sync_all()
 }
 
+/// Objects by URI or key: a local directory or object storage.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    directory: Directory,
+}
+
+impl Blobs {
+    /// Blobs in a local directory.
+    pub fn local(root: impl Into<PathBuf>) -> Self {
+        Self { directory: Directory::new(root) }
+    }
+
+    /// Whether a URI names something: a file, or a prefix below which there are some.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn exists(&self, uri: &str) -> Result<bool, Error> {
+        let key = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+        Ok(self.directory.path(key)?.exists())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
