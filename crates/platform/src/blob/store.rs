@@ -95,7 +95,7 @@ impl Blobs {
     ///
     /// # Errors
     /// [`StoreError`] where the directory cannot be made.
-    pub fn directory(root: &FilePath) -> Result<Self, StoreError> {
+    pub fn local(root: &FilePath) -> Result<Self, StoreError> {
         std::fs::create_dir_all(root)?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { store: Arc::new(store), part: PART_ON_DISK })

@@ -157,13 +157,13 @@ async fn a_bucket_keeps_files_and_trees() {
 #[tokio::test]
 async fn a_directory_keeps_files_and_trees() {
     let directory = tempfile::tempdir().unwrap();
-    behaves(&Blobs::directory(directory.path()).unwrap()).await;
+    behaves(&Blobs::local(directory.path()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_tree_replaces_what_was_there() {
     let directory = tempfile::tempdir().unwrap();
-    let blobs = Blobs::directory(directory.path()).unwrap();
+    let blobs = Blobs::local(directory.path()).unwrap();
     blobs.put("s3://b/x", chunks(b"file")).await.unwrap();
     let one = archive(&[(b"one".to_vec(), b"1".to_vec())]);
     let two = archive(&[(b"two".to_vec(), b"2".to_vec())]);
