@@ -8,7 +8,7 @@
 //! * [`records`]: the record store, in SQL that SQLite and PostgreSQL both understand.
 //! * [`access`]: who holds a bearer token, and what they may do.
 //! * [`gateway`]: the one port for what people open and clients call.
-//! * [`blob`]: files by name below one root, written whole or not at all.
+//! * [`blob`]: files by name below one root, written whole or not at all, and artifacts in a directory or S3.
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
 //! * [`telemetry`] is where logs go.

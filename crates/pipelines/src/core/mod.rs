@@ -6,6 +6,7 @@
 //! * [`id`]: names that follow from what they name.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
+//! * [`token`]: what lets a launcher in.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod fault;
@@ -14,4 +15,5 @@ pub mod ir;
 pub mod run;
 pub mod step;
 pub mod task;
+pub mod token;
 pub mod value;
