@@ -2,6 +2,9 @@
 //!
 //! * [`ir`]: a compiled pipeline, read strictly.
 //! * [`condition`]: the language of conditions and selectors.
+//! * [`placeholder`]: `{{$…}}` in text.
+//! * [`resolve`]: what goes into a task, and what a DAG or a loop hands out.
+//! * [`runtime`]: what a run is created with.
 //! * [`value`]: parameters and artifacts as they pass between tasks.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
@@ -10,6 +13,9 @@
 pub mod condition;
 pub mod fault;
 pub mod ir;
+pub mod placeholder;
+pub mod resolve;
+pub mod runtime;
 pub mod step;
 pub mod task;
 pub mod value;
