@@ -7,6 +7,7 @@
 //! * [`engine`]: what happens next in a run.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
+//! * [`token`]: what lets a launcher in.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod engine;
@@ -16,4 +17,5 @@ pub mod ir;
 pub mod run;
 pub mod step;
 pub mod task;
+pub mod token;
 pub mod value;

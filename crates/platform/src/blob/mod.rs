@@ -1,6 +1,15 @@
 //! Files by name below one root, written whole or not at all.
 //!
-//! Names are slash-separated relative paths; a name that would leave the root is refused.
+//! * [`Directory`]: small files of the control plane itself. Names are slash-separated relative paths; a name that would
+//!   leave the root is refused.
+//! * [`Blobs`]: what users' programs made, of any size, in a directory or in S3, by URI.
+
+mod key;
+mod store;
+mod tar;
+mod tree;
+
+pub use store::{Blob, Blobs, Content, Flow, S3, StoreError, Stored};
 
 use std::{
     fs,
@@ -91,28 +100,6 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&partial, path)?;
     fs::File::open(parent)?.sync_all()
-}
-
-/// Objects by URI or key: a local directory or object storage.
-#[derive(Clone, Debug)]
-pub struct Blobs {
-    directory: Directory,
-}
-
-impl Blobs {
-    /// Blobs in a local directory.
-    pub fn local(root: impl Into<PathBuf>) -> Self {
-        Self { directory: Directory::new(root) }
-    }
-
-    /// Whether a URI names something: a file, or a prefix below which there are some.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn exists(&self, uri: &str) -> Result<bool, Error> {
-        let key = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-        Ok(self.directory.path(key)?.exists())
-    }
 }
 
 #[cfg(test)]
