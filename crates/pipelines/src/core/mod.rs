@@ -8,12 +8,14 @@
 //! * [`value`]: parameters and artifacts as they pass between tasks.
 //! * [`run`]: what a run is, beside its tasks.
 //! * [`id`]: names that follow from what they name.
+//! * [`engine`]: what happens next in a run.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
 //! * [`token`]: what lets a launcher in.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;
+pub mod engine;
 pub mod fault;
 pub mod id;
 pub mod ir;
