@@ -1,11 +1,13 @@
 //! Runs that are under way: their pods, timers and schedules.
 //!
 //! * [`Engine`]: what others ask of it; [`Steps`]: what launchers ask.
+//! * [`schedule`]: what triggers recurring runs.
 //! * [`config`]: what it is started with.
 
 pub mod api;
 pub mod config;
 mod engine;
+pub mod schedule;
 
 pub use api::{EngineError, LogStream, StepError, Steps};
 pub use config::{EngineConfig, LauncherSource};

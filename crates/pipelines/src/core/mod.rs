@@ -12,6 +12,10 @@
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
 //! * [`token`]: what lets a launcher in.
+//! * [`wire`]: objects of requests, read strictly.
+//! * [`package`]: the file that a pipeline is uploaded as.
+//! * [`query`]: what a list is asked for.
+//! * [`schedule`]: when a recurring run is due.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;
@@ -19,11 +23,15 @@ pub mod engine;
 pub mod fault;
 pub mod id;
 pub mod ir;
-pub mod run;
+pub mod package;
 pub mod placeholder;
+pub mod query;
 pub mod resolve;
+pub mod run;
 pub mod runtime;
+pub mod schedule;
 pub mod step;
 pub mod task;
 pub mod token;
 pub mod value;
+pub mod wire;
