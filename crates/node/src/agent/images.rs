@@ -3,8 +3,9 @@
 //! An explicit rule of the images table comes first. Then, where containers can be made, the image itself is taken
 //! from the store or pulled; elsewhere a built-in rule stands for it, or nothing does.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use ferroflow_api::names::PYTHON_INSTALLS_ANNOTATION;
 use ferroflow_images::core::{record::NameRecord, reference::Reference};
 use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,9 +19,10 @@ use crate::{
     core::{
         env::References,
         image::{self, Defaults, Rule},
+        requirement::{self, Install},
         stored::{self, Policy},
     },
-    image::store::Login,
+    image::{Environment, User, Wish, store::Login},
     runtime::{Isolation, Root},
 };
 
@@ -32,12 +34,16 @@ pub struct Ready {
     pub defaults: Defaults,
     /// Directories that come first in `PATH`.
     pub path_first: Vec<PathBuf>,
+    /// The Python environment among them.
+    pub python: Option<PathBuf>,
     /// The image, or what stands for it.
     pub root: Root,
 }
 
 /// An image that was removed between its pull and its use is pulled again so often.
 const TRIES: usize = 3;
+/// Packages of a command are waited for so long: two gigabytes over a line of 20 Mbit/s. Then it installs them itself.
+const INSTALL: Duration = Duration::from_secs(900);
 
 impl Order {
     /// What stands for the container's image, or the image itself.
@@ -84,15 +90,20 @@ impl Order {
     /// The environment that stands for an image.
     async fn environment(&self, name: &str, rule: Rule) -> Result<Ready, Refused> {
         let environments = &self.shared.environments;
-        let present = environments.is_ready(&rule);
-        if !present && Policy::of(&self.container) == Policy::Never {
+        let installs = self.installs(&rule);
+        let present = match installs.is_empty() {
+            true => environments.is_ready(&rule),
+            false => environments.is_set_ready(&rule, &installs),
+        };
+        // What is made of packages is no pull: the policy is about the image.
+        if !present && Policy::of(&self.container) == Policy::Never && !environments.is_ready(&rule) {
             return Err(self.never_pulled(name));
         }
         if !present {
             self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
         }
         let begun = self.shared.clock.instant();
-        let environment = environments.ensure(&rule).await.map_err(|message| self.not_pulled(name, message))?;
+        let environment = self.furnish(&rule, &installs).await.map_err(|message| self.not_pulled(name, message))?;
         if present {
             self.present(name);
         } else {
@@ -101,6 +112,7 @@ impl Order {
             self.event(EventKind::Normal, "Pulled", message);
         }
         let root = contain::root(self.shared.runtime.isolation(), &rule, &environment);
+        let path_first = environment.path_first();
         if let Some(warning) = environment.warning.filter(|_| self.number == 0) {
             self.event(EventKind::Warning, "ImageApproximated", format!("{warning}, for image {name:?}"));
         }
@@ -112,7 +124,47 @@ impl Order {
             programs: rule.programs.clone(),
             ..Defaults::default()
         };
-        Ok(Ready { id: rule.id(), defaults, path_first: environment.path_first, root })
+        Ok(Ready { id: rule.id(), defaults, path_first, python: environment.python, root })
+    }
+
+    /// What is installed ahead of the container's command. What is not, its own `pip` installs.
+    fn installs(&self, rule: &Rule) -> Vec<Install> {
+        if rule.python.is_none() {
+            return Vec::new();
+        }
+        let annotations = self.pod.metadata.annotations.as_ref();
+        let value = annotations.and_then(|all| all.get(PYTHON_INSTALLS_ANNOTATION)).map(String::as_str);
+        let wanted = requirement::wanted(value, &self.container.name);
+        if !wanted.left.is_empty() && self.number == 0 {
+            self.left(&wanted.left.join("; "));
+        }
+        wanted.installs
+    }
+
+    fn left(&self, why: &str) {
+        let message = format!("a pip install of container {} is left to its command: {why}", self.container.name);
+        self.event(EventKind::Normal, "RequirementsLeft", message);
+    }
+
+    /// The environment with the installs in it; where they cannot be had, the one without: the command says why better.
+    async fn furnish(&self, rule: &Rule, installs: &[Install]) -> Result<Environment, String> {
+        let environments = &self.shared.environments;
+        if !installs.is_empty() {
+            let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
+            let key = format!("{uid}/{}", self.container.name);
+            let user = User { key, directory: self.prepared.sandbox.directory() };
+            let wish = Wish { rule, installs, user, now_s: self.shared.clock.now().as_second() };
+            let furnished = tokio::select! {
+                furnished = environments.ensure_set(wish) => furnished,
+                () = self.shared.clock.sleep(INSTALL) => Err(format!("it takes longer than {} s", INSTALL.as_secs())),
+                () = self.ending.cancelled() => return Err("the pod ends before its packages are there".to_owned()),
+            };
+            match furnished {
+                Ok(environment) => return Ok(environment),
+                Err(why) => self.left(&why),
+            }
+        }
+        environments.ensure(rule).await
     }
 
     /// The image itself, from the store or from its registry.
@@ -171,6 +223,7 @@ impl Order {
             id: stored::image_id(reference, &taken.record.target),
             defaults: taken.run.into(),
             path_first: Vec::new(),
+            python: None,
             root: Root::Image { layers: taken.layers },
         }))
     }

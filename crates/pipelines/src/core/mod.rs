@@ -8,6 +8,7 @@
 
 pub mod fault;
 pub mod ir;
+pub mod preamble;
 pub mod step;
 pub mod task;
 pub mod value;
