@@ -19,10 +19,10 @@ use crate::{
     core::{
         env::References,
         image::{self, Defaults, Rule},
-        requirement::{self, Install},
+        requirement::{self, Wanted},
         stored::{self, Policy},
     },
-    image::{Environment, User, Wish, store::Login},
+    image::{Environment, Making, User, Wish, store::Login},
     runtime::{Isolation, Root},
 };
 
@@ -89,28 +89,13 @@ impl Order {
 
     /// The environment that stands for an image.
     async fn environment(&self, name: &str, rule: Rule) -> Result<Ready, Refused> {
-        let environments = &self.shared.environments;
-        let installs = self.installs(&rule);
-        let present = match installs.is_empty() {
-            true => environments.is_ready(&rule),
-            false => environments.is_set_ready(&rule, &installs),
+        let environment = match self.with_installs(&rule).await? {
+            Some(environment) => {
+                self.present(name);
+                environment
+            }
+            None => self.without_installs(name, &rule).await?,
         };
-        // What is made of packages is no pull: the policy is about the image.
-        if !present && Policy::of(&self.container) == Policy::Never && !environments.is_ready(&rule) {
-            return Err(self.never_pulled(name));
-        }
-        if !present {
-            self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
-        }
-        let begun = self.shared.clock.instant();
-        let environment = self.furnish(&rule, &installs).await.map_err(|message| self.not_pulled(name, message))?;
-        if present {
-            self.present(name);
-        } else {
-            let took = format!("{:.3}s", (self.shared.clock.instant() - begun).as_secs_f64());
-            let message = format!("Successfully pulled image {name:?} in {took} ({took} including waiting)");
-            self.event(EventKind::Normal, "Pulled", message);
-        }
         let root = contain::root(self.shared.runtime.isolation(), &rule, &environment);
         let path_first = environment.path_first();
         if let Some(warning) = environment.warning.filter(|_| self.number == 0) {
@@ -127,44 +112,70 @@ impl Order {
         Ok(Ready { id: rule.id(), defaults, path_first, python: environment.python, root })
     }
 
-    /// What is installed ahead of the container's command. What is not, its own `pip` installs.
-    fn installs(&self, rule: &Rule) -> Vec<Install> {
-        if rule.python.is_none() {
-            return Vec::new();
+    async fn without_installs(&self, name: &str, rule: &Rule) -> Result<Environment, Refused> {
+        let environments = &self.shared.environments;
+        let present = environments.is_ready(rule);
+        if !present && Policy::of(&self.container) == Policy::Never {
+            return Err(self.never_pulled(name));
         }
-        let annotations = self.pod.metadata.annotations.as_ref();
+        if !present {
+            self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
+        }
+        let begun = self.shared.clock.instant();
+        let environment = environments.ensure(rule).await.map_err(|message| self.not_pulled(name, message))?;
+        if present {
+            self.present(name);
+        } else {
+            let took = format!("{:.3}s", (self.shared.clock.instant() - begun).as_secs_f64());
+            let message = format!("Successfully pulled image {name:?} in {took} ({took} including waiting)");
+            self.event(EventKind::Normal, "Pulled", message);
+        }
+        Ok(environment)
+    }
+
+    /// The environment in which the installs of the container's command have been done; `None` where there are none, or
+    /// they cannot be had: then its own `pip` does them, or says better why not.
+    async fn with_installs(&self, rule: &Rule) -> Result<Option<Environment>, Refused> {
+        let annotations = self.pod.metadata.annotations.as_ref().filter(|_| rule.python.is_some());
         let value = annotations.and_then(|all| all.get(PYTHON_INSTALLS_ANNOTATION)).map(String::as_str);
-        let wanted = requirement::wanted(value, &self.container.name);
-        if !wanted.left.is_empty() && self.number == 0 {
-            self.left(&wanted.left.join("; "));
+        let Wanted { installs, left } = requirement::wanted(value, &self.container.name);
+        if !left.is_empty() && self.number == 0 {
+            self.left(&left.join("; "));
         }
-        wanted.installs
+        if installs.is_empty() {
+            return Ok(None);
+        }
+        let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
+        let key = format!("{uid}/{}", self.container.name);
+        let user = User { key, directory: self.prepared.sandbox.directory() };
+        let wish = Wish { rule, installs: &installs, user, now_s: self.shared.clock.now().as_second() };
+        let begun = self.shared.clock.instant();
+        let furnished = tokio::select! {
+            furnished = self.shared.environments.ensure_set(wish) => furnished,
+            () = self.shared.clock.sleep(INSTALL) => Err(format!("it takes longer than {} s", INSTALL.as_secs())),
+            () = self.ending.cancelled() => {
+                let message = "the pod ends before its packages are there".to_owned();
+                return Err(Refused { reason: "ErrImagePull", message });
+            }
+        };
+        match furnished {
+            Ok((environment, Making::Found)) => Ok(Some(environment)),
+            Ok((environment, Making::Made)) => {
+                let took_s = (self.shared.clock.instant() - begun).as_secs_f64();
+                let message = format!("packages of container {} were installed in {took_s:.3}s", self.container.name);
+                self.event(EventKind::Normal, "RequirementsInstalled", message);
+                Ok(Some(environment))
+            }
+            Err(why) => {
+                self.left(&why);
+                Ok(None)
+            }
+        }
     }
 
     fn left(&self, why: &str) {
         let message = format!("a pip install of container {} is left to its command: {why}", self.container.name);
         self.event(EventKind::Normal, "RequirementsLeft", message);
-    }
-
-    /// The environment with the installs in it; where they cannot be had, the one without: the command says why better.
-    async fn furnish(&self, rule: &Rule, installs: &[Install]) -> Result<Environment, String> {
-        let environments = &self.shared.environments;
-        if !installs.is_empty() {
-            let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
-            let key = format!("{uid}/{}", self.container.name);
-            let user = User { key, directory: self.prepared.sandbox.directory() };
-            let wish = Wish { rule, installs, user, now_s: self.shared.clock.now().as_second() };
-            let furnished = tokio::select! {
-                furnished = environments.ensure_set(wish) => furnished,
-                () = self.shared.clock.sleep(INSTALL) => Err(format!("it takes longer than {} s", INSTALL.as_secs())),
-                () = self.ending.cancelled() => return Err("the pod ends before its packages are there".to_owned()),
-            };
-            match furnished {
-                Ok(environment) => return Ok(environment),
-                Err(why) => self.left(&why),
-            }
-        }
-        environments.ensure(rule).await
     }
 
     /// The image itself, from the store or from its registry.

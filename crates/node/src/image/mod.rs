@@ -132,11 +132,6 @@ impl Environments {
         rule.python.is_none() || python::is_complete(&self.root(rule))
     }
 
-    /// Whether that of a requirement set is there.
-    pub fn is_set_ready(&self, rule: &Rule, installs: &[Install]) -> bool {
-        python::is_complete(&self.sets.root(&requirement::digest(&base_text(rule), installs)))
-    }
-
     /// The environment of a rule; makes it when it is not there.
     ///
     /// # Errors
@@ -155,7 +150,7 @@ impl Environments {
     ///
     /// # Errors
     /// Why the installs cannot be done ahead of the command.
-    pub async fn ensure_set(&self, wish: Wish<'_>) -> Result<Environment, String> {
+    pub async fn ensure_set(&self, wish: Wish<'_>) -> Result<(Environment, Making), String> {
         let Wish { rule, installs, user, now_s } = wish;
         let environment = self.surroundings(rule);
         let Some(version) = &rule.python else { return Err("the image has no Python of this node's".to_owned()) };
@@ -186,7 +181,8 @@ impl Environments {
                 }
             }
         }
-        Ok(Environment { front: self.front.clone(), ..furnished(environment, made) })
+        let making = if is_there { Making::Found } else { Making::Made };
+        Ok((Environment { front: self.front.clone(), ..furnished(environment, made) }, making))
     }
 
     /// Removes environments of requirement sets that nothing uses; how many.
@@ -241,6 +237,14 @@ impl Environments {
             failures.insert(name.to_owned(), (now_s, error.to_owned()));
         }
     }
+}
+
+/// How an environment came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    Found,
+    /// Now, for this container or for another that waited with it.
+    Made,
 }
 
 /// Whether an earlier server has left pods.

@@ -44,13 +44,25 @@ pub async fn make(tools: &Path, root: &Path, recipe: &Recipe) -> Result<Made, St
     }
     let uv = Uv::find(tools).await?;
     // A half-made one is of no use.
+    remove(root)?;
+    let made = fill(&uv, root, recipe).await;
+    if made.is_err() {
+        remove(root)?;
+    }
+    made
+}
+
+fn remove(root: &Path) -> Result<(), String> {
     match std::fs::remove_dir_all(root) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(format!("cannot remove {}: {error}", root.display()));
+            Err(format!("cannot remove {}: {error}", root.display()))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    let warning = make_base(&uv, root, &recipe.version).await?;
+}
+
+async fn fill(uv: &Uv, root: &Path, recipe: &Recipe) -> Result<Made, String> {
+    let warning = make_base(uv, root, &recipe.version).await?;
     if !recipe.requirements.is_empty() {
         let mut command = uv.install(root);
         command.args(&recipe.requirements);
@@ -210,7 +222,8 @@ async fn run(mut command: Command) -> Result<Output, String> {
         return Ok(output);
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let last: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let is_told = |line: &&str| !line.trim().is_empty() && !line.starts_with("Using Python ");
+    let last: Vec<&str> = text.lines().filter(is_told).collect();
     let last = last[last.len().saturating_sub(5)..].join("; ");
     Err(format!("{name} failed ({}): {last}", output.status))
 }

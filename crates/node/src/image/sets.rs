@@ -116,8 +116,13 @@ impl Sets {
     fn keep(&self, most: usize, most_bytes: u64) -> Vec<String> {
         let going = {
             let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-            let going = keep::surplus(self.kept(), most, most_bytes);
-            going.into_iter().filter(|name| self.set_aside(name)).collect::<Vec<_>>()
+            let kept = self.kept();
+            // Whoever makes one has written down its use before: without a use nobody is at work on it.
+            let half = kept.iter().filter(|one| !one.in_use && !python::is_complete(&self.root(&one.name)));
+            let half: Vec<String> = half.map(|one| one.name.clone()).collect();
+            let whole = kept.into_iter().filter(|one| !half.contains(&one.name)).collect();
+            let going = half.iter().cloned().chain(keep::surplus(whole, most, most_bytes));
+            going.filter(|name| self.set_aside(name)).collect::<Vec<_>>()
         };
         for name in &going {
             remove(&self.directory.join(format!("{GONE}{name}")));
@@ -150,13 +155,13 @@ impl Sets {
         self.used();
     }
 
-    /// Environments that are whole.
+    /// Environments that are whole, in use, or were left half made by those who waited for them no longer.
     fn kept(&self) -> Vec<Kept> {
         let used = self.used();
-        let names = entries(&self.directory).into_iter().filter(|path| python::is_complete(path));
+        let names = entries(&self.directory).into_iter().filter(|path| path.is_dir());
         let names = names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
         names
-            .filter(|name| !name.starts_with(GONE))
+            .filter(|name| !name.starts_with(GONE) && name != "uses")
             .map(|name| {
                 let record = read::<Record>(&self.record(&name));
                 let (used_s, size_bytes) = record.map_or((0, 0), |record| (record.used_s, record.size_bytes));
@@ -270,6 +275,9 @@ mod tests {
         sets.take("a", &gone, 400).unwrap();
         assert_eq!(sets.keep(2, u64::MAX), ["b"]);
         assert_eq!(sets.keep(9, 1500), ["c"]);
+        // Nobody waits for this one any more.
+        fs::create_dir_all(sets.root("half")).unwrap();
+        assert_eq!(sets.collect(), ["half"]);
         assert_eq!(sets.collect(), Vec::<String>::new());
     }
 

@@ -83,6 +83,8 @@ fn tokens(script: &str) -> Vec<Token> {
     while let Some(next) = rest.next() {
         let token = match next {
             ' ' | '\t' | '\r' => continue,
+            // A line that goes on.
+            '\\' if rest.next_if_eq(&'\n').is_some() => continue,
             '\n' | ';' => Token::End,
             '&' if rest.next_if_eq(&'&').is_some() => Token::And,
             '|' if rest.next_if_eq(&'|').is_some() => Token::Or,
@@ -129,7 +131,6 @@ fn word(first: char, rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Opt
                     }
                 }
             },
-            // A line that goes on.
             '\\' if rest.next_if_eq(&'\n').is_some() => {}
             '\\' => {
                 is_known = false;
