@@ -6,7 +6,7 @@
 //! * [`http`]: serving a `tower`-like service on sockets, with and without TLS.
 //! * [`sql`]: SQLite behind one writer that commits in groups.
 //! * [`records`]: the record store, in SQL that SQLite and PostgreSQL both understand.
-//! * [`blob`]: files by name below one root, written whole or not at all.
+//! * [`blob`]: files by name below one root, written whole or not at all, and artifacts in a directory or S3.
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
 //! * [`telemetry`] is where logs go.
