@@ -23,6 +23,7 @@ pub mod run;
 pub mod placeholder;
 pub mod resolve;
 pub mod runtime;
+pub mod preamble;
 pub mod step;
 pub mod task;
 pub mod token;
