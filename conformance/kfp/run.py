@@ -47,8 +47,8 @@ class Harness:
     def case(self, row):
         if "skip" in row:
             raise Skip(row["skip"])
-        if row.get("needs") == "kubernetes" and not self.options.objects_kubeconfig:
-            raise Skip("it needs objects of the cluster, and no kubeconfig is given")
+        if row.get("needs", self.options.has[0]) not in self.options.has:
+            raise Skip(f"it needs {row['needs']}, which is not here")
         path = self.folder / row.file
         if not path.exists():
             raise Failed(f"there is no {path}")
@@ -154,33 +154,33 @@ def arguments():
     parser.add_argument("--namespace", default="kubeflow", help="where runs and their objects are")
     parser.add_argument("--kubeconfig", help="the cluster that runs the steps; with no --host also the way to the API")
     parser.add_argument("--objects", type=Path, help="objects that cases need, as YAML; made before, removed afterwards")
+    parser.add_argument("--has", action="append", default=["the usual"], choices=table.NEEDS, help="what is here and not everywhere")
     parser.add_argument("--group", help="only rows of this group")
     parser.add_argument("--parallel", type=int, default=4, help="pipelines at the same time")
     parser.add_argument("--timeout", type=int, default=120, help="seconds for one run")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between two questions for a run's state")
     parser.add_argument("--report", type=Path, help="a JSON file for the results")
     parser.add_argument("--compile", action="store_true", help="FOLDER holds Python sources, which are compiled first")
-    parser.add_argument("--compile-only", action="store_true", help="compile, compare names with the table, and end")
+    parser.add_argument("--names-only", action="store_true", help="compare the folder's names with the table's, and end")
     return parser.parse_args()
 
 
 def main():
     options = arguments()
     logging.disable(logging.INFO)
-    options.objects_kubeconfig = options.kubeconfig or os.environ.get("KUBECONFIG")
     if options.kubeconfig:
         os.environ["KUBECONFIG"] = options.kubeconfig
+    if os.environ.get("KUBECONFIG"):
+        options.has.append("kubernetes")
     rows = table.chosen(table.read(options.table), options.group, options.words)
     with tempfile.TemporaryDirectory() as work:
         options.work = Path(work)
-        sources_are_python = options.compile or options.compile_only
-        folder = sources.compiled(options.folder, work) if sources_are_python else options.folder
-        if options.compile_only:
+        folder = sources.compiled(options.folder, work) if options.compile else options.folder
+        if options.names_only:
             return names(rows, folder)
         server = Server(options.host, options.token)
         options.experiment_id = server.client.create_experiment(EXPERIMENT, namespace=options.namespace).experiment_id
-        made = options.objects and options.objects_kubeconfig
-        with objects.made(options.objects if made else None, options.namespace):
+        with objects.made(options.objects if "kubernetes" in options.has else None, options.namespace):
             harness = Harness(server, folder, options)
             with ThreadPoolExecutor(options.parallel) as pool:
                 results = [(row, pool.submit(judged, harness, row)) for row in rows]
@@ -212,7 +212,7 @@ def told(results, report):
 
 def names(rows, folder):
     """Files without a row, and rows without a file."""
-    files = {str(path.relative_to(folder)) for path in folder.rglob("*.yaml")}
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".yaml", ".json", ".zip", ".png")}
     named = {row.file for row in rows}
     missing = sorted(row.name for row in rows if not (folder / row.file).exists())
     lacking = sorted(files - named)

@@ -4,7 +4,9 @@ A row is a table whose name is a file of the folder, with or without `.yaml`; `f
 
     group          which part of the table it belongs to; `--group` chooses
     skip           why it is not run
-    needs          "kubernetes": objects and pods of the cluster, by a kubeconfig; "python": an image table with environments
+    needs          what is not everywhere, and is said to be there with --has: "gpu" a device nvidia.com/gpu, "large-node" the
+                   CPUs and memory that upstream's files ask for, "shared-files" steps that see the files of this machine;
+                   "kubernetes", objects of the cluster, is there where a kubeconfig is given
     inputs         parameters; those that are required and not named are filled at random by type
     root           pipeline_root of the run
     state          how the run ends: SUCCEEDED where nothing is said
@@ -58,7 +60,7 @@ FIELDS = {
     "note": str,
 }
 STATES = ("SUCCEEDED", "CACHED", "SKIPPED", "FAILED", "CANCELED", "PENDING", "RUNNING", "ABSENT")
-NEEDS = ("kubernetes",)
+NEEDS = ("kubernetes", "gpu", "large-node", "shared-files")
 
 
 class Fault(Exception):
