@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod images_file;
 mod paths;
+mod pipeline_args;
 mod problem;
 mod record;
 mod wiring;

@@ -168,6 +168,7 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             https: self.cluster.https.to_string(),
             http: self.cluster.http.map(|http| http.to_string()),
+            gateway: None,
         }
     }
 
