@@ -59,6 +59,11 @@ pub struct Up {
     #[arg(long, default_value_t = 6480, value_name = "PORT")]
     pub http_port: u16,
 
+    /// The port of the gateway on 127.0.0.1, where pipelines are at /pipeline; 0 lets the system choose. There is none with
+    /// `--parts api`.
+    #[arg(long, default_value_t = 8800, value_name = "PORT")]
+    pub gateway_port: u16,
+
     /// Advertise devices that are not there, as nvidia.com/gpu=4; may be given more than once.
     #[arg(long, value_name = "RESOURCE=COUNT", value_parser = simulated)]
     pub simulate: Vec<(String, u32)>,

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod gateway;
 mod images_file;
 mod paths;
 mod pipeline_args;

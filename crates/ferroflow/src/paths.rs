@@ -35,6 +35,11 @@ pub fn log(data: &Path) -> PathBuf {
     data.join("server.log")
 }
 
+/// The record store of a data directory.
+pub fn records(data: &Path) -> PathBuf {
+    data.join("records.db")
+}
+
 /// The images of a data directory.
 pub fn images(data: &Path) -> PathBuf {
     data.join("images")
