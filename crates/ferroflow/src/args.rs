@@ -6,6 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
 use ferroflow_node::{PodNetworkKind, Thresholds, runtime::Isolation};
 
+use crate::pipeline_args::{Pipelines, Run, Runs};
+
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
 #[command(name = "ferroflow", version, max_term_width = 100)]
@@ -30,6 +32,14 @@ pub enum Command {
     Env,
     /// Stop the cluster and remove all of its data.
     Reset(Reset),
+    /// Run a pipeline and follow it to its end.
+    Run(Box<Run>),
+    /// Look at runs of pipelines, their logs, retry and terminate them.
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Look at pipelines that the server keeps, and upload them.
+    #[command(subcommand)]
+    Pipelines(Pipelines),
     /// Look at, get and remove container images. Works with and without a running cluster.
     #[command(subcommand)]
     Images(Images),

@@ -5,6 +5,7 @@ mod commands;
 mod gateway;
 mod images_file;
 mod paths;
+mod pipeline_args;
 mod problem;
 mod record;
 mod wiring;

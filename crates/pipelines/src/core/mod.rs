@@ -25,6 +25,7 @@ pub mod id;
 pub mod ir;
 pub mod package;
 pub mod placeholder;
+pub mod preamble;
 pub mod query;
 pub mod resolve;
 pub mod run;
