@@ -5,15 +5,25 @@
 //! * [`placeholder`]: `{{$…}}` in text.
 //! * [`resolve`]: what goes into a task, and what a DAG or a loop hands out.
 //! * [`runtime`]: what a run is created with.
+//! * [`executor`]: what a step is handed.
+//! * [`place`]: URIs of the store as paths, and back.
+//! * [`output`]: what a step has made.
+//! * [`fingerprint`]: what a step stands for in the cache.
+//! * [`pod`]: the pod of a step.
 //! * [`value`]: parameters and artifacts as they pass between tasks.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;
+pub mod executor;
 pub mod fault;
+pub mod fingerprint;
 pub mod ir;
+pub mod output;
+pub mod place;
 pub mod placeholder;
+pub mod pod;
 pub mod resolve;
 pub mod runtime;
 pub mod step;
