@@ -359,4 +359,4 @@ pub fn import(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

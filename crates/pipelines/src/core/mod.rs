@@ -10,6 +10,7 @@
 //! * [`output`]: what a step has made.
 //! * [`fingerprint`]: what a step stands for in the cache.
 //! * [`pod`]: the pod of a step.
+//! * [`macros`]: `[[CurrentTime]]` in a run's parameters.
 //! * [`value`]: parameters and artifacts as they pass between tasks.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
@@ -20,6 +21,7 @@ pub mod executor;
 pub mod fault;
 pub mod fingerprint;
 pub mod ir;
+pub mod macros;
 pub mod output;
 pub mod place;
 pub mod placeholder;
