@@ -12,22 +12,31 @@
 //! * [`pod`]: the pod of a step.
 //! * [`macros`]: `[[CurrentTime]]` in a run's parameters.
 //! * [`value`]: parameters and artifacts as they pass between tasks.
+//! * [`run`]: what a run is, beside its tasks.
+//! * [`id`]: names that follow from what they name.
+//! * [`engine`]: what happens next in a run.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
+//! * [`token`]: what lets a launcher in.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;
+pub mod engine;
 pub mod executor;
 pub mod fault;
 pub mod fingerprint;
+pub mod id;
 pub mod ir;
 pub mod macros;
 pub mod output;
 pub mod place;
 pub mod placeholder;
 pub mod pod;
+pub mod preamble;
 pub mod resolve;
+pub mod run;
 pub mod runtime;
 pub mod step;
 pub mod task;
+pub mod token;
 pub mod value;

@@ -93,9 +93,14 @@ pub struct TaskRow {
     /// Of a [`TaskKind::Loop`].
     pub iteration_count: Option<u32>,
     pub state: TaskState,
-    /// Counts from 0.
+    /// Counts from 0, on through retries of the run.
     pub attempt: u32,
+    /// The first attempt since the run was started or last retried, from which the retries of the policy count.
+    pub first_attempt: u32,
+    /// The pod of the attempt. A pending task that has one is about to get it, or has it already.
     pub pod_name: Option<String>,
+    /// Where the step's own directory really is, when its launcher has said so ([`Begin::root`](super::step::Begin)).
+    pub work_root: Option<String>,
     pub created_ms: i64,
     pub started_ms: Option<i64>,
     pub ended_ms: Option<i64>,

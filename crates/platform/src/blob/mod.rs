@@ -1,6 +1,15 @@
 //! Files by name below one root, written whole or not at all.
 //!
-//! Names are slash-separated relative paths; a name that would leave the root is refused.
+//! * [`Directory`]: small files of the control plane itself. Names are slash-separated relative paths; a name that would
+//!   leave the root is refused.
+//! * [`Blobs`]: what users' programs made, of any size, in a directory or in S3, by URI.
+
+mod key;
+mod store;
+mod tar;
+mod tree;
+
+pub use store::{Blob, Blobs, Content, Flow, S3, StoreError, Stored};
 
 use std::{
     fs,

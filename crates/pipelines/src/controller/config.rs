@@ -1,0 +1,46 @@
+//! What the engine is started with.
+
+/// Where a step's pod finds the launcher's program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LauncherSource {
+    /// A directory of the node, mounted read-only.
+    HostPath(String),
+    /// An image whose program installs itself into an `emptyDir` first.
+    Image(String),
+}
+
+/// Settings of the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The namespace of runs that name none.
+    pub namespace: String,
+    /// Where launchers reach the control plane: `http://10.96.12.7:8888/pipeline`.
+    pub endpoint: String,
+    pub launcher: LauncherSource,
+    /// Where artifacts go when neither run nor pipeline says: `minio://mlpipeline/v2/artifacts`.
+    pub pipeline_root: String,
+    /// Steps that have a pod at the same time, in all namespaces together.
+    pub running_steps: usize,
+    /// Steps that have a pod at the same time in one namespace.
+    pub running_steps_per_namespace: usize,
+    /// Whether pods of Python steps carry the annotation by which a node gives them an environment.
+    pub annotates_python: bool,
+    /// Signs step tokens: 32 bytes that stay the same over restarts.
+    pub token_key: Vec<u8>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            namespace: "kubeflow".to_owned(),
+            endpoint: String::new(),
+            launcher: LauncherSource::HostPath(String::new()),
+            pipeline_root: "minio://mlpipeline/v2/artifacts".to_owned(),
+            // A kubelet takes 110 pods by default, and the embedded node is one.
+            running_steps: 100,
+            running_steps_per_namespace: 100,
+            annotates_python: true,
+            token_key: Vec::new(),
+        }
+    }
+}

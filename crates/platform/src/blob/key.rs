@@ -1,0 +1,142 @@
+//! Where in the store a URI's bytes lie, and how a file's name stands in an object's name.
+//!
+//! `minio://bucket/a/b` lies at `minio/bucket/a/b`: the store is one directory, or one bucket, and the scheme and bucket
+//! of a URI are parts of the names in it. A name without a scheme is the control plane's own and lies below `own`.
+
+use std::fmt::Write;
+
+use object_store::path::Path;
+
+use super::store::StoreError;
+
+/// Schemes of URIs that are kept here.
+const SCHEMES: [&str; 4] = ["minio", "s3", "gs", "gcs"];
+/// Bytes of an object's name: S3's limit, which also keeps a path on disk far below that of Linux (4096).
+const LONGEST: usize = 1024;
+
+/// The object that a URI or own name stands for.
+pub fn object(place: &str) -> Result<Path, StoreError> {
+    let fault = |why: &str| StoreError::Place { place: place.to_owned(), why: why.to_owned() };
+    let (scheme, rest) = place.split_once("://").unwrap_or(("own", place));
+    if place.contains("://") && !SCHEMES.contains(&scheme) {
+        return Err(fault("only minio://, s3://, gs:// and gcs:// are kept here"));
+    }
+    let mut name = scheme.to_owned();
+    for part in rest.strip_suffix('/').unwrap_or(rest).split('/') {
+        let part = encoded(part.as_bytes()).ok_or_else(|| fault("it has an empty part, \".\" or \"..\""))?;
+        name.push('/');
+        name.push_str(&part);
+    }
+    parsed(name).map_err(|why| fault(&why))
+}
+
+/// The object of a file below `root`, named by its relative path.
+pub fn member(root: &Path, name: &[u8]) -> Result<Path, StoreError> {
+    let shown = || String::from_utf8_lossy(name).into_owned();
+    let fault = |why: &str| StoreError::Member { name: shown(), why: why.to_owned() };
+    let mut whole = root.as_ref().to_owned();
+    for part in name.split(|byte| *byte == b'/') {
+        let part = encoded(part).ok_or_else(|| fault("it has an empty part, \".\" or \"..\""))?;
+        whole.push('/');
+        whole.push_str(&part);
+    }
+    parsed(whole).map_err(|why| fault(&why))
+}
+
+/// The relative path that [`member`] was given; `None` for an object that is not below `root`.
+pub fn name_of(root: &Path, object: &Path) -> Option<Vec<u8>> {
+    let rest = object.as_ref().strip_prefix(root.as_ref())?.strip_prefix('/')?;
+    Some(decoded(rest))
+}
+
+fn parsed(name: String) -> Result<Path, String> {
+    if name.len() > LONGEST {
+        return Err(format!("its name in the store has {} bytes, {LONGEST} are allowed", name.len()));
+    }
+    Path::parse(name).map_err(|error| error.to_string())
+}
+
+/// A part of a path as it stands in an object's name: control characters and bytes that are no UTF-8 are written
+/// `%XX`, and so are `%` itself and `#`, with which the local store marks files that are being written.
+fn encoded(part: &[u8]) -> Option<String> {
+    if matches!(part, b"" | b"." | b"..") {
+        return None;
+    }
+    let mut text = String::with_capacity(part.len());
+    for chunk in part.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '%' | '#' => escape(&mut text, letter as u8),
+                '\0'..='\x1f' | '\x7f' => escape(&mut text, letter as u8),
+                _ => text.push(letter),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| escape(&mut text, *byte));
+    }
+    Some(text)
+}
+
+fn escape(text: &mut String, byte: u8) {
+    // Writing to a string does not fail.
+    let _ = write!(text, "%{byte:02X}");
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_an_object_below_its_scheme_and_bucket() {
+        for (place, expected) in [
+            ("minio://mlpipeline/v2/a", "minio/mlpipeline/v2/a"),
+            ("s3://b/k/", "s3/b/k"),
+            ("gs://b/a#1", "gs/b/a%231"),
+            ("logs/run/task", "own/logs/run/task"),
+        ] {
+            assert_eq!(object(place).unwrap().as_ref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_uri_that_leaves_the_store_is_refused() {
+        for place in
+            ["", "minio://", "minio://b/../c", "minio://b//c", "http://b/k", "file:///etc/passwd", "/etc", "a/./b"]
+        {
+            assert!(matches!(object(place), Err(StoreError::Place { .. })), "{place}");
+        }
+        assert!(object(&format!("s3://b/{}", "a".repeat(1100))).is_err());
+    }
+
+    #[test]
+    fn names_of_files_come_back_as_they_were() {
+        let root = object("minio://b/k").unwrap();
+        for name in
+            [&b"plain"[..], b"a/b.txt", b"100%", b"x#1", "é/日本".as_bytes(), b"line\nbreak", b"\xff\xfe", b"a b?[c]"]
+        {
+            let object = member(&root, name).unwrap();
+            assert_eq!(name_of(&root, &object).unwrap(), name);
+        }
+        for name in [&b""[..], b"/abs", b"a//b", b"../up", b"a/.."] {
+            assert!(member(&root, name).is_err());
+        }
+    }
+}
