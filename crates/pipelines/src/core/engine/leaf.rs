@@ -1,5 +1,7 @@
 //! Steps until they have a pod, and what their results mean: the cache, places, retries, what needs no pod.
 
+use std::collections::BTreeSet;
+
 use super::{
     Run,
     event::{Action, Effect, Found, NodeId, Remembered, Wake},
@@ -204,13 +206,13 @@ impl Run {
                 self.set_phase(id, Phase::Waiting);
                 self.work.push_back(super::Work::Start(id));
             }
-            Ok(outputs) => self.succeed(id, outputs, now_ms),
+            Ok(outputs) => self.succeed(id, outputs, &BTreeSet::new(), now_ms),
             Err(error) => self.fail(id, error, now_ms),
         }
     }
 
-    /// Ends a step with its outputs.
-    pub(super) fn succeed(&mut self, id: NodeId, mut outputs: Values, now_ms: i64) {
+    /// Ends a step with its outputs, of which `uploaded` are artifacts with bytes.
+    pub(super) fn succeed(&mut self, id: NodeId, mut outputs: Values, uploaded: &BTreeSet<String>, now_ms: i64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         for (output, artifacts) in &mut outputs.artifacts {
             for (number, artifact) in artifacts.iter_mut().enumerate() {
@@ -223,7 +225,10 @@ impl Run {
         }
         if !node.cache.fingerprint.is_empty() {
             let fingerprint = node.cache.fingerprint.clone();
-            self.commit.cache.push(Remembered { fingerprint, task_id: node.task_id.clone(), outputs: outputs.clone() });
+            let kept = outputs.artifacts.iter().filter(|(output, _)| uploaded.contains(*output));
+            let kept = kept.flat_map(|(_, artifacts)| artifacts).map(|artifact| artifact.uri.clone()).collect();
+            let (task_id, outputs) = (node.task_id.clone(), outputs.clone());
+            self.commit.cache.push(Remembered { fingerprint, task_id, outputs, kept });
         }
         node.outputs = outputs;
         self.land(id);

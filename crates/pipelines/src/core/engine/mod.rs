@@ -32,6 +32,7 @@
 
 mod advance;
 mod event;
+pub mod handover;
 mod leaf;
 mod node;
 mod plan;
@@ -52,6 +53,7 @@ use std::{
 };
 
 pub use event::{Action, Commit, Effect, Event, Found, NodeId, Remembered, Standing, Wake};
+pub use rules::Claim;
 pub use scope::Facts;
 pub use view::StepView;
 
@@ -185,7 +187,9 @@ impl Run {
             Event::Placed { node } => self.placed(node, now_ms),
             Event::Launched { node, attempt, outcome } => self.launched(node, attempt, outcome, now_ms),
             Event::Begun { node, attempt, work_root } => self.begun(node, attempt, work_root, now_ms),
-            Event::Finished { node, attempt, outcome } => self.finished(node, attempt, outcome, now_ms),
+            Event::Finished { node, attempt, outcome, uploaded } => {
+                self.finished(node, attempt, outcome, &uploaded, now_ms);
+            }
             Event::Seen { node, attempt, sight } => self.seen(node, attempt, sight, now_ms),
             Event::Tailed { node, attempt, lines } => self.tailed(node, attempt, &lines, now_ms),
             Event::Acted { node, outcome } => self.acted(node, outcome, now_ms),
@@ -198,6 +202,11 @@ impl Run {
     /// What the run asks for since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Whether the run asks for something.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
     }
 
     /// What is to be recorded since the last call.

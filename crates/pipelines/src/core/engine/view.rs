@@ -1,6 +1,6 @@
 //! What the engine looks up in a run.
 
-use super::{Run, event::NodeId, node::Node};
+use super::{Run, event::NodeId, node::{Node, Phase}};
 use crate::core::{
     ir::{Body as ComponentBody, Component, Container, Executor, Task},
     value::Values,
@@ -57,6 +57,11 @@ impl Run {
         let is_current = |node: &&Node| node.attempt == attempt && node.has_pod();
         self.nodes.get(&id).filter(is_current)?;
         Some((id, self.step(id)?))
+    }
+
+    /// Whether a node's pod is about to be made.
+    pub fn is_intent(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.phase == Phase::Starting)
     }
 
     /// The task that a node stands for.
