@@ -147,13 +147,7 @@ impl Actor {
         }
     }
 
-    fn begin(
-        &mut self,
-        claims: &StepClaims,
-        begin: Begin,
-        reply: Reply<WorkOrder>,
-        now_ms: i64,
-    ) {
+    fn begin(&mut self, claims: &StepClaims, begin: Begin, reply: Reply<WorkOrder>, now_ms: i64) {
         let pipeline = self.run.pipeline().clone();
         let Some((node, step)) = self.run.current(&claims.task, claims.attempt) else {
             let _ = reply.send(Err(stale(claims)));
@@ -173,13 +167,7 @@ impl Actor {
         }
     }
 
-    fn finish(
-        &mut self,
-        claims: &StepClaims,
-        report: &Report,
-        reply: Reply<Verdict>,
-        now_ms: i64,
-    ) {
+    fn finish(&mut self, claims: &StepClaims, report: &Report, reply: Reply<Verdict>, now_ms: i64) {
         let pipeline = self.run.pipeline().clone();
         let Some((node, step)) = self.run.current(&claims.task, claims.attempt) else {
             let _ = reply.send(Err(stale(claims)));
@@ -196,11 +184,7 @@ impl Actor {
         self.answers.push(Answer::Finished(reply, Verdict { exit_code }));
     }
 
-    fn input(
-        &self,
-        claims: &StepClaims,
-        id: &str,
-    ) -> Result<Artifact, StepError> {
+    fn input(&self, claims: &StepClaims, id: &str) -> Result<Artifact, StepError> {
         let (_, step) = self.run.current(&claims.task, claims.attempt).ok_or_else(|| stale(claims))?;
         let mut artifacts = step.inputs.artifacts.values().flatten();
         artifacts.find(|artifact| artifact.id == id).cloned().ok_or_else(|| foreign(claims, "input artifact", id))
@@ -369,11 +353,7 @@ impl Actor {
         match super::commit::pod(&self.shared, &self.run, &self.row, &step) {
             Ok(pod) => self.hands.launch(node, attempt, pod),
             Err(fault) => {
-                let error = TaskError {
-                    reason: "Pod".to_owned(),
-                    message: fault.to_string(),
-                    exit_code: None,
-                };
+                let error = TaskError { reason: "Pod".to_owned(), message: fault.to_string(), exit_code: None };
                 self.run.handle(Event::Launched { node, attempt, outcome: Err(error) }, self.shared.now_ms());
             }
         }

@@ -70,9 +70,11 @@ pub(super) fn pod(shared: &Shared, run: &Run, row: &RunRow, step: &StepView<'_>)
     pod.metadata.name = Some(step.pod_name.to_owned());
     pod.metadata.namespace = Some(row.namespace.clone());
     let labels = pod.metadata.labels.get_or_insert_default();
-    for (label, value) in
-        [(RUN_LABEL, row.run_id.clone()), (TASK_LABEL, step.task_id.to_owned()), (ATTEMPT_LABEL, step.attempt.to_string())]
-    {
+    for (label, value) in [
+        (RUN_LABEL, row.run_id.clone()),
+        (TASK_LABEL, step.task_id.to_owned()),
+        (ATTEMPT_LABEL, step.attempt.to_string()),
+    ] {
         labels.insert(label.to_owned(), value);
     }
     Ok(pod)

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::{self, Records}, task::{Group, Kind}};
+use ferroflow_platform::{
+    blob::Blobs,
+    clock::SharedClock,
+    records::{self, Records},
+    task::{Group, Kind},
+};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -211,9 +216,8 @@ impl Engine {
         pods.delete_collection(&params, &of_run).await?;
         // A run that has succeeded has none.
         if row.state != RunState::Succeeded {
-            let resource_name = format!("{}-{}", id::dns(&row.pipeline_name, 50), id::suffix(&[&row.run_id], 5));
             let claims: kube::Api<PersistentVolumeClaim> = kube::Api::namespaced(client, &row.namespace);
-            match claims.delete(&handover::workspace_of(&resource_name), &params).await {
+            match claims.delete(&handover::workspace_of(&load::resource_name(row)), &params).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 other => drop(other?),
             }

@@ -87,8 +87,8 @@ impl Hands {
     }
 
     async fn make_pod(&self, pod: &Pod) -> Result<(), TaskError> {
-        let api = self.pods();
-        let made = match self.insist(|| api.create(&PostParams::default(), pod)).await {
+        let (api, params) = (self.pods(), PostParams::default());
+        let made = match self.insist(|| api.create(&params, pod)).await {
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {
                 self.adopt(pod).await?
             }
@@ -114,8 +114,8 @@ impl Hands {
     pub(super) fn delete(&self, node: NodeId, attempt: u32, pod: String) {
         let hands = self.clone();
         self.spawn("a deletion", async move {
-            let api = hands.pods();
-            match hands.insist(|| api.delete(&pod, &DeleteParams::default())).await {
+            let (api, params) = (hands.pods(), DeleteParams::default());
+            match hands.insist(|| api.delete(&pod, &params)).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 => {
                     hands.tell(Event::Seen { node, attempt, sight: Sight::Gone });
@@ -171,15 +171,15 @@ impl Hands {
     async fn make_claim(&self, mut claim: Value) -> Result<Values, TaskError> {
         claim["apiVersion"] = "v1".into();
         claim["kind"] = "PersistentVolumeClaim".into();
-        claim["metadata"]["labels"][RUN_LABEL] = self.facts.run_id.clone().into();
+        claim["metadata"]["labels"][RUN_LABEL] = self.facts.run.run_id.clone().into();
         let faulty = |error: serde_json::Error| TaskError {
             reason: "Claim".to_owned(),
             message: format!("the claim of storage cannot be read: {error}"),
             exit_code: None,
         };
         let claim: PersistentVolumeClaim = serde_json::from_value(claim).map_err(faulty)?;
-        let (api, name) = (self.claims(), claim.name_any());
-        match self.insist(|| api.create(&PostParams::default(), &claim)).await {
+        let (api, name, params) = (self.claims(), claim.name_any(), PostParams::default());
+        match self.insist(|| api.create(&params, &claim)).await {
             Ok(_) => {}
             // Made before a restart, or by someone: a claim is a claim.
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {}
@@ -190,8 +190,8 @@ impl Hands {
     }
 
     async fn delete_claim(&self, name: &str) -> Result<Values, TaskError> {
-        let api = self.claims();
-        match self.insist(|| api.delete(name, &DeleteParams::default())).await {
+        let (api, params) = (self.claims(), DeleteParams::default());
+        match self.insist(|| api.delete(name, &params)).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Values::default()),
             Err(error) => Err(refused("Claim", &error)),
             Ok(_) => Ok(Values::default()),
@@ -236,7 +236,9 @@ fn is_passing(error: &kube::Error) -> bool {
     match error {
         // A quota is a matter of what else runs.
         kube::Error::Api(status) => {
-            status.code >= 500 || status.code == 429 || (status.code == 403 && status.message.contains("exceeded quota"))
+            status.code >= 500
+                || status.code == 429
+                || (status.code == 403 && status.message.contains("exceeded quota"))
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,

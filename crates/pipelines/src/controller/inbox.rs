@@ -23,13 +23,34 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StepError>>;
 /// What an actor is told.
 pub(super) enum Message {
     Event(Event),
-    Begin { claims: StepClaims, begin: Begin, reply: Reply<WorkOrder> },
-    Finish { claims: StepClaims, report: Report, reply: Reply<Verdict> },
-    Input { claims: StepClaims, artifact: String, reply: Reply<Artifact> },
-    Output { claims: StepClaims, name: String, reply: Reply<String> },
-    Log { claims: StepClaims, reply: Reply<String> },
+    Begin {
+        claims: StepClaims,
+        begin: Begin,
+        reply: Reply<WorkOrder>,
+    },
+    Finish {
+        claims: StepClaims,
+        report: Report,
+        reply: Reply<Verdict>,
+    },
+    Input {
+        claims: StepClaims,
+        artifact: String,
+        reply: Reply<Artifact>,
+    },
+    Output {
+        claims: StepClaims,
+        name: String,
+        reply: Reply<String>,
+    },
+    Log {
+        claims: StepClaims,
+        reply: Reply<String>,
+    },
     /// A user ends the run; answered when that is on disk.
-    Terminate { reply: oneshot::Sender<()> },
+    Terminate {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 #[derive(Default)]

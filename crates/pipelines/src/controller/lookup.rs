@@ -26,7 +26,9 @@ async fn missing(shared: &Shared, kept: &[String], task_id: &str) -> Option<Stri
         match shared.blobs.exists(uri).await {
             Ok(true) => {}
             Ok(false) => return Some(format!("artifact {uri} of the earlier task {task_id} is gone")),
-            Err(error) => return Some(format!("artifact {uri} of the earlier task {task_id} cannot be found: {error}")),
+            Err(error) => {
+                return Some(format!("artifact {uri} of the earlier task {task_id} cannot be found: {error}"));
+            }
         }
     }
     None

@@ -107,9 +107,10 @@ impl Places {
     fn next_namespace(&self, state: &mut State) -> Option<String> {
         let State { waiting, wanted, .. } = state;
         for queue in waiting.values_mut() {
-            while queue.front().is_some_and(|waiter| {
-                wanted.get(&(waiter.inbox.run.clone(), waiter.node)) != Some(&waiter.ticket)
-            }) {
+            while queue
+                .front()
+                .is_some_and(|waiter| wanted.get(&(waiter.inbox.run.clone(), waiter.node)) != Some(&waiter.ticket))
+            {
                 queue.pop_front();
             }
         }

@@ -35,8 +35,8 @@ pub enum Launcher {
 /// Where a step's outputs go: `<root>/<pipeline>/<run>/<task>/<uuid of the attempt>`.
 pub fn task_root(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>) -> String {
     let attempt = id::derived(&[step.task_id, &step.attempt.to_string()]);
-    let root = facts.root.trim_end_matches('/');
-    format!("{root}/{}/{}/{}/{attempt}", pipeline.name, facts.run_id, step.key)
+    let root = facts.run.pipeline_root.trim_end_matches('/');
+    format!("{root}/{}/{}/{}/{attempt}", pipeline.name, facts.run.run_id, step.key)
 }
 
 /// Where an output artifact goes; `None` for one that the step does not declare.
@@ -47,7 +47,7 @@ pub fn output_uri(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, name:
 
 /// The name of the claim that a run's workspace is.
 pub fn workspace(facts: &Facts) -> String {
-    workspace_of(&facts.resource_name)
+    workspace_of(&facts.run.resource_name)
 }
 
 /// The name of the claim that is the workspace of the run of a resource name.
@@ -107,7 +107,8 @@ pub fn outcome(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, report: 
         };
         return Err(TaskError { reason, message, exit_code: report.exit_code });
     }
-    let faulty = |fault: Fault| TaskError { reason: "Output".to_owned(), message: fault.to_string(), exit_code: Some(0) };
+    let faulty =
+        |fault: Fault| TaskError { reason: "Output".to_owned(), message: fault.to_string(), exit_code: Some(0) };
     outputs(pipeline, facts, step, report).map_err(faulty)
 }
 

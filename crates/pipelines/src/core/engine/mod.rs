@@ -73,16 +73,13 @@ use super::{
 pub struct Limits {
     /// Iterations of a loop at a time, where the loop sets no limit. There is no use in more than can have a pod.
     pub iterations: usize,
-    /// Iterations of one loop: each is a row.
-    pub items: usize,
     /// How long an image or an object that a pod needs may be missing.
     pub patience_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        // A hundred thousand rows of iterations are 100 MB of records.
-        Self { iterations: 100, items: 100_000, patience_ms: 120_000 }
+        Self { iterations: 100, patience_ms: 120_000 }
     }
 }
 
@@ -263,10 +260,10 @@ impl Run {
     /// A node with nothing in it.
     fn blank(&self, parent: Option<NodeId>, path: String, now_ms: i64) -> Node {
         Node {
-            task_id: id::derived(&[&self.facts.run_id, &path]),
+            task_id: id::derived(&[&self.facts.run.run_id, &path]),
             parent,
             key: path.rsplit('/').next().unwrap_or_default().to_owned(),
-            display_name: self.facts.display_name.clone(),
+            display_name: self.facts.run.name.clone(),
             path,
             dag: None,
             task: String::new(),
@@ -315,7 +312,7 @@ impl Run {
     fn record(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get(&id) {
             let parent = node.parent.and_then(|parent| self.nodes.get(&parent)).map(|parent| parent.task_id.clone());
-            let row = node.row(&self.facts.run_id, parent);
+            let row = node.row(&self.facts.run.run_id, parent);
             self.commit.tasks.push(row);
         }
     }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{event::NodeId, rules::Item};
+use super::event::NodeId;
 use crate::core::{
+    resolve::ItemList,
     task::{CacheNote, TaskError, TaskKind, TaskRow, TaskState},
     value::Values,
 };
@@ -96,7 +97,7 @@ pub(super) struct Group {
 /// An open loop.
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
-    pub(super) items: Vec<Item>,
+    pub(super) items: ItemList,
     /// The first iteration that has not been made.
     pub(super) next: usize,
     /// Iterations that were made and are not final.

@@ -1,6 +1,10 @@
 //! What the engine looks up in a run.
 
-use super::{Run, event::NodeId, node::{Node, Phase}};
+use super::{
+    Run,
+    event::NodeId,
+    node::{Node, Phase},
+};
 use crate::core::{
     ir::{Body as ComponentBody, Component, Container, Executor, Task},
     value::Values,
