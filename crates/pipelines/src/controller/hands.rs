@@ -171,7 +171,7 @@ impl Hands {
     async fn make_claim(&self, mut claim: Value) -> Result<Values, TaskError> {
         claim["apiVersion"] = "v1".into();
         claim["kind"] = "PersistentVolumeClaim".into();
-        claim["metadata"]["labels"][RUN_LABEL] = self.facts.run.run_id.clone().into();
+        claim["metadata"]["labels"][RUN_LABEL] = self.facts.run_id.clone().into();
         let faulty = |error: serde_json::Error| TaskError {
             reason: "Claim".to_owned(),
             message: format!("the claim of storage cannot be read: {error}"),

@@ -11,7 +11,6 @@ use crate::{
         fault::Fault,
         id,
         ir::{self, Pipeline},
-        resolve::RunFacts,
         value::Parameters,
     },
     store::{self, runs::RunRow},
@@ -30,25 +29,20 @@ pub(super) enum Goes {
 pub(super) fn facts(shared: &Shared, row: &RunRow, pipeline: &Pipeline) -> Facts {
     let given = row.runtime_config.get("pipeline_root").and_then(Value::as_str).filter(|root| !root.is_empty());
     let root = given.or(pipeline.default_root.as_deref().filter(|root| !root.is_empty()));
-    let run = RunFacts {
+    Facts {
         run_id: row.run_id.clone(),
-        name: row.display_name.clone(),
+        display_name: row.display_name.clone(),
         resource_name: resource_name(row),
-        created: rfc3339(row.created_ms),
-        scheduled: rfc3339(row.scheduled_ms),
-        pipeline_root: root.unwrap_or(&shared.config.pipeline_root).to_owned(),
-    };
-    Facts { namespace: row.namespace.clone(), run }
+        namespace: row.namespace.clone(),
+        created_ms: row.created_ms,
+        scheduled_ms: row.scheduled_ms,
+        root: root.unwrap_or(&shared.config.pipeline_root).to_owned(),
+    }
 }
 
 /// What upstream's workflow would be called.
 pub(super) fn resource_name(row: &RunRow) -> String {
     format!("{}-{}", id::dns(&row.pipeline_name, 50), id::suffix(&[&row.run_id], 5))
-}
-
-/// A time in whole seconds, as upstream writes it.
-fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_second(ms.div_euclid(1000)).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// Parameters as the run was given them.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::{
     ir::{Body as ComponentBody, Component, Dag, Executor, Pipeline, Strategy, Task},
-    resolve::{self, ItemList},
+    resolve,
     run::RunState,
     task::{TaskError, TaskKind, TaskState},
     value::Values,
@@ -41,7 +41,7 @@ impl Run {
         };
         let component = scope::component(&pipeline, &task.component);
         let task_key = self.nodes.get(&id).map(|node| node.task.clone()).unwrap_or_default();
-        let inputs = match resolve::inputs(&task_key, task, component, &Scope::of_task(self, parent, task)) {
+        let inputs = match resolve::inputs(&task_key, task, component, &Scope::of(self, parent)) {
             Ok(inputs) => inputs,
             Err(fault) => return self.fail(id, Self::fault("Inputs", &fault), now_ms),
         };
@@ -163,10 +163,8 @@ impl Run {
     pub(super) fn new_loop(&self, task: &Task, id: NodeId) -> Result<Loop, crate::core::fault::Fault> {
         let node = self.nodes.get(&id);
         let items = match node.zip(node.and_then(|node| node.parent)) {
-            Some((node, parent)) => {
-                resolve::items(&node.task, task, &node.inputs, &Scope::of_task(self, parent, task))?
-            }
-            None => ItemList::Parameters(Vec::new()),
+            Some((node, parent)) => resolve::items(&node.task, task, &node.inputs, &Scope::of(self, parent))?,
+            None => Vec::new(),
         };
         let own = usize::try_from(task.parallelism).unwrap_or(usize::MAX);
         let limit = if own == 0 { self.limits.iterations } else { own.min(self.limits.iterations) };
@@ -217,19 +215,21 @@ impl Run {
         node.slot = number;
         node.iteration = u32::try_from(number).ok();
         let component = scope::component(pipeline, &owner.component);
-        // A DAG's iteration looks up what it does not have with its loop; a step is handed all it gets.
         node.kind = match &component.body {
             ComponentBody::Dag(_) => TaskKind::LoopIteration,
             ComponentBody::Executor(label) => step_kind(pipeline, label),
         };
-        let none = Values::default();
-        let base = if node.kind == TaskKind::LoopIteration { &none } else { &owner.inputs };
+        // A DAG's iteration looks up what it does not have with its loop; a step is handed all it gets.
+        if node.kind != TaskKind::LoopIteration {
+            node.inputs = owner.inputs.clone();
+        }
         let Body::Loop(inner) = &owner.body else { return None };
-        let inputs = resolve::iteration(task, component, base, &inner.items, number);
+        let item = resolve::item(task, component, inner.items.get(number)?.clone());
         let child = self.insert(node);
-        match (inputs, self.nodes.get_mut(&child)) {
-            (Ok(inputs), Some(node)) => {
-                node.inputs = inputs;
+        match (item, self.nodes.get_mut(&child)) {
+            (Ok(item), Some(node)) => {
+                node.inputs.parameters.extend(item.parameters);
+                node.inputs.artifacts.extend(item.artifacts);
                 Some(child)
             }
             (Err(fault), _) => {
@@ -365,11 +365,8 @@ impl Run {
     fn outputs(&self, id: NodeId) -> Values {
         let Some(node) = self.nodes.get(&id) else { return Values::default() };
         match (&node.body, &scope::component(&self.pipeline, &node.component).body) {
-            (Body::Loop(inner), _) => {
-                let component = scope::component(&self.pipeline, &node.component);
-                resolve::loop_outputs(&self.pipeline, component, inner.outputs.iter().flatten())
-            }
-            (Body::Group(_), ComponentBody::Dag(dag)) => resolve::dag_outputs(dag, &Scope::of(self, id)),
+            (Body::Loop(inner), _) => scope::collected(&self.pipeline, &node.component, &inner.outputs),
+            (Body::Group(_), ComponentBody::Dag(dag)) => resolve::dag_outputs(&dag.outputs, &Scope::of(self, id)),
             _ => Values::default(),
         }
     }

@@ -4,11 +4,12 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{scope::Facts, view::StepView};
+use super::view::StepView;
 use crate::core::{
     fault::Fault,
     id,
     ir::Pipeline,
+    resolve::Facts,
     step::{Report, WorkOrder},
     task::TaskError,
     value::{Artifact, Values},
@@ -35,8 +36,8 @@ pub enum Launcher {
 /// Where a step's outputs go: `<root>/<pipeline>/<run>/<task>/<uuid of the attempt>`.
 pub fn task_root(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>) -> String {
     let attempt = id::derived(&[step.task_id, &step.attempt.to_string()]);
-    let root = facts.run.pipeline_root.trim_end_matches('/');
-    format!("{root}/{}/{}/{}/{attempt}", pipeline.name, facts.run.run_id, step.key)
+    let root = facts.root.trim_end_matches('/');
+    format!("{root}/{}/{}/{}/{attempt}", pipeline.name, facts.run_id, step.key)
 }
 
 /// Where an output artifact goes; `None` for one that the step does not declare.
@@ -47,7 +48,7 @@ pub fn output_uri(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, name:
 
 /// The name of the claim that a run's workspace is.
 pub fn workspace(facts: &Facts) -> String {
-    workspace_of(&facts.run.resource_name)
+    workspace_of(&facts.resource_name)
 }
 
 /// The name of the claim that is the workspace of the run of a resource name.

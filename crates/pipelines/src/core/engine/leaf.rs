@@ -151,7 +151,7 @@ impl Run {
 
     /// The name of a step's pod, which follows from run, task and attempt: 60 characters at the most.
     fn pod_name(&self, node: &Node) -> String {
-        let run = id::suffix(&[&self.facts.run.run_id], 5);
+        let run = id::suffix(&[&self.facts.run_id], 5);
         let task = id::suffix(&[&node.task_id], 8);
         let (pipeline, key) = (id::dns(&self.pipeline.name, 20), id::dns(&node.task, 16));
         let attempt = node.attempt;

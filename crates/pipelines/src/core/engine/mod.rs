@@ -39,7 +39,7 @@ mod plan;
 mod pods;
 mod restore;
 pub mod rules;
-pub mod scope;
+mod scope;
 pub mod sight;
 mod stop;
 mod view;
@@ -52,9 +52,9 @@ use std::{
     sync::Arc,
 };
 
+pub use crate::core::resolve::Facts;
 pub use event::{Action, Commit, Effect, Event, Found, NodeId, Remembered, Standing, Wake};
 pub use rules::Claim;
-pub use scope::Facts;
 pub use view::StepView;
 
 use node::{Body, Node, Phase};
@@ -260,10 +260,10 @@ impl Run {
     /// A node with nothing in it.
     fn blank(&self, parent: Option<NodeId>, path: String, now_ms: i64) -> Node {
         Node {
-            task_id: id::derived(&[&self.facts.run.run_id, &path]),
+            task_id: id::derived(&[&self.facts.run_id, &path]),
             parent,
             key: path.rsplit('/').next().unwrap_or_default().to_owned(),
-            display_name: self.facts.run.name.clone(),
+            display_name: self.facts.display_name.clone(),
             path,
             dag: None,
             task: String::new(),
@@ -312,7 +312,7 @@ impl Run {
     fn record(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get(&id) {
             let parent = node.parent.and_then(|parent| self.nodes.get(&parent)).map(|parent| parent.task_id.clone());
-            let row = node.row(&self.facts.run.run_id, parent);
+            let row = node.row(&self.facts.run_id, parent);
             self.commit.tasks.push(row);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::event::NodeId;
 use crate::core::{
-    resolve::ItemList,
+    resolve::Item,
     task::{CacheNote, TaskError, TaskKind, TaskRow, TaskState},
     value::Values,
 };
@@ -97,7 +97,7 @@ pub(super) struct Group {
 /// An open loop.
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
-    pub(super) items: ItemList,
+    pub(super) items: Vec<Item>,
     /// The first iteration that has not been made.
     pub(super) next: usize,
     /// Iterations that were made and are not final.

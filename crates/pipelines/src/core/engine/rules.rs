@@ -12,7 +12,7 @@ use crate::core::{
     value::{Artifact, Parameters, Values},
 };
 
-use super::scope::Facts;
+use crate::core::resolve::Facts;
 
 /// A claim of storage that a task makes or deletes.
 #[derive(Clone, Debug, PartialEq)]

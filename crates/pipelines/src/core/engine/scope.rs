@@ -1,88 +1,111 @@
 //! What a task can see of its run: its DAG's inputs, the tasks beside it, and the run itself.
 
+use serde_json::Value;
+
 use super::{
     Run,
     event::NodeId,
-    node::{Body, Group},
+    node::{Body, Group, Node},
     plan::Plan,
 };
 use crate::core::{
-    ir::{ArtifactSource, Component, ParameterFrom, Pipeline, Task},
-    resolve::{self, RunFacts, Sibling},
+    id,
+    ir::{Body as ComponentBody, Component, OutputSource, Pipeline},
+    resolve::{self, Facts, Sibling},
     task::TaskKind,
-    value::Values,
+    value::{Artifact, Values},
 };
-
-/// What is known of a run from its beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    pub namespace: String,
-    pub run: RunFacts,
-}
 
 /// What the tasks of one open DAG can see.
 pub(super) struct Scope<'a> {
     run: &'a Run,
-    /// Those inputs of the DAG that are asked for. An iteration has its item only, and the rest of its loop: a copy of
-    /// the whole for each would make a loop over its own list quadratic.
-    inputs: Values,
+    /// The DAG's node, then that of its loop where it is an iteration: whose inputs count, the first before the second.
+    /// A copy of a loop's inputs for each iteration would make a loop over its own list quadratic.
+    owners: [Option<&'a Node>; 2],
     group: Option<&'a Group>,
     plan: Option<&'a Plan>,
 }
 
 impl<'a> Scope<'a> {
-    /// What a node's DAG sees beside its inputs.
+    /// What the tasks of a node's DAG can see.
     pub(super) fn of(run: &'a Run, owner: NodeId) -> Self {
         let node = run.nodes.get(&owner);
+        let is_iteration = node.is_some_and(|node| node.kind == TaskKind::LoopIteration);
+        let outer = node.filter(|_| is_iteration).and_then(|node| run.nodes.get(&node.parent?));
         let group = node.and_then(|node| match &node.body {
             Body::Group(group) => Some(group),
             Body::Leaf | Body::Loop(_) => None,
         });
         let plan = node.and_then(|node| run.plans.get(&node.component)).map(AsRef::as_ref);
-        Self { run, inputs: Values::default(), group, plan }
-    }
-
-    /// What a task of a node's DAG sees.
-    pub(super) fn of_task(run: &'a Run, owner: NodeId, task: &Task) -> Self {
-        let mut scope = Self::of(run, owner);
-        let node = run.nodes.get(&owner);
-        let is_iteration = node.is_some_and(|node| node.kind == TaskKind::LoopIteration);
-        let outer = node.filter(|_| is_iteration).and_then(|node| run.nodes.get(&node.parent?));
-        let owners = [node, outer];
-        for source in task.parameters.values() {
-            if let ParameterFrom::Input(name) = &source.from {
-                let found = owners.iter().flatten().find_map(|node| node.inputs.parameters.get(name));
-                scope.inputs.parameters.extend(found.map(|found| (name.clone(), found.clone())));
-            }
-        }
-        for source in task.artifacts.values() {
-            if let ArtifactSource::Input(name) = source {
-                let found = owners.iter().flatten().find_map(|node| node.inputs.artifacts.get(name));
-                scope.inputs.artifacts.extend(found.map(|found| (name.clone(), found.clone())));
-            }
-        }
-        scope
+        Self { run, owners: [node, outer], group, plan }
     }
 }
 
 impl resolve::Scope for Scope<'_> {
-    fn inputs(&self) -> &Values {
-        &self.inputs
+    fn parameter(&self, name: &str) -> Option<&Value> {
+        self.owners.iter().flatten().find_map(|node| node.inputs.parameters.get(name))
+    }
+
+    fn artifacts(&self, name: &str) -> Option<&Vec<Artifact>> {
+        self.owners.iter().flatten().find_map(|node| node.inputs.artifacts.get(name))
     }
 
     fn sibling(&self, key: &str) -> Option<Sibling<'_>> {
         let slot = self.plan?.slot(key)?;
         let node = self.run.nodes.get(self.group?.children.get(slot)?)?;
-        let (task_id, error) = (node.task_id.as_str(), node.error.as_ref());
-        Some(Sibling { task_id, state: node.state, outputs: &node.outputs, error })
+        Some(Sibling { state: node.state, outputs: &node.outputs, error: node.error.as_ref() })
     }
 
-    fn run(&self) -> &RunFacts {
-        &self.run.facts.run
+    fn task_id(&self, key: &str) -> String {
+        let path = self.owners[0].map(|node| node.path.as_str()).unwrap_or_default();
+        id::derived(&[&self.run.facts.run_id, &format!("{path}/{key}")])
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.run.facts
     }
 }
 
 /// The component of a name; the empty one is the root's.
 pub(super) fn component<'a>(pipeline: &'a Pipeline, name: &str) -> &'a Component {
     pipeline.components.get(name).unwrap_or(&pipeline.root)
+}
+
+/// What a loop hands out: of each output a list in the order of iterations. Iterations without the output, since the
+/// task that makes it was skipped there, leave no hole: the list is shorter. What comes from a loop inside is a list
+/// already, and joined: loops in loops give one flat list.
+pub(super) fn collected(pipeline: &Pipeline, name: &str, outputs: &[Option<Values>]) -> Values {
+    let body = component(pipeline, name);
+    let mut all = Values::default();
+    for name in body.outputs.parameters.keys() {
+        let is_nested = comes_from_loop(pipeline, body, name, 0);
+        let mut list = Vec::new();
+        for value in outputs.iter().flatten().filter_map(|values| values.parameters.get(name)) {
+            match value {
+                Value::Array(inner) if is_nested => list.extend(inner.iter().cloned()),
+                other => list.push(other.clone()),
+            }
+        }
+        all.parameters.insert(name.clone(), Value::Array(list));
+    }
+    for name in body.outputs.artifacts.keys() {
+        let found = outputs.iter().flatten().filter_map(|values| values.artifacts.get(name));
+        all.artifacts.insert(name.clone(), found.flatten().cloned().collect());
+    }
+    all
+}
+
+/// Components in components that are looked through; deeper ones cannot be reached without a cycle.
+const DEPTH: usize = 64;
+
+fn comes_from_loop(pipeline: &Pipeline, body: &Component, output: &str, depth: usize) -> bool {
+    let ComponentBody::Dag(dag) = &body.body else { return false };
+    let selector = match dag.outputs.parameters.get(output) {
+        Some(OutputSource::One(selector)) => selector,
+        Some(OutputSource::OneOf(selectors)) if !selectors.is_empty() => &selectors[0],
+        _ => return false,
+    };
+    let Some(task) = dag.tasks.get(&selector.task) else { return false };
+    let inner = component(pipeline, &task.component);
+    task.iterator.is_some() || (depth < DEPTH && comes_from_loop(pipeline, inner, &selector.output, depth + 1))
 }
