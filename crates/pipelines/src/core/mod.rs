@@ -5,6 +5,12 @@
 //! * [`placeholder`]: `{{$…}}` in text.
 //! * [`resolve`]: what goes into a task, and what a DAG or a loop hands out.
 //! * [`runtime`]: what a run is created with.
+//! * [`executor`]: what a step is handed.
+//! * [`place`]: URIs of the store as paths, and back.
+//! * [`output`]: what a step has made.
+//! * [`fingerprint`]: what a step stands for in the cache.
+//! * [`pod`]: the pod of a step.
+//! * [`macros`]: `[[CurrentTime]]` in a run's parameters.
 //! * [`value`]: parameters and artifacts as they pass between tasks.
 //! * [`run`]: what a run is, beside its tasks.
 //! * [`id`]: names that follow from what they name.
@@ -16,10 +22,16 @@
 
 pub mod condition;
 pub mod engine;
+pub mod executor;
 pub mod fault;
+pub mod fingerprint;
 pub mod id;
 pub mod ir;
+pub mod macros;
+pub mod output;
+pub mod place;
 pub mod placeholder;
+pub mod pod;
 pub mod resolve;
 pub mod run;
 pub mod runtime;
