@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     core::{
-        engine::{Effect, Event, Found, NodeId, Run, Wake, handover, sight::Sight},
+        engine::{Effect, Event, Found, NodeId, Run, Wake, handover::Handed, sight::Sight},
         run::RunState,
         step::{Begin, Report, StepClaims, Verdict, WorkOrder},
         task::TaskError,
@@ -148,12 +148,11 @@ impl Actor {
     }
 
     fn begin(&mut self, claims: &StepClaims, begin: Begin, reply: Reply<WorkOrder>, now_ms: i64) {
-        let pipeline = self.run.pipeline().clone();
         let Some((node, step)) = self.run.current(&claims.task, claims.attempt) else {
             let _ = reply.send(Err(stale(claims)));
             return;
         };
-        let order = handover::order(&pipeline, self.run.facts(), &step, begin.root.as_deref());
+        let order = Handed::of(&self.run, node, step).and_then(|handed| handed.order(begin.root.as_deref()));
         let waits = begin.root.is_some() && begin.root.as_deref() != step.work_root;
         self.run.handle(Event::Begun { node, attempt: claims.attempt, work_root: begin.root }, now_ms);
         match order {
@@ -168,12 +167,14 @@ impl Actor {
     }
 
     fn finish(&mut self, claims: &StepClaims, report: &Report, reply: Reply<Verdict>, now_ms: i64) {
-        let pipeline = self.run.pipeline().clone();
         let Some((node, step)) = self.run.current(&claims.task, claims.attempt) else {
             let _ = reply.send(Err(stale(claims)));
             return;
         };
-        let outcome = handover::outcome(&pipeline, self.run.facts(), &step, report);
+        let outcome = match Handed::of(&self.run, node, step) {
+            Ok(handed) => handed.outcome(report),
+            Err(fault) => Err(TaskError { reason: "Output".to_owned(), message: fault.to_string(), exit_code: None }),
+        };
         let exit_code = match (&outcome, report.exit_code) {
             (Ok(_), _) => 0,
             (Err(_), Some(code)) if code != 0 => code,
@@ -191,8 +192,8 @@ impl Actor {
     }
 
     fn output(&self, claims: &StepClaims, name: &str) -> Result<String, StepError> {
-        let (_, step) = self.run.current(&claims.task, claims.attempt).ok_or_else(|| stale(claims))?;
-        let uri = handover::output_uri(self.run.pipeline(), self.run.facts(), &step, name);
+        let (node, step) = self.run.current(&claims.task, claims.attempt).ok_or_else(|| stale(claims))?;
+        let uri = Handed::of(&self.run, node, step)?.output_uri(name);
         uri.ok_or_else(|| foreign(claims, "output artifact", name))
     }
 
@@ -350,7 +351,7 @@ impl Actor {
     fn launch(&mut self, node: NodeId) {
         let Some(step) = self.run.step(node) else { return };
         let attempt = step.attempt;
-        match super::commit::pod(&self.shared, &self.run, &self.row, &step) {
+        match super::commit::pod(&self.shared, &self.run, &self.row, node, step) {
             Ok(pod) => self.hands.launch(node, attempt, pod),
             Err(fault) => {
                 let error = TaskError { reason: "Pod".to_owned(), message: fault.to_string(), exit_code: None };

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     core::{
-        engine::{Commit, Run, StepView, handover},
+        engine::{Commit, NodeId, Run, StepView, handover::Handed},
         fault::Fault,
+        pod, preamble,
         step::{AUDIENCE, StepClaims},
     },
     store::{
@@ -51,7 +52,7 @@ pub(super) fn statements(row: &RunRow, commit: Commit, now_ms: i64) -> Vec<State
 }
 
 /// The pod of a step, ready to be made.
-pub(super) fn pod(shared: &Shared, run: &Run, row: &RunRow, step: &StepView<'_>) -> Result<Pod, Fault> {
+pub(super) fn pod(shared: &Shared, run: &Run, row: &RunRow, node: NodeId, step: StepView<'_>) -> Result<Pod, Fault> {
     let claims = StepClaims {
         aud: AUDIENCE.to_owned(),
         run: row.run_id.clone(),
@@ -59,23 +60,24 @@ pub(super) fn pod(shared: &Shared, run: &Run, row: &RunRow, step: &StepView<'_>)
         attempt: step.attempt,
         exp: shared.now_ms() / 1000 + TOKEN_S,
     };
-    let placement = handover::Placement {
-        launcher: shared.launcher(),
-        endpoint: shared.config.endpoint.clone(),
-        token: shared.tokens.sign(&claims),
-        service_account: row.service_account.clone(),
-        annotates_python: shared.config.annotates_python,
-    };
-    let mut pod = handover::pod(run.pipeline(), run.facts(), step, &placement)?;
-    pod.metadata.name = Some(step.pod_name.to_owned());
-    pod.metadata.namespace = Some(row.namespace.clone());
-    let labels = pod.metadata.labels.get_or_insert_default();
-    for (label, value) in [
+    let labels = [
         (RUN_LABEL, row.run_id.clone()),
         (TASK_LABEL, step.task_id.to_owned()),
         (ATTEMPT_LABEL, step.attempt.to_string()),
-    ] {
-        labels.insert(label.to_owned(), value);
-    }
+    ];
+    let handed = Handed::of(run, node, step)?;
+    let annotates = shared.config.annotates_python;
+    let python = annotates.then(|| preamble::annotation(pod::MAIN, &handed.command())).flatten();
+    let mut pod = handed.pod(&pod::Placement {
+        name: step.pod_name,
+        labels: labels.map(|(label, value)| (label.to_owned(), value)).into(),
+        annotations: python.into_iter().collect(),
+        service_account: &row.service_account,
+        launcher: &shared.config.launcher,
+        endpoint: &shared.config.endpoint,
+        token: &shared.tokens.sign(&claims),
+        retry: handed.retry(),
+    })?;
+    pod.metadata.namespace = Some(row.namespace.clone());
     Ok(pod)
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     core::{
-        engine::{Run, handover},
+        engine::Run,
         id, ir,
         run::{RunState, StateChange},
         step::{Begin, Report, StepClaims, Verdict, WorkOrder},
@@ -217,7 +217,7 @@ impl Engine {
         // A run that has succeeded has none.
         if row.state != RunState::Succeeded {
             let claims: kube::Api<PersistentVolumeClaim> = kube::Api::namespaced(client, &row.namespace);
-            match claims.delete(&handover::workspace_of(&load::resource_name(row)), &params).await {
+            match claims.delete(&load::workspace_name(row), &params).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 other => drop(other?),
             }

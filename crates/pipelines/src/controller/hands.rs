@@ -7,7 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, LogParams, PostParams},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     inbox::{Inbox, Message},
@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     core::{
-        engine::{Action, Claim, Event, Facts, NodeId, handover, sight::Sight},
+        engine::{Action, Event, Facts, NodeId, sight::Sight},
         ir::Workspace,
+        pod::{self, Claim},
         task::TaskError,
         value::{Artifact, Values},
     },
@@ -161,11 +162,7 @@ impl Hands {
 
     async fn make_workspace(&self, workspace: Option<Workspace>) -> Result<Values, TaskError> {
         let Some(workspace) = workspace else { return Ok(Values::default()) };
-        let mut spec = json!({
-            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": workspace.size}},
-        });
-        merge(&mut spec, Value::Object(workspace.claim_patch));
-        self.make_claim(json!({"metadata": {"name": handover::workspace(&self.facts)}, "spec": spec})).await
+        self.make_claim(pod::workspace_claim(&workspace, &self.facts)).await
     }
 
     async fn make_claim(&self, mut claim: Value) -> Result<Values, TaskError> {
@@ -202,7 +199,7 @@ impl Hands {
     pub(super) fn drop_workspace(&self) {
         let hands = self.clone();
         self.spawn("a workspace", async move {
-            if let Err(error) = hands.delete_claim(&handover::workspace(&hands.facts)).await {
+            if let Err(error) = hands.delete_claim(&pod::workspace_name(&hands.facts)).await {
                 tracing::warn!(run = hands.inbox.run, error.message, "a run's workspace cannot be deleted; it stays");
             }
         });
@@ -253,17 +250,6 @@ fn refused(reason: &str, error: &kube::Error) -> TaskError {
     TaskError { reason: reason.to_owned(), message, exit_code: None }
 }
 
-fn merge(into: &mut Value, patch: Value) {
-    match (into, patch) {
-        (Value::Object(into), Value::Object(patch)) => {
-            for (name, value) in patch {
-                merge(into.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (into, patch) => *into = patch,
-    }
-}
-
 fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
@@ -279,12 +265,5 @@ mod tests {
         let lines = last_lines(&log);
         assert_eq!((lines.lines().count(), lines.lines().next()), (20, Some("10")));
         assert_eq!(last_lines(""), "");
-    }
-
-    #[test]
-    fn a_patch_replaces_what_it_names_and_nothing_else() {
-        let mut spec = json!({"a": {"b": 1, "c": 2}, "d": [1]});
-        merge(&mut spec, json!({"a": {"b": 3}, "d": [2]}));
-        assert_eq!(spec, json!({"a": {"b": 3, "c": 2}, "d": [2]}));
     }
 }

@@ -11,6 +11,8 @@ use crate::{
         fault::Fault,
         id,
         ir::{self, Pipeline},
+        macros::{self, Moment},
+        pod, runtime,
         value::Parameters,
     },
     store::{self, runs::RunRow},
@@ -45,10 +47,19 @@ pub(super) fn resource_name(row: &RunRow) -> String {
     format!("{}-{}", id::dns(&row.pipeline_name, 50), id::suffix(&[&row.run_id], 5))
 }
 
-/// Parameters as the run was given them.
+/// The name of a run's workspace.
+pub(super) fn workspace_name(row: &RunRow) -> String {
+    pod::workspace_name(&Facts { resource_name: resource_name(row), ..Facts::default() })
+}
+
+/// Parameters as the run was given them, with their macros replaced.
 pub(super) fn parameters(row: &RunRow, pipeline: &Pipeline) -> Result<Parameters, Fault> {
     let given = row.runtime_config.get("parameters").and_then(Value::as_object).cloned().unwrap_or_default();
-    crate::core::runtime::parameters(pipeline, given)
+    let mut parameters = runtime::parameters(pipeline, given)?;
+    let scheduled_ms = row.recurring_run_id.as_ref().map(|_| row.scheduled_ms);
+    let moment = Moment { run_id: &row.run_id, now_ms: row.created_ms, scheduled_ms };
+    macros::expand(&mut parameters, &moment);
+    Ok(parameters)
 }
 
 /// Reads a run from the store.

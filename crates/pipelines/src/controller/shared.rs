@@ -7,18 +7,8 @@ use std::{
 
 use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::Records, task::Group};
 
-use super::{
-    api::EngineError,
-    config::{EngineConfig, LauncherSource},
-    flights::Flights,
-    inbox::Inbox,
-    places::Places,
-    pods::Pods,
-};
-use crate::core::{
-    engine::{Limits, handover::Launcher},
-    token::TokenKey,
-};
+use super::{api::EngineError, config::EngineConfig, flights::Flights, inbox::Inbox, places::Places, pods::Pods};
+use crate::core::{engine::Limits, token::TokenKey};
 
 /// Runs that are under way at the same time; each has a task and the tree of its open tasks in memory.
 const ACTIVE_RUNS: usize = 10_000;
@@ -78,13 +68,6 @@ impl Shared {
     pub(super) fn limits(&self) -> Limits {
         let iterations = self.config.running_steps.min(self.config.running_steps_per_namespace).max(1);
         Limits { iterations, ..Limits::default() }
-    }
-
-    pub(super) fn launcher(&self) -> Launcher {
-        match &self.config.launcher {
-            LauncherSource::HostPath(path) => Launcher::HostPath(path.clone()),
-            LauncherSource::Image(image) => Launcher::Image(image.clone()),
-        }
     }
 
     /// Opens the inbox of a run that is to be carried out; `None` where it has one.

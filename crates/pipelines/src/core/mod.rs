@@ -32,6 +32,7 @@ pub mod output;
 pub mod place;
 pub mod placeholder;
 pub mod pod;
+pub mod preamble;
 pub mod resolve;
 pub mod run;
 pub mod runtime;

@@ -100,7 +100,7 @@ pub enum Action {
     /// Make the run's workspace.
     Workspace,
     /// Make or delete a claim of storage.
-    Claim(super::rules::Claim),
+    Claim(crate::core::pod::Claim),
     /// Record an artifact under output `output`, or take one over that is there already.
     Import { output: String, artifact: Artifact, reuse: bool },
 }

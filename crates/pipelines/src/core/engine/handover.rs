@@ -1,127 +1,126 @@
 //! What a step's pod and its launcher are handed, and what comes back.
-//!
-//! It is the one place where the engine meets pods and reports.
 
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Map, Value};
 
-use super::view::StepView;
+use super::{Run, event::NodeId, view::StepView};
 use crate::core::{
+    executor::{self, Step},
     fault::Fault,
-    id,
-    ir::Pipeline,
-    resolve::Facts,
+    id, output,
+    pod::{self, Placement},
     step::{Report, WorkOrder},
     task::TaskError,
-    value::{Artifact, Values},
+    value::Values,
 };
 
-/// What a pod needs to know beside its step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// The launcher's directory on the node, or the image that brings it.
-    pub launcher: Launcher,
-    pub endpoint: String,
-    pub token: String,
-    pub service_account: String,
-    pub annotates_python: bool,
+/// An attempt of a step with all that it needs to be handed.
+pub struct Handed<'a> {
+    run: &'a Run,
+    view: StepView<'a>,
+    settings: Map<String, Value>,
+    uri: String,
 }
 
-/// Where a step's pod finds the launcher's program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Launcher {
-    HostPath(String),
-    Image(String),
-}
-
-/// Where a step's outputs go: `<root>/<pipeline>/<run>/<task>/<uuid of the attempt>`.
-pub fn task_root(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>) -> String {
-    let attempt = id::derived(&[step.task_id, &step.attempt.to_string()]);
-    let root = facts.root.trim_end_matches('/');
-    format!("{root}/{}/{}/{}/{attempt}", pipeline.name, facts.run_id, step.key)
-}
-
-/// Where an output artifact goes; `None` for one that the step does not declare.
-pub fn output_uri(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, name: &str) -> Option<String> {
-    step.component.outputs.artifacts.get(name)?;
-    Some(format!("{}/{name}", task_root(pipeline, facts, step)))
-}
-
-/// The name of the claim that a run's workspace is.
-pub fn workspace(facts: &Facts) -> String {
-    workspace_of(&facts.resource_name)
-}
-
-/// The name of the claim that is the workspace of the run of a resource name.
-pub fn workspace_of(resource_name: &str) -> String {
-    format!("{}-workspace", id::dns(resource_name, 53))
-}
-
-/// What the launcher is to do.
-///
-/// # Errors
-/// [`Fault`] for placeholders that lead nowhere.
-pub fn order(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, root: Option<&str>) -> Result<WorkOrder, Fault> {
-    let _ = (pipeline, facts, root);
-    let words = step.container.command.iter().chain(&step.container.args);
-    let command = words.map(|word| word.as_str().unwrap_or_default().to_owned()).collect();
-    Ok(WorkOrder { command, ..WorkOrder::default() })
-}
-
-/// What a report says that a step has put out.
-///
-/// # Errors
-/// [`Fault`] for outputs that are missing or of another type.
-pub fn outputs(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, report: &Report) -> Result<Values, Fault> {
-    let mut values = Values::default();
-    for name in step.component.outputs.parameters.keys() {
-        let text = report.parameters.get(name).ok_or_else(|| Fault::new(name.clone(), "no such output parameter"))?;
-        values.parameters.insert(name.clone(), text.clone().into());
+impl<'a> Handed<'a> {
+    /// The attempt of a step that has a pod, or is about to.
+    ///
+    /// # Errors
+    /// [`Fault`] for a platform document that refers to what is not there.
+    pub fn of(run: &'a Run, node: NodeId, view: StepView<'a>) -> Result<Self, Fault> {
+        let settings = run.settings(node, view.label)?;
+        // `<root>/<pipeline>/<run>/<task>/<attempt>`, as upstream has it.
+        let attempt = id::derived(&[view.task_id, &view.attempt.to_string()]);
+        let facts = run.facts();
+        let root = facts.root.trim_end_matches('/');
+        let uri = format!("{root}/{}/{}/{}/{attempt}", run.pipeline().name, facts.run_id, view.key);
+        Ok(Self { run, view, settings, uri })
     }
-    for (name, declared) in &step.component.outputs.artifacts {
-        let uri = output_uri(pipeline, facts, step, name).unwrap_or_default();
-        let artifact = Artifact {
-            name: name.clone(),
-            schema_title: declared.schema.title.clone(),
-            schema_version: declared.schema.version.clone(),
-            uri,
-            metadata: declared.metadata.clone(),
-            ..Artifact::default()
-        };
-        values.artifacts.insert(name.clone(), vec![artifact]);
+
+    fn step<'b>(&'b self, root: Option<&'b str>) -> Step<'b> {
+        Step {
+            component: self.view.component,
+            container: self.view.container,
+            inputs: self.view.inputs,
+            platform: &self.settings,
+            facts: self.run.facts(),
+            key: self.view.key,
+            task_id: self.view.task_id,
+            uri: &self.uri,
+            root,
+        }
     }
-    Ok(values)
+
+    /// What the launcher is to do; `root` is where its directory really is, where it is elsewhere.
+    ///
+    /// # Errors
+    /// [`Fault`] for values and placeholders that do not fit.
+    pub fn order(&self, root: Option<&str>) -> Result<WorkOrder, Fault> {
+        executor::order(&self.step(root))
+    }
+
+    /// The URI that an output artifact goes to; `None` for one that the step does not declare.
+    pub fn output_uri(&self, name: &str) -> Option<String> {
+        self.view.component.outputs.artifacts.get(name)?;
+        Some(self.step(None).output_uri(name))
+    }
+
+    /// What an attempt has come to, as its report says.
+    ///
+    /// # Errors
+    /// Why it has failed.
+    pub fn outcome(&self, report: &Report) -> Result<Values, TaskError> {
+        if report.exit_code != Some(0) || !report.reason.is_empty() {
+            return Err(failure(report));
+        }
+        let faulty =
+            |fault: Fault| TaskError { reason: "Output".to_owned(), message: fault.to_string(), exit_code: Some(0) };
+        output::read(&self.step(self.view.work_root), report).map_err(faulty)
+    }
+
+    /// The words of its command that stand there as they are, for what is recognised by them.
+    pub fn command(&self) -> Vec<String> {
+        self.view.container.command.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// How often the step was tried before, where its task has a policy of retries.
+    pub fn retry(&self) -> Option<u32> {
+        self.view.task.retry.as_ref().map(|_| self.view.attempt - self.view.first_attempt)
+    }
+
+    /// The pod.
+    ///
+    /// # Errors
+    /// [`Fault`] for what makes no pod; it names the field.
+    pub fn pod(&self, placement: &Placement<'_>) -> Result<Pod, Fault> {
+        pod::build(&self.step(None), placement)
+    }
 }
 
-/// What an attempt has come to, as its report says.
-///
-/// # Errors
-/// Why it has failed.
-pub fn outcome(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, report: &Report) -> Result<Values, TaskError> {
-    let has_failed = report.exit_code.is_none_or(|code| code != 0) || !report.reason.is_empty();
-    if has_failed {
-        let reason = if report.reason.is_empty() { "Error".to_owned() } else { report.reason.clone() };
-        let told = report.exit_code.map(|code| format!("exit code {code}"));
-        let message = match (told, report.message.is_empty()) {
-            (Some(code), true) => code,
-            (Some(code), false) if report.exit_code != Some(0) => format!("{code}: {}", report.message),
-            (_, _) => report.message.clone(),
-        };
-        return Err(TaskError { reason, message, exit_code: report.exit_code });
-    }
-    let faulty =
-        |fault: Fault| TaskError { reason: "Output".to_owned(), message: fault.to_string(), exit_code: Some(0) };
-    outputs(pipeline, facts, step, report).map_err(faulty)
+fn failure(report: &Report) -> TaskError {
+    let reason = if report.reason.is_empty() { "Error".to_owned() } else { report.reason.clone() };
+    let code = report.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}"));
+    let parts = [code, Some(report.message.clone()).filter(|message| !message.is_empty())];
+    let message = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    TaskError { reason, message, exit_code: report.exit_code }
 }
 
-/// The pod of a step, without a name or labels.
-///
-/// # Errors
-/// [`Fault`] for a platform document that leads nowhere.
-pub fn pod(pipeline: &Pipeline, facts: &Facts, step: &StepView<'_>, placement: &Placement) -> Result<Pod, Fault> {
-    let _ = (pipeline, facts, placement);
-    let pod = serde_json::json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {},
-        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": step.container.image}]},
-    });
-    serde_json::from_value(pod).map_err(|error| Fault::new("", error.to_string()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_the_exit_code_and_what_the_launcher_says() {
+        let rows = [
+            (Some(3), "", "last words", "Error", "exit code 3: last words"),
+            (Some(127), "NotFound", "", "NotFound", "exit code 127"),
+            (None, "Input", "artifact is gone", "Input", "artifact is gone"),
+            (Some(0), "Output", "link leads outside", "Output", "link leads outside"),
+        ];
+        for (exit_code, reason, message, wanted, told) in rows {
+            let report = Report { exit_code, reason: reason.into(), message: message.into(), ..Report::default() };
+            let error = failure(&report);
+            assert_eq!((error.reason.as_str(), error.message.as_str()), (wanted, told));
+        }
+    }
 }

@@ -6,11 +6,12 @@ use super::{
     Run,
     event::{Action, Effect, Found, NodeId, Remembered, Wake},
     node::{Node, Phase},
-    rules, scope,
+    scope,
 };
 use crate::core::{
-    id,
+    executor, id,
     ir::{Component, Container, Executor, Importer, Retry},
+    pod,
     task::{CacheNote, TaskError, TaskState},
     value::Values,
 };
@@ -27,7 +28,7 @@ impl Run {
     fn enter_import(&mut self, component: &Component, importer: &Importer, id: NodeId, now_ms: i64) {
         let Some(node) = self.nodes.get(&id) else { return };
         let output = component.outputs.artifacts.keys().next().cloned().unwrap_or_else(|| "artifact".to_owned());
-        match rules::import(importer, &node.inputs) {
+        match executor::import(importer, component, &node.inputs, &self.facts, &node.task, &node.task_id) {
             Ok(mut artifact) => {
                 artifact.id = id::derived(&[&node.task_id, &node.attempt.to_string(), &output, "0"]);
                 artifact.name.clone_from(&output);
@@ -40,7 +41,7 @@ impl Run {
     fn enter_container(&mut self, component: &Component, container: &Container, id: NodeId, now_ms: i64) {
         let pipeline = self.pipeline.clone();
         let Some(node) = self.nodes.get(&id) else { return };
-        let claim = match rules::claim(container, &node.inputs, &self.facts) {
+        let claim = match pod::claim(container, &node.inputs, &self.facts, &node.task_id) {
             Ok(claim) => claim,
             Err(fault) => return self.fail(id, Self::fault("Claim", &fault), now_ms),
         };
@@ -56,7 +57,10 @@ impl Run {
         if node.attempt > node.first_attempt {
             return self.want(id);
         }
-        let fingerprint = rules::fingerprint(&pipeline, task, component, &node.inputs);
+        let fingerprint = match self.fingerprint(id, task, component, container, &node.inputs) {
+            Ok(fingerprint) => fingerprint,
+            Err(fault) => return self.fail(id, Self::fault("Platform", &fault), now_ms),
+        };
         self.note_cache(id, CacheNote { fingerprint: fingerprint.clone(), ..CacheNote::default() });
         self.look(id, fingerprint);
     }

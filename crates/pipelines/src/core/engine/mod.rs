@@ -38,7 +38,7 @@ mod node;
 mod plan;
 mod pods;
 mod restore;
-pub mod rules;
+mod rules;
 mod scope;
 pub mod sight;
 mod stop;
@@ -54,7 +54,6 @@ use std::{
 
 pub use crate::core::resolve::Facts;
 pub use event::{Action, Commit, Effect, Event, Found, NodeId, Remembered, Standing, Wake};
-pub use rules::Claim;
 pub use view::StepView;
 
 use node::{Body, Node, Phase};
