@@ -6,6 +6,7 @@
 //! * [`id`]: names that follow from what they name.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
+//! * [`preamble`]: what a command installs before it begins.
 //! * [`token`]: what lets a launcher in.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
@@ -13,6 +14,7 @@ pub mod fault;
 pub mod id;
 pub mod ir;
 pub mod preamble;
+pub mod run;
 pub mod step;
 pub mod task;
 pub mod token;
