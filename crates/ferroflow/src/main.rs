@@ -2,8 +2,10 @@
 
 mod args;
 mod commands;
+mod gateway;
 mod images_file;
 mod paths;
+mod pipeline_args;
 mod problem;
 mod record;
 mod wiring;
