@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
 
-from api.kit import CASES, Failure, Kit  # noqa: E402
+from api.kit import CASES, Failure, Kit, Skip  # noqa: E402
 from kit.server import ApiException, Server, reason  # noqa: E402
 
 for part in ("access", "experiments", "pipelines", "runs", "recurring"):
@@ -31,14 +31,16 @@ def judged(function, server, work, namespace):
     began = time.monotonic()
     try:
         function(Kit(server, work, namespace))
-        return True, "", time.monotonic() - began
+        return "passed", "", time.monotonic() - began
+    except Skip as skip:
+        return "skipped", str(skip), 0.0
     except Failure as failure:
-        return False, f"{failure}\n{traceback.format_exc(limit=-2).splitlines()[-3].strip()}", time.monotonic() - began
+        return "failed", f"{failure}\n{traceback.format_exc(limit=-2).splitlines()[-3].strip()}", time.monotonic() - began
     except ApiException as error:
         where = [line for line in traceback.format_exc().splitlines() if "/api/" in line]
-        return False, "the server answered %s: %s" % reason(error) + "\n" + "\n".join(where[-2:]), time.monotonic() - began
+        return "failed", "the server answered %s: %s" % reason(error) + "\n" + "\n".join(where[-2:]), time.monotonic() - began
     except Exception:
-        return False, traceback.format_exc(limit=-6), time.monotonic() - began
+        return "failed", traceback.format_exc(limit=-6), time.monotonic() - began
 
 
 def main():
@@ -55,20 +57,21 @@ def main():
     logging.disable(logging.INFO)
     server = Server(options.host, options.token)
     chosen = [(name, function) for name, function in CASES if not options.words or any(word in name for word in options.words)]
-    passed = failed = 0
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
     # The client prints links for notebooks.
     quiet = open(os.devnull, "w")
     out, sys.stdout = sys.stdout, quiet
     with tempfile.TemporaryDirectory() as work, ThreadPoolExecutor(options.parallel) as pool:
         results = [(name, pool.submit(judged, function, server, work, options.namespace)) for name, function in chosen]
         for name, result in results:
-            good, why, seconds = result.result()
-            passed, failed = passed + good, failed + (not good)
-            print(f"{'ok      ' if good else 'FAILED  '} {name} ({seconds:.1f} s)", file=out, flush=True)
+            outcome, why, seconds = result.result()
+            counts[outcome] += 1
+            word = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}[outcome]
+            print(f"{word:8} {name} ({seconds:.1f} s)", file=out, flush=True)
             if why:
                 print("         " + why.rstrip().replace("\n", "\n         "), file=out, flush=True)
-    print(f"{passed} passed, {failed} failed, 0 skipped", file=out)
-    return 1 if failed else 0
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts), file=out)
+    return 1 if counts["failed"] else 0
 
 
 if __name__ == "__main__":
