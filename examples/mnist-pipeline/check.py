@@ -79,7 +79,7 @@ def main(package, data=""):
     fact("the metrics say so too", artifact(evaluated, "metrics")["metadata"]["accuracy"] == accuracy)
     matrix = artifact(evaluated, "classes")["metadata"]["confusionMatrix"]
     fact("the confusion matrix counts every test image", sum(sum(row["row"]) for row in matrix["rows"]) == 10000, json.dumps(matrix)[:200])
-    fact("the gate opens, and a page is written", [artifact(step, "page")["type"] for step in named(ran, "report")] == ["system.HTML"])
+    fact("the gate opens, and a page is written", [artifact(step, "page")["schema_title"] for step in named(ran, "report")] == ["system.HTML"])
     fact("what is behind the other side of the gate does not run", not named(ran, "refuse"))
 
     again, hits, seconds = run(client, package, given, "mnist, the second time")
