@@ -1,12 +1,13 @@
 #!/bin/sh
 # Pipelines, by the unmodified kfp client: on the cluster of KUBECONFIG, else on an embedded one of its own.
 #
-#   kfp.sh [PART…]     names, cases, invalid, api, corpus; all but the last where none is named
+#   kfp.sh [PART…]     names, cases, invalid, api, commands, corpus; all but the last where none is named
 #
 #   names     the tables say something of every file, and of no other
 #   cases     a pipeline for every construct, compiled here and compared with cases.toml
 #   invalid   what must be refused with its reason
 #   api       what the API does besides: experiments, versions, lists, recurring runs, who may ask
+#   commands  the command line, where there is a gateway
 #   corpus    upstream's own test data, which is fetched (kfp/corpus.sh), compared with corpus.toml
 #
 # FERROFLOW_GATEWAY and FERROFLOW_TOKEN say where the API is, as `ferroflow env` prints them; without them it is asked
@@ -15,7 +16,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-all="names cases invalid api"
+all="names cases invalid api commands"
 [ $# -gt 0 ] || set -- $all
 for part; do
     case " $all corpus " in *" $part "*) ;; *) echo "kfp.sh: no part $part; there are: $all corpus" >&2; exit 1 ;; esac
@@ -54,6 +55,11 @@ run_part() {
     cases) harness "$here/kfp/cases" cases.toml --compile --objects "$here/kfp/objects.yaml" $has ;;
     invalid) harness "$here/kfp/invalid" invalid-own.toml $gateway ;;
     api) "$python" -W ignore "$here/kfp/behaviour.py" $gateway ;;
+    commands)
+        [ -n "$gateway" ] || { echo "there is no gateway here"; echo "0 passed, 0 failed, 1 skipped"; return; }
+        binary=${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-$(dirname "$here")/target}/release/ferroflow}
+        "$python" -W ignore "$here/kfp/commands.py" --binary "$binary" --gateway "$FERROFLOW_GATEWAY"
+        ;;
     corpus)
         corpus=$("$here/kfp/corpus.sh")
         harness "$corpus/valid" corpus.toml --objects "$here/kfp/corpus-objects.yaml" $gateway $has
