@@ -3,7 +3,7 @@
 #
 #   kfp.sh [PART…]     names, cases, invalid, api, commands, corpus; all but the last where none is named
 #
-#   names     the tables say something of every file, and of no other
+#   names     the harness finds what it should, and the tables say something of every file and of no other
 #   cases     a pipeline for every construct, compiled here and compared with cases.toml
 #   invalid   what must be refused with its reason
 #   api       what the API does besides: experiments, versions, lists, recurring runs, who may ask
@@ -50,7 +50,8 @@ harness() { # FOLDER TABLE [OPTION…]
 run_part() {
     case $1 in
     names)
-        harness "$here/kfp/cases" cases.toml --compile --names-only && harness "$here/kfp/invalid" invalid-own.toml --names-only
+        (cd "$here/kfp" && "$python" -m unittest -q kit.test) &&
+            harness "$here/kfp/cases" cases.toml --compile --names-only && harness "$here/kfp/invalid" invalid-own.toml --names-only
         ;;
     cases) harness "$here/kfp/cases" cases.toml --compile --objects "$here/kfp/objects.yaml" $has ;;
     invalid) harness "$here/kfp/invalid" invalid-own.toml $gateway ;;
