@@ -25,9 +25,10 @@ mod places;
 pub mod pods;
 pub mod schedule;
 mod shared;
-mod tests;
 
 #[cfg(test)]
+mod tests;
+
 pub use api::{EngineError, LogStream, StepError, Steps};
 pub use config::{EngineConfig, LauncherSource};
 pub use engine::{Engine, Follow};
