@@ -7,6 +7,7 @@
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
 //! * [`token`]: what lets a launcher in.
+//! * [`uri`]: parts of URIs.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod fault;
@@ -16,4 +17,5 @@ pub mod run;
 pub mod step;
 pub mod task;
 pub mod token;
+pub mod uri;
 pub mod value;
