@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod images_file;
+mod launcher;
 mod paths;
 mod problem;
 mod record;
