@@ -35,7 +35,7 @@ start() { # DIRECTORY OPTIONS
     for archive in ${FERROFLOW_LOAD:-}; do
         ferroflow --data-dir "$directory" images load - <"$archive" >/dev/null
     done
-    ferroflow --data-dir "$directory" up --detach --port 0 --http-port 0 "$@" >&2
+    ferroflow --data-dir "$directory" up --detach --port 0 --http-port 0 --gateway-port 0 "$@" >&2
 }
 
 stop() { [ ! -d "$1" ] || ferroflow --data-dir "$1" down >&2 || true; }

@@ -27,7 +27,7 @@ finish() {
 }
 trap finish EXIT
 say "Starting a cluster with four simulated GPUs"
-"$ferroflow" --data-dir "$data" up --detach --port 0 --http-port 0 \
+"$ferroflow" --data-dir "$data" up --detach --port 0 --http-port 0 --gateway-port 0 \
     --simulate nvidia.com/gpu=4 --images examples/mnist/images.toml
 eval "$("$ferroflow" --data-dir "$data" env)"
 examples/mnist/run.sh

@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 mod node;
+mod pipelines;
 mod pod;
 mod report;
 mod samples;
@@ -77,7 +78,8 @@ struct Args {
     #[arg(long, default_value_t = 100_000)]
     objects: u64,
     /// Only these works: start, idle, create, list, watch, memory, sync, node, or of the node's node-start, node-burst,
-    /// node-memory, node-service, node-unpack; all when there is none.
+    /// node-memory, node-service, node-unpack, or of the pipelines' pipelines-chain, pipelines-cache, pipelines-loop,
+    /// pipelines-python, pipelines-read, pipelines-runs; all when there is none.
     #[arg(long)]
     only: Vec<String>,
     #[arg(long, default_value = "target/bench.json")]
@@ -142,6 +144,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         run.whole(&mut Cluster::new(&xtask)).await?;
     }
     run.node().await?;
+    run.pipelines().await?;
     if ["create", "list", "watch", "memory"].iter().any(|work| run.wants(work)) {
         run.loads().await?;
     }

@@ -116,7 +116,11 @@ impl Server {
     async fn up(programs: &Programs, directory: TempDir, trace: Trace, arguments: &[&str]) -> anyhow::Result<Self> {
         let data = directory.path().join("data");
         let mut command = traced(&programs.ferroflow, directory.path(), "ferroflow", trace)?;
-        command.arg("--data-dir").arg(&data).args(["up", "--port", "0", "--http-port", "0"]).args(arguments);
+        command
+            .arg("--data-dir")
+            .arg(&data)
+            .args(["up", "--port", "0", "--http-port", "0", "--gateway-port", "0"])
+            .args(arguments);
         let began = Instant::now();
         let mut processes = vec![command.spawn().context("ferroflow cannot be started")?];
         let endpoint = loop {
@@ -224,6 +228,16 @@ impl Server {
         self.processes.iter().map(|process| resident(process.id())).sum()
     }
 
+    /// Processor time that its processes have taken, in seconds: with the kernel's on their behalf, without their children's.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let times = self.processes.iter().map(|process| cpu_ticks(process.id()));
+        let ticks = times.sum::<anyhow::Result<u64>>()?;
+        Ok(ticks as f64 / TICKS_PER_SECOND)
+    }
+
     /// The syncs of files until now, where they are traced.
     ///
     /// # Errors
@@ -304,6 +318,18 @@ fn log(directory: &Path, name: &str) -> String {
     let text = fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(5).collect();
     lines.into_iter().rev().map(|line| format!("\n{name}: {line}")).collect()
+}
+
+/// Linux tells processor times in hundredths of a second, whatever its own clock does.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?;
+    // The name, in brackets, may hold anything; utime and stime are the 12th and 13th word behind it.
+    let rest = stat.rsplit_once(") ").context("no name in stat")?.1;
+    let words: Vec<&str> = rest.split(' ').collect();
+    let [user, system] = [11, 12].map(|at| words.get(at).and_then(|word| word.parse::<u64>().ok()));
+    Ok(user.context("no utime")? + system.context("no stime")?)
 }
 
 /// The resident memory of a process, in bytes.

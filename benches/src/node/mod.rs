@@ -74,7 +74,7 @@ impl Run {
     }
 
     /// Our node, or the reason why there is none of that level.
-    async fn at_level(&mut self, work: &str, node: &Node<'_>) -> Option<Server> {
+    pub async fn at_level(&mut self, work: &str, node: &Node<'_>) -> Option<Server> {
         let server = Server::node(&self.programs, node).await;
         server.inspect_err(|error| self.left_out.push(format!("{work}: {error:#}"))).ok()
     }

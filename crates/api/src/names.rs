@@ -25,3 +25,8 @@ pub const POD_NETWORK_REASON_ANNOTATION: &str = "ferroflow.dev/pod-network-reaso
 /// The address of the embedded node as objects show it: one of a network that is never routed, since
 /// no loopback address may stand in an object.
 pub const NODE_ADDRESS: &str = "10.200.0.1";
+
+/// On a Pod: what the `pip install` lines in its containers' commands ask for, as JSON: a container's name to the words of
+/// each line after `install`, as `{"main": [["kfp==2.14.3", "--no-deps"]]}`. A node may have them installed before the
+/// command runs; the command itself stays as it is.
+pub const PYTHON_INSTALLS_ANNOTATION: &str = "ferroflow.dev/python-installs";

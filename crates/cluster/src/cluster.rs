@@ -30,6 +30,7 @@ use crate::{
         body,
         documents::Documents,
         hooks::client,
+        local::LocalService,
         server::{self, Api},
         services::Allocator,
     },
@@ -155,6 +156,12 @@ impl Cluster {
         let _ = self.api.agent.set(agent);
     }
 
+    /// Lets `proxy` of these services be answered in this process, with the identity of who asks. Only the first call
+    /// counts.
+    pub fn set_local_services(&self, services: Vec<LocalService>) {
+        let _ = self.api.local.set(services);
+    }
+
     /// A kubeconfig for the administrator.
     pub fn kubeconfig(&self) -> String {
         use base64::Engine;
@@ -187,6 +194,7 @@ fn api(directory: &Path, store: Store, clock: SharedClock, tasks: Group, front: 
         calls: Semaphore::new(client::CALLS),
         aggregated: Aggregated::default(),
         front,
+        local: OnceLock::new(),
     }))
 }
 

@@ -6,6 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
 use ferroflow_node::{PodNetworkKind, Thresholds, runtime::Isolation};
 
+use crate::pipeline_args::{Pipelines, Run, Runs};
+
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
 #[command(name = "ferroflow", version, max_term_width = 100)]
@@ -30,6 +32,14 @@ pub enum Command {
     Env,
     /// Stop the cluster and remove all of its data.
     Reset(Reset),
+    /// Run a pipeline and follow it to its end.
+    Run(Box<Run>),
+    /// Look at runs of pipelines, their logs, retry and terminate them.
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Look at pipelines that the server keeps, and upload them.
+    #[command(subcommand)]
+    Pipelines(Pipelines),
     /// Look at, get and remove container images. Works with and without a running cluster.
     #[command(subcommand)]
     Images(Images),
@@ -48,6 +58,11 @@ pub struct Up {
     /// The http port of the API on 127.0.0.1; 0 lets the system choose.
     #[arg(long, default_value_t = 6480, value_name = "PORT")]
     pub http_port: u16,
+
+    /// The port of the gateway on 127.0.0.1, where pipelines are at /pipeline; 0 lets the system choose. There is none with
+    /// `--parts api`.
+    #[arg(long, default_value_t = 8800, value_name = "PORT")]
+    pub gateway_port: u16,
 
     /// Advertise devices that are not there, as nvidia.com/gpu=4; may be given more than once.
     #[arg(long, value_name = "RESOURCE=COUNT", value_parser = simulated)]

@@ -2,9 +2,11 @@
 
 mod args;
 mod commands;
+mod gateway;
 mod images_file;
 mod launcher;
 mod paths;
+mod pipeline_args;
 mod problem;
 mod record;
 mod wiring;

@@ -25,9 +25,19 @@ pub fn kubeconfig(data: &Path) -> PathBuf {
     data.join("kubeconfig")
 }
 
+/// The administrator's token of a data directory.
+pub fn token(data: &Path) -> PathBuf {
+    data.join("admin.token")
+}
+
 /// The log of a detached server.
 pub fn log(data: &Path) -> PathBuf {
     data.join("server.log")
+}
+
+/// The record store of a data directory.
+pub fn records(data: &Path) -> PathBuf {
+    data.join("records.db")
 }
 
 /// The images of a data directory.

@@ -25,6 +25,8 @@ pub struct Record {
     pub version: String,
     pub https: String,
     pub http: Option<String>,
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 /// Held as long as the server runs; the system lets go of it when the process ends, however it does.
@@ -164,8 +166,13 @@ mod tests {
     fn a_lock_is_seen_and_refused_until_it_is_let_go() {
         let place = tempfile::tempdir().unwrap();
         let held = lock(place.path()).unwrap();
-        let record =
-            Record { pid: std::process::id() as i32, version: String::new(), https: String::new(), http: None };
+        let record = Record {
+            pid: std::process::id() as i32,
+            version: String::new(),
+            https: String::new(),
+            http: None,
+            gateway: None,
+        };
         write(place.path(), &record).unwrap();
         assert_eq!(find(place.path()).unwrap().record.pid, record.pid);
         assert!(lock(place.path()).err().unwrap().to_string().contains("runs already"));

@@ -1,7 +1,7 @@
-//! Puts the parts together: the cluster, its controllers, the node.
+//! Puts the parts together: the cluster, its controllers, the gateway, the node.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -30,8 +30,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Parts, Up},
+    gateway,
     images_file::ImagesFile,
-    paths,
+    launcher, paths,
     record::Record,
 };
 
@@ -48,6 +49,7 @@ pub fn log() {
 /// A running server.
 pub struct Server {
     cluster: Cluster,
+    gateway: Option<SocketAddr>,
     node: Option<Arc<Node>>,
     node_name: String,
 }
@@ -66,13 +68,18 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
         process::exit(74);
     });
     let images = images(up)?;
+    let listener = if up.parts == Parts::Api { None } else { Some(gateway::listen(up.gateway_port).await?) };
     let cluster = Cluster::start(options, clock.clone(), group.clone(), failed).await;
     let cluster = cluster.context("the cluster cannot be started")?;
+    let gateway = match listener {
+        Some(listener) => Some(gateway::start(data, listener, &cluster, clock.clone(), group.clone()).await?),
+        None => None,
+    };
     let node = match up.parts {
         Parts::All => Some(start_node(data, up, images, &cluster, clock, group).await?),
         Parts::Control | Parts::Api => None,
     };
-    Ok(Server { cluster, node, node_name: node_name() })
+    Ok(Server { cluster, gateway, node, node_name: node_name() })
 }
 
 /// What the file of `--images` says.
@@ -111,6 +118,7 @@ async fn start_node(
         address: names::NODE_ADDRESS.to_owned(),
         images: images.table,
         images_base: images.base,
+        front: Some(launcher::place(data)?.join(launcher::NAME)),
         store: StoreConfig {
             directory: paths::images(data),
             registries: images.registries,
@@ -168,6 +176,7 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             https: self.cluster.https.to_string(),
             http: self.cluster.http.map(|http| http.to_string()),
+            gateway: self.gateway.map(|gateway| gateway.to_string()),
         }
     }
 

@@ -83,7 +83,8 @@ fn a_second_server_on_the_same_data_is_refused() {
     let bench = Bench::new();
     assert_eq!(bench.up().code, 0);
     for detach in [["--detach"].as_slice(), &[]] {
-        let words: Vec<&str> = ["up", "--port", "0", "--http-port", "0"].iter().chain(detach).copied().collect();
+        let words: Vec<&str> =
+            ["up", "--port", "0", "--http-port", "0", "--gateway-port", "0"].iter().chain(detach).copied().collect();
         let ended = bench.run(&words);
         assert_eq!(ended.code, RUNNING, "{ended:?}");
         assert!(ended.stderr.contains("runs already") && ended.stderr.contains("hint: "), "{ended:?}");
@@ -97,14 +98,15 @@ fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let rows = [
-        ["up", "--parts", "api", "--port", &port, "--http-port", "0"],
-        ["up", "--parts", "api", "--port", "0", "--http-port", &port],
+        ["up", "--parts", "api", "--port", &port, "--http-port", "0"].to_vec(),
+        ["up", "--parts", "api", "--port", "0", "--http-port", &port].to_vec(),
+        ["up", "--parts", "control", "--port", "0", "--http-port", "0", "--gateway-port", &port].to_vec(),
     ];
     for words in rows {
         let ended = bench.run(&words);
         assert_eq!(ended.code, 1, "{ended:?}");
         assert!(ended.stderr.contains(&format!("127.0.0.1:{port}")), "{ended:?}");
-        assert!(ended.stderr.contains("choose another port"), "{ended:?}");
+        assert!(ended.stderr.contains("choose another"), "{ended:?}");
         let detached: Vec<&str> = words.iter().copied().chain(["--detach"]).collect();
         let ended = bench.run(&detached);
         assert_eq!(ended.code, 1, "{ended:?}");
@@ -189,8 +191,12 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
 
 #[test]
 fn a_data_directory_that_cannot_be_made_is_named() {
-    let ended =
-        common::command(Path::new("/proc/ferroflow"), &["up", "--port", "0", "--http-port", "0"]).output().unwrap();
+    let ended = common::command(
+        Path::new("/proc/ferroflow"),
+        &["up", "--port", "0", "--http-port", "0", "--gateway-port", "0"],
+    )
+    .output()
+    .unwrap();
     let stderr = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{stderr}");
     assert!(stderr.starts_with("error: data directory \"/proc/ferroflow\""), "{stderr}");
@@ -219,7 +225,8 @@ fn versions_and_completions_are_printed_to_stdout() {
 fn a_foreground_server_ends_with_success_when_it_is_interrupted() {
     use std::io::{BufRead, BufReader};
     let bench = Bench::new();
-    let mut command = bench.command(&["up", "--port", "0", "--http-port", "0", "--parts", "api"]);
+    let mut command =
+        bench.command(&["up", "--port", "0", "--http-port", "0", "--gateway-port", "0", "--parts", "api"]);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("ferroflow env")), "the welcome ends");

@@ -163,7 +163,7 @@ struct Story {
 impl Drop for Story {
     fn drop(&mut self) {
         // A test that failed between two servers leaves no pods behind: the bench takes this one down.
-        self.bench.run(&["up", "--detach", "--port", "0", "--http-port", "0"]);
+        self.bench.run(&["up", "--detach", "--port", "0", "--http-port", "0", "--gateway-port", "0"]);
     }
 }
 

@@ -13,6 +13,7 @@ mod control;
 mod front;
 mod inputs;
 mod install;
+mod large;
 mod log;
 mod oom;
 mod order;
@@ -29,12 +30,9 @@ mod wire;
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
-    let words: Vec<OsString> = env::args_os().collect();
-    let name = words.first().cloned().unwrap_or_default();
-    if Path::new(&name).file_name().is_some_and(front::is_front) {
-        return ExitCode::from(front::run() as u8);
-    }
-    match words.get(1..).unwrap_or_default() {
+    front::run();
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    match words.as_slice() {
         [] => ExitCode::from(step::main()),
         [verb, directory] if verb == "install" => install::main(Path::new(directory)),
         [verb] if verb == "--version" => {

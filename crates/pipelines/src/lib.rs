@@ -9,3 +9,7 @@ pub mod controller;
 pub mod core;
 pub mod http;
 pub mod store;
+
+mod register;
+
+pub use register::{Error, Options, register};

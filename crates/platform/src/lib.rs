@@ -6,15 +6,19 @@
 //! * [`http`]: serving a `tower`-like service on sockets, with and without TLS.
 //! * [`sql`]: SQLite behind one writer that commits in groups.
 //! * [`records`]: the record store, in SQL that SQLite and PostgreSQL both understand.
+//! * [`access`]: who holds a bearer token, and what they may do.
+//! * [`gateway`]: the one port for what people open and clients call.
 //! * [`blob`]: files by name below one root, written whole or not at all, and artifacts in a directory or S3.
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
 //! * [`telemetry`] is where logs go.
 //! * [`tls`]: connections to servers in pods, whose certificates are checked or not.
 
+pub mod access;
 pub mod blob;
 pub mod clock;
 pub mod controller;
+pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod kubelet;

@@ -15,6 +15,7 @@ pub mod convert;
 pub mod documents;
 mod forward;
 pub mod hooks;
+pub mod local;
 mod metrics;
 pub mod negotiate;
 pub mod options;

@@ -9,7 +9,7 @@ use super::{
     admission::chance,
     body::{self, Body, BoxError},
     connect::{agent, reference},
-    hooks, pages,
+    hooks, local, pages,
     server::Call,
 };
 use crate::core::{
@@ -35,18 +35,31 @@ struct Place {
     secure: bool,
 }
 
+/// What a request is handed to.
+enum Target {
+    Here(local::LocalService),
+    Pod(Place),
+}
+
 /// Hands a request to a pod, or to a pod behind a service.
 ///
 /// # Errors
 /// 503 when nothing answers there.
 pub async fn proxy(mut call: Call<'_>, body: Body) -> Outcome<Response<Body>> {
-    let place = place(&call)?;
+    let target = match local::find(&call) {
+        Some(local) => Target::Here(local.clone()),
+        None => Target::Pod(place(&call)?),
+    };
     let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
     if call.path.rest.is_empty() && reads {
         // Relative links of a page would lead out of `proxy` without the slash.
         return redirect(&call);
     }
     hooks::connect::ask(&call).await?;
+    let place = match target {
+        Target::Here(local) => return local::answer(local, call, body).await,
+        Target::Pod(place) => place,
+    };
     let served = call.api.registry.get("", "v1", "pods").ok_or_else(Failure::no_such_path)?;
     let mut request = call.request();
     request.served = served;

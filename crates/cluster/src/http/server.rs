@@ -16,6 +16,7 @@ use super::{
     body::{self, Body},
     compress::{self, Compression},
     documents::Documents,
+    local::{self, LocalService},
     metrics,
     negotiate::{self, Route},
     options::Options,
@@ -58,6 +59,8 @@ pub struct Api {
     pub aggregated: Aggregated,
     /// What this server shows to other servers.
     pub front: Credential,
+    /// Services that are answered in this process.
+    pub local: OnceLock<Vec<LocalService>>,
 }
 
 /// Marks a request that comes from inside the process, with the identity of the component.
@@ -95,6 +98,11 @@ impl Api {
             && let Some(registration) = aggregate::registration(self, &target, parts.uri.path())
         {
             return aggregate::proxy(self, &registration, &identity, &target, parts, body).await;
+        }
+        if found.is_none()
+            && let Some(service) = local::of_path(self, parts.uri.path())
+        {
+            return Ok(local::hand(service, parts, identity, body).await);
         }
         match target {
             Target::Resource(path) => {

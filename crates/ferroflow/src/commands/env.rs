@@ -1,13 +1,22 @@
 //! `ferroflow env`
 
-use std::{path::Path, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::Context;
 
 use crate::{paths, record};
 
 /// Prints exports for a shell.
 pub fn run(data: &Path) -> anyhow::Result<ExitCode> {
-    record::find(data)?;
+    let record = record::find(data)?.record;
     println!("export KUBECONFIG={}", quoted(&paths::kubeconfig(data).to_string_lossy()));
+    if let Some(gateway) = record.gateway {
+        let token = fs::read_to_string(paths::token(data)).context("the administrator's token cannot be read")?;
+        // The client's links lead to the gateway; its calls go through the API server as long as no host is set.
+        println!("export KF_PIPELINES_UI_ENDPOINT={}", quoted(&format!("http://{gateway}/pipeline")));
+        println!("export FERROFLOW_GATEWAY={}", quoted(&format!("http://{gateway}")));
+        println!("export FERROFLOW_TOKEN={}", quoted(token.trim()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,10 @@
 mod down;
 mod env;
 pub mod images;
+mod pipelines;
 mod reset;
+mod run;
+mod runs;
 mod status;
 mod up;
 
@@ -25,6 +28,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Down(down) => down::run(&data, &down),
         Command::Status(status) => status::run(&data, &status),
         Command::Images(images) => images::run(&data, images),
+        Command::Run(run) => run::run(&data, &run),
+        Command::Runs(runs) => runs::run(&data, runs),
+        Command::Pipelines(pipelines) => pipelines::run(&data, pipelines),
         Command::Env => env::run(&data),
         Command::Reset(reset) => reset::run(&data, &reset),
         Command::Version => {

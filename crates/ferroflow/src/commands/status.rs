@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{Output, Status},
+    paths,
     problem::Problem,
     record::{self, Record},
 };
@@ -28,8 +29,7 @@ pub fn run(data: &Path, status: &Status) -> anyhow::Result<ExitCode> {
 
 async fn ask(data: &Path, record: &Record) -> anyhow::Result<Value> {
     let http = record.http.as_ref().context("the server has no http port")?;
-    let token =
-        std::fs::read_to_string(data.join("admin.token")).context("the administrator's token cannot be read")?;
+    let token = std::fs::read_to_string(paths::token(data)).context("the administrator's token cannot be read")?;
     let mut config = kube::Config::new(format!("http://{http}").parse().context("the server's address")?);
     config.auth_info.token = Some(token.into());
     let client = Client::try_from(config)?;
@@ -42,6 +42,7 @@ async fn ask(data: &Path, record: &Record) -> anyhow::Result<Value> {
         "version": record.version,
         "https": format!("https://{}", record.https),
         "http": format!("http://{http}"),
+        "gateway": record.gateway.as_ref().map(|gateway| format!("http://{gateway}")),
         "dataDirectory": data,
         "nodes": nodes.items.iter().map(node).collect::<Vec<_>>(),
         "pods": phases(&pods.items),
@@ -78,6 +79,9 @@ fn print(found: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     println!("ferroflow {} runs as process {}", text(&found["version"]), found["pid"]);
     println!("  API   {} and {}", text(&found["https"]), text(&found["http"]));
+    if let Some(gateway) = found["gateway"].as_str() {
+        println!("  gateway {gateway}");
+    }
     println!("  data  {}", text(&found["dataDirectory"]));
     for node in found["nodes"].as_array().into_iter().flatten() {
         let state = if node["ready"] == true { "ready" } else { "not ready" };

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::Up,
-    launcher, paths,
+    paths,
     problem::Problem,
     record::{self, Record},
     wiring::{self, Server},
@@ -46,7 +46,6 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     let runtime = runtime.context("no threads can be made")?;
     let outcome = runtime.block_on(async {
         let group = Group::new();
-        launcher::place(data)?;
         let server = wiring::start(data, up, SystemClock::shared(), group.clone()).await?;
         fs::write(paths::kubeconfig(data), server.kubeconfig()).context("the kubeconfig cannot be written")?;
         record::write(data, &server.record())?;
@@ -101,13 +100,16 @@ async fn wait(group: &Group) -> anyhow::Result<Ended> {
 }
 
 fn welcome(data: &Path, server: &Server, took: Duration) -> String {
-    let Record { version, https, http, .. } = server.record();
+    let Record { version, https, http, gateway, .. } = server.record();
     let http = http.map(|http| format!(" and http://{http}")).unwrap_or_default();
     let mut text = format!(
         "ferroflow {version} is up, in {:.0} ms\n  API         https://{https}{http}\n  kubeconfig  {}\n",
         took.as_secs_f64() * 1000.0,
         paths::kubeconfig(data).display()
     );
+    if let Some(gateway) = gateway {
+        text.push_str(&format!("  gateway     http://{gateway}\n"));
+    }
     if let Some(node) = server.describe_node() {
         text.push_str(&format!("  node        {node}\n"));
     }
@@ -177,6 +179,7 @@ pub fn detached(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
 fn words(up: &Up) -> Vec<std::ffi::OsString> {
     let mut words: Vec<std::ffi::OsString> =
         vec!["--port".into(), up.port.to_string().into(), "--http-port".into(), up.http_port.to_string().into()];
+    words.extend(["--gateway-port".into(), up.gateway_port.to_string().into()]);
     for (name, count) in &up.simulate {
         words.extend(["--simulate".into(), format!("{name}={count}").into()]);
     }

@@ -53,7 +53,7 @@ impl Bench {
 
     /// Starts a server in the background, without a node.
     pub fn up(&self) -> Ended {
-        self.run(&["up", "--detach", "--port", "0", "--http-port", "0", "--parts", "control"])
+        self.run(&["up", "--detach", "--port", "0", "--http-port", "0", "--gateway-port", "0", "--parts", "control"])
     }
 
     /// What `status -o json` says.
@@ -98,13 +98,13 @@ impl Server {
 
     /// The same, of another file with a program.
     pub fn start_program(program: &Path, bench: &Bench, parts: &str, options: &[&str]) -> Self {
-        let up = ["up", "--port", "0", "--http-port", "0", "--parts", parts];
+        let up = ["up", "--port", "0", "--http-port", "0", "--gateway-port", "0", "--parts", parts];
         Self::run(bench, command_of(program, &bench.data, &[&up, options].concat()))
     }
 
     /// The same as another user, to whom the bench must belong.
     pub fn start_as(bench: &Bench, user: u32, parts: &str, options: &[&str]) -> Self {
-        let up = ["up", "--port", "0", "--http-port", "0", "--parts", parts];
+        let up = ["up", "--port", "0", "--http-port", "0", "--gateway-port", "0", "--parts", parts];
         let mut command = command(&bench.data, &[&up, options].concat());
         command.uid(user).gid(user).env("HOME", bench.data.parent().expect("it has a folder"));
         Self::run(bench, command)

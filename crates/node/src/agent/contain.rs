@@ -37,7 +37,10 @@ pub fn root(isolation: Isolation, rule: &Rule, environment: &Environment) -> Roo
     if let Some(workdir) = &environment.workdir {
         add(Path::new(workdir), false, false);
     }
-    for directory in environment.path_first.iter().filter_map(|bin| bin.parent()) {
+    if let Some(front) = &environment.front {
+        add(front, false, true);
+    }
+    if let Some(directory) = &environment.python {
         // Programs install packages into it; those of another pod are none of theirs.
         add(directory, true, false);
         for home in interpreters(directory) {

@@ -71,8 +71,13 @@ async fn write(shared: &Arc<Shared>) -> bool {
     written.is_ok()
 }
 
-/// Removes every image that nothing uses; whether that made room.
+/// Removes every image and every environment of packages that nothing uses; whether that made room.
 pub async fn make_room(shared: &Arc<Shared>) -> bool {
+    let owner = shared.clone();
+    let environments = tokio::task::spawn_blocking(move || owner.environments.remove_unused()).await.unwrap_or(0);
+    if environments > 0 {
+        tracing::info!(environments, "removed unused environments, as the disk is low");
+    }
     let images = shared.images.clone();
     let removed = tokio::task::spawn_blocking(move || images.remove_unused()).await;
     match removed.unwrap_or_else(|_| Err("the work was cut off".to_owned())) {
@@ -82,11 +87,11 @@ pub async fn make_room(shared: &Arc<Shared>) -> bool {
                 let freed_bytes = removed.freed_bytes;
                 tracing::info!(images = ?removed.names, freed_bytes, "removed unused images, as the disk is low");
             }
-            removed.freed_bytes > 0
+            environments > 0 || removed.freed_bytes > 0
         }
         Err(error) => {
             tracing::warn!(error, "cannot remove unused images");
-            false
+            environments > 0
         }
     }
 }

@@ -3,8 +3,9 @@
 //! An explicit rule of the images table comes first. Then, where containers can be made, the image itself is taken
 //! from the store or pulled; elsewhere a built-in rule stands for it, or nothing does.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use ferroflow_api::names::PYTHON_INSTALLS_ANNOTATION;
 use ferroflow_images::core::{record::NameRecord, reference::Reference};
 use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,9 +19,10 @@ use crate::{
     core::{
         env::References,
         image::{self, Defaults, Rule},
+        requirement::{self, Wanted},
         stored::{self, Policy},
     },
-    image::store::Login,
+    image::{Environment, Making, User, Wish, store::Login},
     runtime::{Isolation, Root},
 };
 
@@ -32,12 +34,16 @@ pub struct Ready {
     pub defaults: Defaults,
     /// Directories that come first in `PATH`.
     pub path_first: Vec<PathBuf>,
+    /// The Python environment among them.
+    pub python: Option<PathBuf>,
     /// The image, or what stands for it.
     pub root: Root,
 }
 
 /// An image that was removed between its pull and its use is pulled again so often.
 const TRIES: usize = 3;
+/// Packages of a command are waited for so long: two gigabytes over a line of 20 Mbit/s. Then it installs them itself.
+const INSTALL: Duration = Duration::from_secs(900);
 
 impl Order {
     /// What stands for the container's image, or the image itself.
@@ -83,24 +89,15 @@ impl Order {
 
     /// The environment that stands for an image.
     async fn environment(&self, name: &str, rule: Rule) -> Result<Ready, Refused> {
-        let environments = &self.shared.environments;
-        let present = environments.is_ready(&rule);
-        if !present && Policy::of(&self.container) == Policy::Never {
-            return Err(self.never_pulled(name));
-        }
-        if !present {
-            self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
-        }
-        let begun = self.shared.clock.instant();
-        let environment = environments.ensure(&rule).await.map_err(|message| self.not_pulled(name, message))?;
-        if present {
-            self.present(name);
-        } else {
-            let took = format!("{:.3}s", (self.shared.clock.instant() - begun).as_secs_f64());
-            let message = format!("Successfully pulled image {name:?} in {took} ({took} including waiting)");
-            self.event(EventKind::Normal, "Pulled", message);
-        }
+        let environment = match self.with_installs(&rule).await? {
+            Some(environment) => {
+                self.present(name);
+                environment
+            }
+            None => self.without_installs(name, &rule).await?,
+        };
         let root = contain::root(self.shared.runtime.isolation(), &rule, &environment);
+        let path_first = environment.path_first();
         if let Some(warning) = environment.warning.filter(|_| self.number == 0) {
             self.event(EventKind::Warning, "ImageApproximated", format!("{warning}, for image {name:?}"));
         }
@@ -112,7 +109,73 @@ impl Order {
             programs: rule.programs.clone(),
             ..Defaults::default()
         };
-        Ok(Ready { id: rule.id(), defaults, path_first: environment.path_first, root })
+        Ok(Ready { id: rule.id(), defaults, path_first, python: environment.python, root })
+    }
+
+    async fn without_installs(&self, name: &str, rule: &Rule) -> Result<Environment, Refused> {
+        let environments = &self.shared.environments;
+        let present = environments.is_ready(rule);
+        if !present && Policy::of(&self.container) == Policy::Never {
+            return Err(self.never_pulled(name));
+        }
+        if !present {
+            self.event(EventKind::Normal, "Pulling", format!("Pulling image {name:?}"));
+        }
+        let begun = self.shared.clock.instant();
+        let environment = environments.ensure(rule).await.map_err(|message| self.not_pulled(name, message))?;
+        if present {
+            self.present(name);
+        } else {
+            let took = format!("{:.3}s", (self.shared.clock.instant() - begun).as_secs_f64());
+            let message = format!("Successfully pulled image {name:?} in {took} ({took} including waiting)");
+            self.event(EventKind::Normal, "Pulled", message);
+        }
+        Ok(environment)
+    }
+
+    /// The environment in which the installs of the container's command have been done; `None` where there are none, or
+    /// they cannot be had: then its own `pip` does them, or says better why not.
+    async fn with_installs(&self, rule: &Rule) -> Result<Option<Environment>, Refused> {
+        let annotations = self.pod.metadata.annotations.as_ref().filter(|_| rule.python.is_some());
+        let value = annotations.and_then(|all| all.get(PYTHON_INSTALLS_ANNOTATION)).map(String::as_str);
+        let Wanted { installs, left } = requirement::wanted(value, &self.container.name);
+        if !left.is_empty() && self.number == 0 {
+            self.left(&left.join("; "));
+        }
+        if installs.is_empty() {
+            return Ok(None);
+        }
+        let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
+        let key = format!("{uid}/{}", self.container.name);
+        let user = User { key, directory: self.prepared.sandbox.directory() };
+        let wish = Wish { rule, installs: &installs, user, now_s: self.shared.clock.now().as_second() };
+        let begun = self.shared.clock.instant();
+        let furnished = tokio::select! {
+            furnished = self.shared.environments.ensure_set(wish) => furnished,
+            () = self.shared.clock.sleep(INSTALL) => Err(format!("it takes longer than {} s", INSTALL.as_secs())),
+            () = self.ending.cancelled() => {
+                let message = "the pod ends before its packages are there".to_owned();
+                return Err(Refused { reason: "ErrImagePull", message });
+            }
+        };
+        match furnished {
+            Ok((environment, Making::Found)) => Ok(Some(environment)),
+            Ok((environment, Making::Made)) => {
+                let took_s = (self.shared.clock.instant() - begun).as_secs_f64();
+                let message = format!("packages of container {} were installed in {took_s:.3}s", self.container.name);
+                self.event(EventKind::Normal, "RequirementsInstalled", message);
+                Ok(Some(environment))
+            }
+            Err(why) => {
+                self.left(&why);
+                Ok(None)
+            }
+        }
+    }
+
+    fn left(&self, why: &str) {
+        let message = format!("a pip install of container {} is left to its command: {why}", self.container.name);
+        self.event(EventKind::Normal, "RequirementsLeft", message);
     }
 
     /// The image itself, from the store or from its registry.
@@ -171,6 +234,7 @@ impl Order {
             id: stored::image_id(reference, &taken.record.target),
             defaults: taken.run.into(),
             path_first: Vec::new(),
+            python: None,
             root: Root::Image { layers: taken.layers },
         }))
     }

@@ -77,7 +77,7 @@ impl Order {
 
     async fn start(&self) -> Result<Attempt, Refused> {
         let name = self.container.image.clone().unwrap_or_default();
-        let Ready { id: image_id, defaults, path_first, root } = self.ready(&name).await?;
+        let Ready { id: image_id, defaults, path_first, python, root } = self.ready(&name).await?;
         let config = |message: String| Refused { reason: "CreateContainerConfigError", message };
         let variables = self.variables().await.map_err(config)?;
         let words = |list: &Option<Vec<String>>| {
@@ -107,6 +107,7 @@ impl Order {
             argv,
             env: all,
             path_first,
+            python,
             working_dir: container.working_dir.clone().filter(|path| !path.is_empty()).or(defaults.workdir),
             mounts,
             tty: container.tty.unwrap_or(false),

@@ -55,7 +55,7 @@ use crate::{
         spec::{self, Role},
     },
     image::{
-        Environments,
+        Environments, Pods,
         store::{ImageStore, StoreConfig},
     },
     runtime::{
@@ -86,6 +86,9 @@ pub struct NodeConfig {
     pub images: ImageTable,
     /// What relative directories in the table are relative to.
     pub images_base: PathBuf,
+    /// The program that stands before `python3` and `pip` where a container's packages were installed ahead of it: that of
+    /// `crates/launcher`. `None` where each `pip install` is to run.
+    pub front: Option<PathBuf>,
     /// Where images are kept, and how more are had.
     pub store: StoreConfig,
     /// Devices that are advertised though they are not there: resource to count.
@@ -122,6 +125,8 @@ pub enum NodeError {
     PodNetworkFile(#[from] ferroflow_platform::blob::Error),
     #[error("cannot register node {name}: {source}")]
     Register { name: String, source: Box<kube::Error> },
+    #[error("the work on the node's environments was cut off")]
+    Environments,
     #[error("the images of the data directory cannot be used")]
     Images(#[from] ferroflow_images::store::StoreError),
 }
@@ -215,6 +220,9 @@ impl Node {
         }
         let environments =
             Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
+        let left = if stored.is_empty() { Pods::None } else { Pods::Some };
+        let program = config.front.clone();
+        let environments = tokio::task::spawn_blocking(move || environments.begin(program.as_deref(), left));
         let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
         let pool = Pool::new(devices, config.address.clone(), sharing);
@@ -227,7 +235,7 @@ impl Node {
             pod_network_reason: chosen.reason,
             pod_network: network.as_ref().map(Network::of_pods),
             network,
-            environments,
+            environments: environments.await.map_err(|_| NodeError::Environments)?,
             images,
             pool,
             allocatable,

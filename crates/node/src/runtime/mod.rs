@@ -190,6 +190,8 @@ pub struct Launch {
     pub env: BTreeMap<String, String>,
     /// Directories that come first in `PATH`.
     pub path_first: Vec<PathBuf>,
+    /// The Python environment among them, which other containers use too.
+    pub python: Option<PathBuf>,
     pub working_dir: Option<String>,
     pub mounts: Vec<Mount>,
     pub tty: bool,

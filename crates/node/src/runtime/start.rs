@@ -1,6 +1,11 @@
 //! What a container's process is started with: directories, paths, variables.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -11,6 +16,7 @@ use crate::{
         record::Attempt,
         rewrite::{Mapping, Rewriter},
     },
+    image::own,
     shim::{self, protocol},
 };
 
@@ -54,9 +60,10 @@ pub fn prepare(pod: &Pod<'_>, launch: Launch, now: Timestamp) -> Result<protocol
 
     let id = container_id(uid, &launch.container, launch.number);
     let rewriter = if is_bare { rewriter(&launch, &message) } else { Rewriter::default() };
+    let own = is_bare.then(|| own_python(&launch, &home)).transpose()?.flatten();
     let (working_dir, env, jail) = if is_bare {
         let working_dir = working_dir(launch.working_dir.as_deref(), &rewriter, &home);
-        (working_dir, environment(&launch, &rewriter, &home, &id), None)
+        (working_dir, environment(&launch, &rewriter, &Home { home: &home, python: own.as_deref() }, &id), None)
     } else {
         let mut jail = jail::prepare(&home, &launch, &message, *ids)?;
         jail.hidden = hidden.map(Path::to_owned);
@@ -103,7 +110,26 @@ fn rewriter(launch: &Launch, message: &Path) -> Rewriter {
     Rewriter::new(mounts.chain([termination]))
 }
 
-fn environment(launch: &Launch, rewriter: &Rewriter, home: &Path, id: &str) -> BTreeMap<String, String> {
+/// What a container of the host has of its own.
+struct Home<'a> {
+    home: &'a Path,
+    /// Its own face of a shared Python environment.
+    python: Option<&'a Path>,
+}
+
+/// Makes a container's own face of the Python environment that it shares with others: what it installs is its own. It lies
+/// where the next run removes it.
+fn own_python(launch: &Launch, home: &Path) -> Result<Option<PathBuf>, Error> {
+    let Some(shared) = &launch.python else { return Ok(None) };
+    let own = home.join(launch.number.to_string()).join("python");
+    let mode = if launch.security.user.is_some() { 0o777 } else { 0o755 };
+    make_directory(&own, mode)?;
+    own::make(shared, &own, mode).map_err(Error::Refused)?;
+    Ok(Some(own))
+}
+
+fn environment(launch: &Launch, rewriter: &Rewriter, place: &Home<'_>, id: &str) -> BTreeMap<String, String> {
+    let home = place.home;
     let mut env = BTreeMap::from([
         ("HOME".to_owned(), home.display().to_string()),
         ("TMPDIR".to_owned(), home.join("tmp").display().to_string()),
@@ -111,9 +137,19 @@ fn environment(launch: &Launch, rewriter: &Rewriter, home: &Path, id: &str) -> B
     ]);
     env.extend(launch.env.iter().map(|(name, value)| (name.clone(), rewriter.apply(value))));
     let path = env.get("PATH").cloned().unwrap_or_else(|| DEFAULT_PATH.to_owned());
-    let first = launch.path_first.iter().map(|directory| directory.display().to_string());
+    let shared_bin = launch.python.as_ref().map(|shared| shared.join("bin"));
+    let first = launch.path_first.iter().map(|directory| match place.python {
+        Some(own) if Some(directory) == shared_bin.as_ref() => own.join("bin").display().to_string(),
+        _ => directory.display().to_string(),
+    });
     let path: Vec<String> = first.chain([path]).collect();
     env.insert("PATH".to_owned(), path.join(":"));
+    let shared = launch.python.as_ref().map(|shared| shared.display().to_string());
+    if let Some(own) = place.python
+        && env.get("VIRTUAL_ENV") == shared.as_ref()
+    {
+        env.insert("VIRTUAL_ENV".to_owned(), own.display().to_string());
+    }
     if launch.tty {
         env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
     }

@@ -49,6 +49,39 @@ pub fn integral(value: Value) -> Value {
     }
 }
 
+/// What kind of value it is, for a person: `the string "a"`, `a list`.
+pub fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(is) => is.to_string(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) if text.chars().count() <= 40 => format!("the string {text:?}"),
+        Value::String(_) => "a string".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// The text of a value as a program's argument: a string as it is, everything else as compact JSON.
+///
+/// Numbers are the shortest decimals that mean them (section "Text form" of upstream's `PbValueToText`).
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+/// Whether there is text in it that holds a placeholder.
+pub fn has_placeholder(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("{{$"),
+        Value::Array(items) => items.iter().any(has_placeholder),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains("{{$") || has_placeholder(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// 2^53: beyond it a double does not hold every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -69,6 +102,6 @@ mod tests {
     #[test]
     fn integral_numbers_are_integers_at_any_depth() {
         let given = json!({"a": 1.0, "b": [2.0, 2.5, {"c": -3.0}], "d": 1e300, "e": "1.0"});
-        assert_eq!(integral(given).to_string(), r#"{"a":1,"b":[2,2.5,{"c":-3}],"d":1e300,"e":"1.0"}"#);
+        assert_eq!(integral(given).to_string(), r#"{"a":1,"b":[2,2.5,{"c":-3}],"d":1e+300,"e":"1.0"}"#);
     }
 }

@@ -1,9 +1,12 @@
 //! Serving HTTP/1.1 and HTTP/2 on a listener, with TLS where a configuration is given.
 //!
-//! It moves bytes and knows no routes. Connections are bounded; each is a transient task of the
+//! Serving moves bytes and knows no routes; what answers finds its own in a table ([`route`]) and makes its bodies in
+//! [`body`]. Connections are bounded; each is a transient task of the
 //! group that serves, so that stopping the group ends them.
 
+pub mod body;
 mod gather;
+pub mod route;
 mod streams;
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};

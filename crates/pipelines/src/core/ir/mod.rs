@@ -2,6 +2,14 @@
 //!
 //! The types are those of the executable part; how they are read from YAML stands in `read`, what is refused in `check`.
 
+mod check;
+mod component;
+mod deployment;
+mod node;
+mod platform;
+mod quoted;
+pub mod read;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -107,6 +115,70 @@ pub enum ParameterType {
     Struct,
     TaskFinalStatus,
     TaskConfig,
+}
+
+impl ParameterType {
+    /// Whether a value is of this type. Integral numbers are numbers of either kind, as upstream has it.
+    pub fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Double | Self::Integer => value.is_number(),
+            Self::String => value.is_string(),
+            Self::Boolean => value.is_boolean(),
+            Self::List => value.is_array(),
+            Self::Struct | Self::TaskFinalStatus | Self::TaskConfig => value.is_object(),
+        }
+    }
+
+    /// What a value of it is, for a person.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Double => "a number",
+            Self::Integer => "an integer",
+            Self::String => "a string",
+            Self::Boolean => "true or false",
+            Self::List => "a list",
+            Self::Struct | Self::TaskFinalStatus | Self::TaskConfig => "an object",
+        }
+    }
+
+    /// Its name in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Double => "NUMBER_DOUBLE",
+            Self::Integer => "NUMBER_INTEGER",
+            Self::String => "STRING",
+            Self::Boolean => "BOOLEAN",
+            Self::List => "LIST",
+            Self::Struct => "STRUCT",
+            Self::TaskFinalStatus => "TASK_FINAL_STATUS",
+            Self::TaskConfig => "TASK_CONFIG",
+        }
+    }
+}
+
+impl Pipeline {
+    /// The component of a task. References were checked, so there is one.
+    pub fn component(&self, task: &Task) -> Option<&Component> {
+        self.components.get(&task.component)
+    }
+
+    /// The executor of a component that has one.
+    pub fn executor(&self, component: &Component) -> Option<&Executor> {
+        match &component.body {
+            Body::Executor(label) => self.executors.get(label),
+            Body::Dag(_) => None,
+        }
+    }
+}
+
+impl Component {
+    /// Its tasks, where it is a DAG.
+    pub fn dag(&self) -> Option<&Dag> {
+        match &self.body {
+            Body::Dag(dag) => Some(dag),
+            Body::Executor(_) => None,
+        }
+    }
 }
 
 /// A field of the pod that a `dsl.TaskConfig` input takes over.
@@ -301,8 +373,12 @@ pub struct Platform {
     /// By executor label: the fields of `KubernetesExecutorConfig`, checked, as camelCase JSON.
     pub executors: BTreeMap<String, Map<String, Value>>,
     pub workspace: Option<Workspace>,
-    /// `resourceTtlOnCompletion` and the like, in seconds.
+    /// `resourceTtlOnCompletion`, in seconds; the next two are for runs that end so.
     pub resource_ttl_s: Option<u64>,
+    /// `resourceTtlOnSuccess`
+    pub ttl_on_success_s: Option<u64>,
+    /// `resourceTtlOnFailure`
+    pub ttl_on_failure_s: Option<u64>,
     /// `activeDeadlineSeconds` of the whole run.
     pub deadline_s: Option<u64>,
 }

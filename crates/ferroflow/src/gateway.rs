@@ -1,0 +1,152 @@
+//! The gateway of `ferroflow up`: what is mounted where, and how pods and the API server lead to it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use ferroflow_api::names;
+use ferroflow_cluster::{Cluster, http::local::LocalService};
+use ferroflow_platform::{
+    access::Access,
+    clock::SharedClock,
+    gateway::{Gateway, Service},
+    identity::Identity,
+    records::Records,
+    task::{Group, Kind},
+};
+use k8s_openapi::api::{
+    core::v1::{Endpoints, Namespace, Service as ServiceObject},
+    rbac::v1::ClusterRole,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{paths, problem::Problem};
+
+/// The namespace of pipelines that name none, as the client takes it to be.
+pub const NAMESPACE: &str = "kubeflow";
+/// The service that clients look for.
+const SERVICE: &str = "ml-pipeline";
+/// The port that clients in pods look for.
+const PORT: u16 = 8888;
+/// Whom tokens are for that pods get to call pipelines, as upstream.
+pub const AUDIENCE: &str = "pipelines.kubeflow.org";
+/// Who writes the objects.
+const MANAGER: &str = "ferroflow-gateway";
+
+/// Names by which pods reach the gateway.
+const NAMES: [&str; 4] =
+    ["ml-pipeline", "ml-pipeline.kubeflow", "ml-pipeline.kubeflow.svc", "ml-pipeline.kubeflow.svc.cluster.local"];
+
+/// Takes the port of the gateway.
+///
+/// # Errors
+/// When something else has it.
+pub async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.map_err(|error| {
+        let what = format!("cannot listen on {address} for the gateway: {error}");
+        Problem::new(what, "is another cluster running? choose another --gateway-port, or 0 for any").into()
+    })
+}
+
+/// Starts pipelines and the gateway before them, and returns where it listens.
+///
+/// # Errors
+/// When the records cannot be opened or the first objects cannot be written.
+pub async fn start(
+    data: &Path,
+    listener: TcpListener,
+    cluster: &Cluster,
+    clock: SharedClock,
+    group: Group,
+) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr().context("the gateway's address")?;
+    let client = cluster.client(Identity::administrator());
+    write_objects(&client, address.port()).await.context("the objects of pipelines cannot be written")?;
+    let access = Access::new(client.clone(), clock.clone(), AUDIENCE);
+    let records = records(data)?;
+    let options =
+        ferroflow_pipelines::Options { records, access: access.clone(), clock, namespace: NAMESPACE.to_owned() };
+    let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
+    cluster.set_local_services(vec![LocalService {
+        namespace: NAMESPACE,
+        name: SERVICE,
+        port: "http",
+        paths: &["/apis/v2beta1/", "/apis/v1alpha1/"],
+        service: pipelines.clone(),
+    }]);
+    let names = NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let gateway = mounted(Gateway::new(access, names), pipelines);
+    group.spawn("gateway listener", Kind::Essential, Arc::new(gateway).serve(group.clone(), listener));
+    Ok(address)
+}
+
+/// The record store of a data directory. A write that the disk refuses ends the process: nothing that follows a lost write
+/// may be acknowledged.
+pub fn records(data: &Path) -> anyhow::Result<Records> {
+    let failed = Box::new(|error| {
+        eprintln!("error: {error}");
+        process::exit(74);
+    });
+    Records::open(&paths::records(data), failed).context("the record store cannot be opened")
+}
+
+/// Mounts pipelines where people find them, and where the client in a pod does: that one knows no path before `/apis`.
+pub fn mounted(gateway: Gateway, pipelines: Arc<dyn Service>) -> Gateway {
+    let gateway = gateway.mount("/pipeline", "", pipelines.clone());
+    let gateway = gateway.mount("/apis/v2beta1", "/apis/v2beta1", pipelines.clone());
+    gateway.mount("/apis/v1alpha1", "/apis/v1alpha1", pipelines)
+}
+
+/// The namespace, the service that leads to the gateway, and the roles that give rights to pipelines.
+async fn write_objects(client: &Client, port: u16) -> Result<(), kube::Error> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    apply(&Api::<Namespace>::all(client.clone()), NAMESPACE, &namespace).await?;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "spec": {"ports": [{"name": "http", "port": PORT, "protocol": "TCP", "targetPort": port}]},
+    });
+    apply(&Api::<ServiceObject>::namespaced(client.clone(), NAMESPACE), SERVICE, &service).await?;
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "subsets": [{
+            "addresses": [{"ip": names::NODE_ADDRESS}],
+            "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+        }],
+    });
+    apply(&Api::<Endpoints>::namespaced(client.clone(), NAMESPACE), SERVICE, &endpoints).await?;
+    for (name, role, verbs) in [("view", "view", &["get", "list"][..]), ("edit", "edit", &["*"][..])] {
+        let name = format!("kubeflow-pipelines-{name}");
+        let object = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {
+                "name": name,
+                "labels": {format!("rbac.authorization.k8s.io/aggregate-to-{role}"): "true"},
+            },
+            "rules": [{
+                "apiGroups": ["pipelines.kubeflow.org"],
+                "resources": ["experiments", "jobs", "pipelines", "pipelines/versions", "runs", "artifacts"],
+                "verbs": verbs,
+            }],
+        });
+        apply(&Api::<ClusterRole>::all(client.clone()), &name, &object).await?;
+    }
+    Ok(())
+}
+
+async fn apply<K>(api: &Api<K>, name: &str, object: &Value) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+{
+    api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await.map(drop)
+}

@@ -1,0 +1,124 @@
+//! What a task can see of its run: its DAG's inputs, the tasks beside it, and the run itself.
+
+use serde_json::Value;
+
+use super::{
+    Run,
+    event::NodeId,
+    node::{Body, Group, Node},
+    plan::Plan,
+};
+use crate::core::{
+    ir::{Body as ComponentBody, Component, OutputSource, Pipeline},
+    task::{TaskError, TaskKind, TaskState},
+    value::{Artifact, Values},
+};
+
+/// What is known of a run from its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub run_id: String,
+    pub display_name: String,
+    /// `<pipelineInfo.name>-<suffix>`
+    pub resource_name: String,
+    pub namespace: String,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    pub scheduled_ms: i64,
+    /// Where artifacts go: `minio://mlpipeline/v2/artifacts`.
+    pub root: String,
+}
+
+/// What the tasks of one open DAG can see.
+pub struct Scope<'a> {
+    run: &'a Run,
+    /// The DAG's node, then that of its loop where it is an iteration: whose inputs count, the first before the second.
+    owners: [Option<&'a Node>; 2],
+    group: Option<&'a Group>,
+    plan: Option<&'a Plan>,
+    pub facts: &'a Facts,
+}
+
+/// A task beside the one that looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Sibling<'a> {
+    pub state: TaskState,
+    pub outputs: &'a Values,
+    pub error: Option<&'a TaskError>,
+}
+
+impl<'a> Scope<'a> {
+    /// What the tasks of a node's DAG can see.
+    pub(super) fn of(run: &'a Run, owner: NodeId) -> Self {
+        let node = run.nodes.get(&owner);
+        let is_iteration = node.is_some_and(|node| node.kind == TaskKind::LoopIteration);
+        let outer = node.filter(|_| is_iteration).and_then(|node| run.nodes.get(&node.parent?));
+        let group = node.and_then(|node| match &node.body {
+            Body::Group(group) => Some(group),
+            Body::Leaf | Body::Loop(_) => None,
+        });
+        let plan = node.and_then(|node| run.plans.get(&node.component)).map(AsRef::as_ref);
+        Self { run, owners: [node, outer], group, plan, facts: &run.facts }
+    }
+
+    /// An input parameter of the DAG.
+    pub fn parameter(&self, name: &str) -> Option<&'a Value> {
+        self.owners.iter().flatten().find_map(|node| node.inputs.parameters.get(name))
+    }
+
+    /// An input artifact of the DAG.
+    pub fn artifacts(&self, name: &str) -> Option<&'a Vec<Artifact>> {
+        self.owners.iter().flatten().find_map(|node| node.inputs.artifacts.get(name))
+    }
+
+    /// A task of the DAG.
+    pub fn sibling(&self, key: &str) -> Option<Sibling<'a>> {
+        let slot = self.plan?.slot(key)?;
+        let node = self.run.nodes.get(self.group?.children.get(slot)?)?;
+        Some(Sibling { state: node.state, outputs: &node.outputs, error: node.error.as_ref() })
+    }
+}
+
+/// The component of a name; the empty one is the root's.
+pub(super) fn component<'a>(pipeline: &'a Pipeline, name: &str) -> &'a Component {
+    pipeline.components.get(name).unwrap_or(&pipeline.root)
+}
+
+/// What a loop hands out: of each output a list in the order of iterations. Iterations without the output, since the
+/// task that makes it was skipped there, leave no hole: the list is shorter. What comes from a loop inside is a list
+/// already, and joined: loops in loops give one flat list.
+pub(super) fn collected(pipeline: &Pipeline, name: &str, outputs: &[Option<Values>]) -> Values {
+    let body = component(pipeline, name);
+    let mut all = Values::default();
+    for name in body.outputs.parameters.keys() {
+        let is_nested = comes_from_loop(pipeline, body, name, 0);
+        let mut list = Vec::new();
+        for value in outputs.iter().flatten().filter_map(|values| values.parameters.get(name)) {
+            match value {
+                Value::Array(inner) if is_nested => list.extend(inner.iter().cloned()),
+                other => list.push(other.clone()),
+            }
+        }
+        all.parameters.insert(name.clone(), Value::Array(list));
+    }
+    for name in body.outputs.artifacts.keys() {
+        let found = outputs.iter().flatten().filter_map(|values| values.artifacts.get(name));
+        all.artifacts.insert(name.clone(), found.flatten().cloned().collect());
+    }
+    all
+}
+
+/// Components in components that are looked through; deeper ones cannot be reached without a cycle.
+const DEPTH: usize = 64;
+
+fn comes_from_loop(pipeline: &Pipeline, body: &Component, output: &str, depth: usize) -> bool {
+    let ComponentBody::Dag(dag) = &body.body else { return false };
+    let selector = match dag.outputs.parameters.get(output) {
+        Some(OutputSource::One(selector)) => selector,
+        Some(OutputSource::OneOf(selectors)) if !selectors.is_empty() => &selectors[0],
+        _ => return false,
+    };
+    let Some(task) = dag.tasks.get(&selector.task) else { return false };
+    let inner = component(pipeline, &task.component);
+    task.iterator.is_some() || (depth < DEPTH && comes_from_loop(pipeline, inner, &selector.output, depth + 1))
+}

@@ -1,0 +1,75 @@
+//! What the engine looks up in a run.
+
+use super::{Run, event::NodeId, node::Node};
+use crate::core::{
+    ir::{Body as ComponentBody, Component, Container, Executor, Task},
+    value::Values,
+};
+
+/// A step that has a pod, or is about to.
+#[derive(Clone, Copy, Debug)]
+pub struct StepView<'a> {
+    pub task_id: &'a str,
+    /// The key of its task.
+    pub key: &'a str,
+    pub path: &'a str,
+    pub attempt: u32,
+    pub pod_name: &'a str,
+    pub work_root: Option<&'a str>,
+    pub inputs: &'a Values,
+    pub task: &'a Task,
+    pub component: &'a Component,
+    /// The label of its executor.
+    pub label: &'a str,
+    pub container: &'a Container,
+}
+
+impl Run {
+    /// The node of a task, while it is in memory.
+    pub fn find(&self, task_id: &str) -> Option<NodeId> {
+        self.by_task.get(task_id).copied()
+    }
+
+    /// A step that has a pod, or is about to.
+    pub fn step(&self, id: NodeId) -> Option<StepView<'_>> {
+        let node = self.nodes.get(&id)?;
+        let component = self.component(node);
+        let ComponentBody::Executor(label) = &component.body else { return None };
+        let Some(Executor::Container(container)) = self.pipeline.executors.get(label) else { return None };
+        Some(StepView {
+            task_id: &node.task_id,
+            key: &node.task,
+            path: &node.path,
+            attempt: node.attempt,
+            pod_name: node.pod_name.as_deref()?,
+            work_root: node.work_root.as_deref(),
+            inputs: &node.inputs,
+            task: self.task(&self.pipeline, id)?,
+            component,
+            label,
+            container,
+        })
+    }
+
+    /// A step whose launcher may ask and report: of this attempt, and without a result.
+    pub fn current(&self, task_id: &str, attempt: u32) -> Option<(NodeId, StepView<'_>)> {
+        let id = self.find(task_id)?;
+        let is_current = |node: &&Node| node.attempt == attempt && node.has_pod();
+        self.nodes.get(&id).filter(is_current)?;
+        Some((id, self.step(id)?))
+    }
+
+    /// The task that a node stands for.
+    pub fn task_id(&self, id: NodeId) -> Option<&str> {
+        self.nodes.get(&id).map(|node| node.task_id.as_str())
+    }
+
+    /// The pods that the run expects to be there, or is about to make: node, attempt, name.
+    pub fn pods(&self) -> Vec<(NodeId, u32, String)> {
+        let named = self.nodes.iter().filter(|(_, node)| !node.state.is_final());
+        let mut pods: Vec<(NodeId, u32, String)> =
+            named.filter_map(|(id, node)| Some((*id, node.attempt, node.pod_name.clone()?))).collect();
+        pods.sort();
+        pods
+    }
+}

@@ -1,0 +1,189 @@
+//! The one port for what people open and clients call: services mounted below a path, behind bearer tokens.
+//!
+//! A request must name this server as its `Host` (or an IP address, which no page of another name can fake), and a page
+//! that sends it must come from that same `Host`. Then its token says who asks; what they may do is the service's to ask.
+
+use std::{convert::Infallible, sync::Arc};
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use tokio::net::TcpListener;
+
+use crate::{
+    access::Access,
+    http::{
+        self as kit, Plain,
+        body::{self, Body},
+    },
+    identity::Identity,
+    task::Group,
+};
+
+/// Something that answers requests below a path.
+pub trait Service: Send + Sync + 'static {
+    /// Answers a request of `identity`; the path of its URI begins below the place where the service is mounted.
+    fn answer(self: Arc<Self>, request: Request<Body>, identity: Identity) -> BoxFuture<'static, Response<Body>>;
+
+    /// Whether a path finds out by itself who asks; its requests come as [`Identity::anonymous`].
+    fn is_open(&self, path: &str) -> bool;
+
+    /// A refusal in the service's own form.
+    fn refuse(&self, status: StatusCode, message: &str) -> Response<Body>;
+}
+
+struct Mount {
+    at: &'static str,
+    below: &'static str,
+    service: Arc<dyn Service>,
+}
+
+/// Services behind one port.
+pub struct Gateway {
+    access: Access,
+    names: Vec<String>,
+    mounts: Vec<Mount>,
+}
+
+/// Names that every gateway answers to, beside IP addresses.
+const LOCALHOST: &str = "localhost";
+
+impl Gateway {
+    /// A gateway without services that answers to `names`, `localhost` and IP addresses.
+    pub fn new(access: Access, names: Vec<String>) -> Self {
+        Self { access, names, mounts: Vec::new() }
+    }
+
+    /// Lets `service` answer what is below `at`; it sees `below` in place of that.
+    #[must_use]
+    pub fn mount(mut self, at: &'static str, below: &'static str, service: Arc<dyn Service>) -> Self {
+        self.mounts.push(Mount { at, below, service });
+        self
+    }
+
+    /// Answers until the group stops.
+    ///
+    /// # Errors
+    /// Never by itself.
+    pub async fn serve(self: Arc<Self>, group: Group, listener: TcpListener) -> Result<(), Infallible> {
+        let answer = move |request: Request<hyper::body::Incoming>| {
+            let gateway = self.clone();
+            async move { gateway.answer(request.map(body::boxed)).await }
+        };
+        kit::serve(group, "gateway", listener, Plain, answer).await
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path();
+        let Some((mount, inner)) = self.mounts.iter().find_map(|mount| mount.inner(path).map(|inner| (mount, inner)))
+        else {
+            let known: Vec<&str> = self.mounts.iter().map(|mount| mount.at).collect();
+            return text(StatusCode::NOT_FOUND, format!("nothing is at {path}; there is {}\n", known.join(", ")));
+        };
+        let service = mount.service.clone();
+        if let Err(message) = self.check(request.uri(), request.headers()) {
+            return service.refuse(StatusCode::FORBIDDEN, &message);
+        }
+        let identity = if service.is_open(&inner) {
+            Identity::anonymous()
+        } else {
+            match self.identify(request.headers()).await {
+                Ok(identity) => identity,
+                Err((status, message)) => return unauthorized(service.refuse(status, &message)),
+            }
+        };
+        match rewritten(request.uri(), &inner) {
+            Some(uri) => *request.uri_mut() = uri,
+            None => return service.refuse(StatusCode::BAD_REQUEST, "the path is no path"),
+        }
+        service.answer(request, identity).await
+    }
+
+    async fn identify(&self, headers: &HeaderMap) -> Result<Identity, (StatusCode, String)> {
+        let Some(token) = bearer(headers) else {
+            let message = "no bearer token in the Authorization header; give one (`ferroflow env` prints it), as \
+                           kfp.Client(existing_token=...)";
+            return Err((StatusCode::UNAUTHORIZED, message.to_owned()));
+        };
+        match self.access.identify(token).await {
+            Ok(Some(identity)) => Ok(identity),
+            Ok(None) => {
+                let message = "the bearer token is not, or no longer, good; get a new one (`ferroflow env` prints it)";
+                Err((StatusCode::UNAUTHORIZED, message.to_owned()))
+            }
+            Err(error) => {
+                tracing::warn!(error = %error.0, "a token could not be reviewed");
+                Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+            }
+        }
+    }
+
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
+        let host = match headers.get(header::HOST) {
+            Some(host) => host.to_str().unwrap_or_default(),
+            None => uri.authority().map(http::uri::Authority::as_str).unwrap_or_default(),
+        };
+        if !self.is_own(host) {
+            let message = format!("the Host header {host:?} is not a name of this server; use 127.0.0.1 or localhost");
+            return Err(message);
+        }
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default();
+        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host)) {
+            return Ok(());
+        }
+        Err(format!("pages of origin {origin:?} may not call this server"))
+    }
+
+    fn is_own(&self, authority: &str) -> bool {
+        let name = host_of(authority);
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        address.parse::<std::net::IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case(LOCALHOST)
+            || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Mount {
+    fn inner(&self, path: &str) -> Option<String> {
+        let rest = path.strip_prefix(self.at)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", self.below))
+    }
+}
+
+/// An authority without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    }
+}
+
+/// The token of an `Authorization: Bearer …` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The same URI with another path.
+pub fn rewritten(uri: &Uri, path: &str) -> Option<Uri> {
+    let path = if path.is_empty() { "/" } else { path };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{path}{query}").parse().ok()
+}
+
+fn unauthorized(mut response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(body::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
