@@ -1,6 +1,8 @@
 //! Runs that are under way: their pods, timers and schedules.
 //!
 //! * [`Engine`]: what others ask of it; [`Steps`]: what launchers ask.
+//! * [`schedule`]: what triggers recurring runs.
+//! * [`config`]: what it is started with.
 //! * [`EngineConfig`]: what it is started with.
 //!
 //! Each run that is under way has an actor (`actor`), which `carry` begins and brings back. What has come for it waits
@@ -21,6 +23,7 @@ mod logs;
 mod lookup;
 mod places;
 pub mod pods;
+pub mod schedule;
 mod shared;
 
 #[cfg(test)]

@@ -17,7 +17,12 @@
 //! * [`engine`]: what happens next in a run.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
+//! * [`preamble`]: what a command installs before it begins.
 //! * [`token`]: what lets a launcher in.
+//! * [`wire`]: objects of requests, read strictly.
+//! * [`package`]: the file that a pipeline is uploaded as.
+//! * [`query`]: what a list is asked for.
+//! * [`schedule`]: when a recurring run is due.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;
@@ -29,14 +34,18 @@ pub mod id;
 pub mod ir;
 pub mod macros;
 pub mod output;
+pub mod package;
 pub mod place;
 pub mod placeholder;
 pub mod pod;
 pub mod preamble;
+pub mod query;
 pub mod resolve;
 pub mod run;
 pub mod runtime;
+pub mod schedule;
 pub mod step;
 pub mod task;
 pub mod token;
 pub mod value;
+pub mod wire;
