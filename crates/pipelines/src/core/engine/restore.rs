@@ -127,7 +127,6 @@ impl Run {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a group is made of all of these")]
     fn revive_group(
         &mut self,
         pipeline: &Pipeline,

@@ -34,6 +34,8 @@ pub(super) struct Sim {
     pub(super) held: BTreeSet<NodeId>,
     pub(super) standing: Standing,
     pub(super) commits: usize,
+    /// Rows of tasks that were written.
+    pub(super) saved: usize,
     pub(super) has_ended: bool,
 }
 
@@ -147,6 +149,7 @@ impl Sim {
             held: BTreeSet::new(),
             standing: Standing::default(),
             commits: 0,
+            saved: 0,
             has_ended: false,
         }
     }
@@ -188,6 +191,7 @@ impl Sim {
             let row = self.rows.values().find(|row| row.task_id == task).expect("a row");
             assert!(row.attempt == attempt && !row.state.is_final(), "the guard of {} fails", row.path);
         }
+        self.saved += commit.tasks.len();
         for row in commit.tasks {
             self.rows.insert(row.path.clone(), row);
         }

@@ -133,7 +133,7 @@ fn a_loop_makes_no_more_iterations_at_a_time_than_its_limit() {
 }
 
 #[test]
-fn a_loop_of_thousands_keeps_only_what_is_open_in_memory() {
+fn a_loop_of_thousands_keeps_in_memory_what_is_open_and_writes_what_has_changed() {
     let items: Vec<String> = (0..3000).map(|number| number.to_string()).collect();
     let mut sim = Sim::new(&looped(json!(items), json!({})));
     let mut most = 0;
@@ -144,6 +144,8 @@ fn a_loop_of_thousands_keeps_only_what_is_open_in_memory() {
     sim.ends(RunState::Succeeded);
     assert!(most < 300, "{most} tasks in memory");
     assert_eq!(sim.rows.len(), 1 + 2 + 6000);
+    // An iteration and its step are written when they begin and when they end.
+    assert!(sim.saved <= 4 * 3000 + 10, "{} rows written", sim.saved);
 }
 
 #[test]
