@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job: brings MNIST, starts a cluster with four simulated GPUs, and runs the training job with kubectl.
+# The main job: brings MNIST, starts a cluster with four simulated GPUs, runs the training job with kubectl, and then a pipeline
+# of the same data by the command line and by the kfp client.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -31,3 +32,9 @@ say "Starting a cluster with four simulated GPUs"
     --simulate nvidia.com/gpu=4 --images examples/mnist/images.toml
 eval "$("$ferroflow" --data-dir "$data" env)"
 examples/mnist/run.sh
+say "ferroflow run examples/mnist-pipeline/pipeline.py"
+"$ferroflow" --data-dir "$data" run examples/mnist-pipeline/pipeline.py --experiment demo
+say "The same by the kfp client: once more from the cache, and with a gate that is too high"
+examples/mnist-pipeline/run.sh
+say "ferroflow runs list"
+"$ferroflow" --data-dir "$data" runs list

@@ -2,14 +2,14 @@
 
 All steps are lightweight Python components on numpy, so that the same file compiles with `kfp`, runs under `kfp.local`, on
 Ferroflow, and on any Kubeflow Pipelines whose image has the data. Where it lies says the parameter `data`; where that is
-empty, the variable MNIST_DATA of the step's image (images.toml).
+empty, the variable MNIST_DATA of the step's image (../mnist/images.toml).
 """
 
 from typing import Dict, List, NamedTuple
 
 from kfp import dsl
 
-# Stands for any image with Python; on Ferroflow the rule in images.toml.
+# Stands for any image with Python; on Ferroflow the rule in ../mnist/images.toml.
 IMAGE = "ferroflow/mnist-steps:1"
 NUMPY = ["numpy==2.2.6"]
 # Share of the test images that must be told right for the gate to open.

@@ -149,9 +149,9 @@ def artifacts(wanted, tree):
             if len(there) != fields.get("count", 1):
                 found.append(f"{task.path} has {len(there)} artifacts {name}, not {fields.get('count', 1)}")
             for artifact in there:
-                for field in ("type", "name", "uri"):
-                    if field in fields and not same(fields[field], artifact.get(field)):
-                        found.append(f"{field} of {task.path}:{name} is {artifact.get(field)!r}, not {fields[field]!r}")
+                for field, key in (("type", "schema_title"), ("name", "name"), ("uri", "uri")):
+                    if field in fields and not same(fields[field], artifact.get(key)):
+                        found.append(f"{field} of {task.path}:{name} is {artifact.get(key)!r}, not {fields[field]!r}")
                 metadata = artifact.get("metadata", {})
                 for key, value in fields.get("metadata", {}).items():
                     if key not in metadata or not same(value, metadata[key]):

@@ -17,6 +17,7 @@
 //! * [`engine`]: what happens next in a run.
 //! * [`task`]: tasks of a run as they are recorded.
 //! * [`step`]: what a step's launcher and the control plane say to each other.
+//! * [`preamble`]: what a command installs before it begins.
 //! * [`token`]: what lets a launcher in.
 //! * [`wire`]: objects of requests, read strictly.
 //! * [`package`]: the file that a pipeline is uploaded as.
