@@ -2,18 +2,18 @@
 //! `test_data/sdk_compiled_pipelines`, which is fetched and not kept here. Without it there is nothing to read.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use ferroflow_pipelines::core::ir::read;
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(next) = waiting.pop() {
-        for entry in fs::read_dir(&next).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(&next)? {
+            let path = entry?.path();
             if path.is_dir() {
                 waiting.push(path);
             } else if path.extension().is_some_and(|extension| extension == "yaml") {
@@ -22,7 +22,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found.sort();
-    found
+    Ok(found)
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn every_pipeline_of_the_corpus_is_read_and_every_bad_one_refused() {
     };
     let corpus = Path::new(&corpus);
     let (mut read, mut faults) = (0, Vec::new());
-    for path in files(&corpus.join("valid")) {
+    for path in files(&corpus.join("valid")).unwrap() {
         match read::yaml(&fs::read_to_string(&path).unwrap()) {
             Ok(document) => {
                 read += 1;
@@ -48,7 +48,7 @@ fn every_pipeline_of_the_corpus_is_read_and_every_bad_one_refused() {
     assert!(faults.is_empty(), "{read} read, {} not:\n{}", faults.len(), faults.join("\n"));
     assert!(read > 0, "no pipelines in {}", corpus.display());
     eprintln!("{read} pipelines read");
-    for path in files(&corpus.join("invalid")) {
+    for path in files(&corpus.join("invalid")).unwrap() {
         let fault = read::yaml(&fs::read_to_string(&path).unwrap()).unwrap_err();
         eprintln!("{}: {fault}", path.display());
     }

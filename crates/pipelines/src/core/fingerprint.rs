@@ -175,7 +175,7 @@ mod tests {
             ("the environment", true, |case| case.container.env.push(("A".to_owned(), "b".to_owned()))),
             ("resources", false, |case| case.container.resources.cpu_limit = Some("1".to_owned())),
             ("an output", true, |case| {
-                drop(case.component.outputs.parameters.insert("o".to_owned(), ParameterType::Integer));
+                case.component.outputs.parameters.insert("o".to_owned(), ParameterType::Integer);
             }),
             ("a claim", true, |case| {
                 drop(case.settings.insert("pvcMount".to_owned(), json!([{"pvcName": "p", "mountPath": "/a"}])));

@@ -123,7 +123,7 @@ pub fn pipeline(document: &Value) -> Result<Pipeline, Fault> {
         is_pipeline(&node)?;
         return read(&node, None);
     }
-    for name in fields.keys().filter(|name| !WRAPPED.contains(&name.as_str())) {
+    if let Some(name) = fields.keys().find(|name| !WRAPPED.contains(&name.as_str())) {
         return Err(node.fault(format!("unknown field {name:?} beside pipeline_spec; known is platform_spec")));
     }
     let Some(spec) = fields.get(WRAPPED[0]).filter(|spec| !spec.is_null()) else {
