@@ -21,7 +21,7 @@ use ferroflow_images::{
 /// The launcher's program, linked statically.
 const PROGRAM: &[u8] = include_bytes!(env!("FERROFLOW_LAUNCHER"));
 /// Its name.
-const NAME: &str = "ferroflow-launcher";
+pub const NAME: &str = "ferroflow-launcher";
 /// The user of the image: no root, and the same number as that of other images that have no list of users.
 const USER: &str = "65532:65532";
 

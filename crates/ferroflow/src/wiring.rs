@@ -32,7 +32,7 @@ use crate::{
     args::{Parts, Up},
     gateway,
     images_file::ImagesFile,
-    paths,
+    launcher, paths,
     record::Record,
 };
 
@@ -118,7 +118,7 @@ async fn start_node(
         address: names::NODE_ADDRESS.to_owned(),
         images: images.table,
         images_base: images.base,
-        front: launcher(),
+        front: Some(launcher::place(data)?.join(launcher::NAME)),
         store: StoreConfig {
             directory: paths::images(data),
             registries: images.registries,
@@ -142,12 +142,6 @@ async fn start_node(
     let node = Node::start(config, &caches, clock, group).await.context("the node cannot be started")?;
     cluster.set_agent(node.clone());
     Ok(node)
-}
-
-/// The launcher's program, where it lies beside this one.
-fn launcher() -> Option<PathBuf> {
-    let beside = std::env::current_exe().ok()?.with_file_name("ferroflow-launcher");
-    beside.is_file().then_some(beside)
 }
 
 /// When images are removed.

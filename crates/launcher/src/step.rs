@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     control::{Control, Stop},
-    inputs,
+    inputs, large,
     log::Log,
     order::Order,
     outputs::{self, Problem},
@@ -102,7 +102,15 @@ impl Step {
         let parents = files.chain([order.output_file.as_str()]).filter_map(|file| Path::new(file).parent());
         let directories = order.directories.iter().map(Path::new);
         let roots = Roots::new(directories.chain(parents).chain([Path::new(&self.work)]));
-        let outcome = run::run(&order.command, self.control.signals());
+        let command = match large::rewrite(order.command.clone(), Path::new(&self.work)) {
+            Ok(command) => command,
+            Err(error) => {
+                self.report.failure =
+                    Some(Failure::new("Error", format!("long arguments cannot be set down: {error}")));
+                return Ok(());
+            }
+        };
+        let outcome = run::run(&command, self.control.signals());
         self.report.exit_code = outcome.exit_code;
         self.report.failure = outcome.failure.map(|failure| with_missing(failure, missing));
         let mut log = outcome.log;

@@ -40,6 +40,7 @@ pub fn build(repository: &Path, programs: &Programs) -> anyhow::Result<Vec<PathB
     fs::create_dir_all(&folder)?;
     let mut archives = vec![tests_and_examples(repository, programs, &folder)?];
     archives.extend(ferroflow(repository, &folder)?);
+    archives.extend(launcher(repository, &folder)?);
     Ok(archives)
 }
 
@@ -164,8 +165,7 @@ fn for_people(layers: &Layers) -> Vec<Image> {
 
 /// `ferroflow:dev`, where the release binary has been built: it with the C library, for a user who is not root.
 fn ferroflow(repository: &Path, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from);
-    let built = std::env::var_os("FERROFLOW_BINARY").map_or_else(|| target.join("release/ferroflow"), PathBuf::from);
+    let built = binary(repository);
     if !built.exists() {
         eprintln!("no image ferroflow:dev: {} is not built", built.display());
         return Ok(None);
@@ -182,6 +182,31 @@ fn ferroflow(repository: &Path, folder: &Path) -> anyhow::Result<Option<PathBuf>
             ..Start::default()
         };
         write_whole(&archive, &[Image { names: vec!["ferroflow:dev".to_owned()], layers: vec![layer], start }])?;
+    }
+    Ok(Some(archive))
+}
+
+/// The release binary.
+fn binary(repository: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from);
+    std::env::var_os("FERROFLOW_BINARY").map_or_else(|| target.join("release/ferroflow"), PathBuf::from)
+}
+
+/// `ferroflow-launcher:dev`, where the release binary has been built, which holds that image.
+fn launcher(repository: &Path, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let built = binary(repository);
+    if !built.exists() {
+        return Ok(None);
+    }
+    let archive = folder.join(format!("ferroflow-launcher-{}.tar", key(&[&FORM.to_string(), &digest_of(&built)?])));
+    if !archive.exists() {
+        let work = Work::new(folder, "ferroflow-launcher")?;
+        let partial = work.path("archive");
+        let mut command = Command::new(&built);
+        command.args(["images", "launcher", "--name", "ferroflow-launcher:dev"]).arg(&partial).stdout(Stdio::null());
+        let status = command.status().with_context(|| built.display().to_string())?;
+        ensure!(status.success(), "{command:?} ended with {status}");
+        fs::rename(&partial, &archive).with_context(|| archive.display().to_string())?;
     }
     Ok(Some(archive))
 }

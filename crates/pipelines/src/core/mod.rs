@@ -23,7 +23,7 @@
 //! * [`package`]: the file that a pipeline is uploaded as.
 //! * [`query`]: what a list is asked for.
 //! * [`schedule`]: when a recurring run is due.
-//! * [`uri`]: parts of URIs.
+//! * [`uri`]: URIs of artifacts.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;

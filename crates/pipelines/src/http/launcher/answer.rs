@@ -2,22 +2,18 @@
 
 use std::error::Error;
 
-use bytes::Bytes;
-use ferroflow_platform::blob::{Flow, StoreError};
+use ferroflow_platform::{
+    blob::{Flow, StoreError},
+    http::body::{self, Body},
+};
 use futures::TryStreamExt;
 use http::{Method, Response, StatusCode, header};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, LengthLimitError, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde_json::json;
 
 use super::places::Place;
 use crate::{controller::StepError, core::token::TokenError};
-
-/// What a body may fail with.
-pub type BoxError = Box<dyn Error + Send + Sync>;
-/// The body of an answer.
-pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// An answer of JSON.
 pub fn json<T: Serialize>(value: &T) -> Response<Body> {
@@ -31,9 +27,9 @@ pub fn json<T: Serialize>(value: &T) -> Response<Body> {
 pub fn streamed(kind: &'static str, size: Option<u64>, flow: Flow, place: Place) -> Response<Body> {
     let pieces = flow.map_ok(move |bytes| {
         let _held = &place;
-        Frame::data(bytes)
+        bytes
     });
-    let mut response = Response::new(StreamBody::new(pieces.map_err(BoxError::from)).boxed_unsync());
+    let mut response = Response::new(body::stream(pieces));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     if let Some(size) = size {
         response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
@@ -42,7 +38,7 @@ pub fn streamed(kind: &'static str, size: Option<u64>, flow: Flow, place: Place)
 }
 
 fn with(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync());
+    let mut response = Response::new(body::full(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response

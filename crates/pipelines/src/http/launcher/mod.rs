@@ -20,6 +20,10 @@ use bytes::Bytes;
 use ferroflow_platform::{
     blob::{Blobs, Content},
     clock::SharedClock,
+    http::{
+        body::{Body, BoxError},
+        route::{decoded, query},
+    },
 };
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, Method, Request, Response, header};
@@ -34,7 +38,6 @@ use crate::{
         uri,
     },
 };
-pub use answer::{Body, BoxError};
 use answer::{Refusal, json, streamed};
 use places::{Place, Places};
 
@@ -85,8 +88,7 @@ impl<S: Steps> Launchers<S> {
         let claims = self.claims(&head.headers)?;
         let path = head.uri.path().split_once("launcher/v1/").map_or("", |(_, path)| path).to_owned();
         let (place, name) = path.split_once('/').map_or((path.as_str(), None), |(place, name)| (place, Some(name)));
-        let name =
-            name.map(|name| uri::decoded(name).ok_or_else(|| Refusal::bad("the path is no UTF-8"))).transpose()?;
+        let name = name.map(|name| decoded(name).ok_or_else(|| Refusal::bad("the path is no UTF-8"))).transpose()?;
         match (&head.method, place, name) {
             (&Method::POST, "begin", None) => {
                 let begin = read(body, BEGIN_BYTES).await?;
@@ -94,7 +96,8 @@ impl<S: Steps> Launchers<S> {
             }
             (&Method::GET, "artifacts", Some(id)) => self.input(&claims, &id).await,
             (&Method::PUT, "outputs", Some(name)) => {
-                let at = uri::query(head.uri.query().unwrap_or_default(), "at");
+                let pairs = query(head.uri.query().unwrap_or_default());
+                let at = pairs.into_iter().find_map(|(name, value)| (name == "at").then_some(value));
                 self.output(&claims, &name, at, is_tar(&head.headers), body).await
             }
             (&Method::PUT, "log", None) => self.log(&claims, body).await,
