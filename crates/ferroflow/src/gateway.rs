@@ -10,14 +10,17 @@ use std::{
 use anyhow::Context;
 use ferroflow_api::names;
 use ferroflow_cluster::{Cluster, http::local::LocalService};
+use ferroflow_pipelines::controller::EngineConfig;
 use ferroflow_platform::{
     access::Access,
+    blob::Blobs,
     clock::SharedClock,
     gateway::{Gateway, Service},
     identity::Identity,
     records::Records,
     task::{Group, Kind},
 };
+use jiff::tz::TimeZone;
 use k8s_openapi::api::{
     core::v1::{Endpoints, Namespace, Service as ServiceObject},
     rbac::v1::ClusterRole,
@@ -74,9 +77,21 @@ pub async fn start(
     let client = cluster.client(Identity::administrator());
     write_objects(&client, address.port()).await.context("the objects of pipelines cannot be written")?;
     let access = Access::new(client.clone(), clock.clone(), AUDIENCE);
-    let records = records(data)?;
-    let options =
-        ferroflow_pipelines::Options { records, access: access.clone(), clock, namespace: NAMESPACE.to_owned() };
+    let options = ferroflow_pipelines::Options {
+        config: EngineConfig {
+            namespace: NAMESPACE.to_owned(),
+            // The service leads to the same place; the node's address is known before it has one.
+            endpoint: format!("http://{}:{}/pipeline", names::NODE_ADDRESS, address.port()),
+            ..EngineConfig::default()
+        },
+        records: records(data)?,
+        blobs: blobs(data)?,
+        client,
+        access: access.clone(),
+        zone: zone()?,
+        clock,
+        group: group.clone(),
+    };
     let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
     cluster.set_local_services(vec![LocalService {
         namespace: NAMESPACE,
@@ -99,6 +114,31 @@ pub fn records(data: &Path) -> anyhow::Result<Records> {
         process::exit(74);
     });
     Records::open(&paths::records(data), failed).context("the record store cannot be opened")
+}
+
+/// The artifacts of a data directory.
+///
+/// # Errors
+/// When the directory cannot be made.
+pub fn blobs(data: &Path) -> anyhow::Result<Blobs> {
+    Blobs::local(&paths::artifacts(data)).context("the directory of artifacts cannot be made")
+}
+
+/// The variable that names the time zone of cron schedules, as upstream.
+const ZONE: &str = "CRON_SCHEDULE_TIMEZONE";
+
+/// The time zone of cron schedules: UTC where none is named.
+///
+/// # Errors
+/// When the zone is not known.
+pub fn zone() -> anyhow::Result<TimeZone> {
+    match std::env::var(ZONE) {
+        Ok(name) if !name.is_empty() => TimeZone::get(&name).map_err(|error| {
+            let what = format!("{ZONE} is {name:?}: {error}");
+            Problem::new(what, "name a zone as Europe/Berlin, or leave it out for UTC").into()
+        }),
+        _ => Ok(TimeZone::UTC),
+    }
 }
 
 /// Mounts pipelines where people find them, and where the client in a pod does: that one knows no path before `/apis`.

@@ -40,6 +40,11 @@ pub fn records(data: &Path) -> PathBuf {
     data.join("records.db")
 }
 
+/// The artifacts of a data directory.
+pub fn artifacts(data: &Path) -> PathBuf {
+    data.join("artifacts")
+}
+
 /// The images of a data directory.
 pub fn images(data: &Path) -> PathBuf {
     data.join("images")

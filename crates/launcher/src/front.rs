@@ -15,6 +15,8 @@ use std::{
 
 use serde_json::Value;
 
+mod venv;
+
 /// What it stands before.
 const NAMES: [&str; 4] = ["python", "python3", "pip", "pip3"];
 /// The file that says what an environment was made from.
@@ -49,48 +51,74 @@ const TRUSTED: &str = "trusted-host";
 const NOT_FOUND: i32 = 127;
 const NOT_RUN: i32 = 126;
 
-/// Acts where this program was started by one of the names, and then does not return.
-pub fn run() {
+/// Whether this name, the last part of `argv[0]`, is one that this program stands before.
+pub fn is_front(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| NAMES.contains(&name))
+}
+
+/// Answers, or lets the program of the name that is behind this one take its place: returns an exit code, or not at all.
+pub fn run() -> i32 {
     let mut arguments = env::args_os();
     let called = arguments.next().unwrap_or_default();
-    let Some(name) = Path::new(&called).file_name().and_then(OsStr::to_str).filter(|name| NAMES.contains(name)) else {
-        return;
-    };
+    let name = Path::new(&called).file_name().and_then(OsStr::to_str).unwrap_or_default();
     let arguments: Vec<OsString> = arguments.collect();
-    let Some(real) = behind(name) else {
+    let Some(behind) = Behind::find(name) else {
         eprintln!("{name}: not found on the path behind {}", called.to_string_lossy());
-        std::process::exit(NOT_FOUND);
+        return NOT_FOUND;
     };
     if let Some(words) = pip_install(name, &arguments)
         && let Some(install) = Install::read(&words)
-        && is_satisfied(&install, &real)
+        && is_satisfied(&install, &behind.root)
     {
         if !words.iter().any(|word| matches!(word.as_str(), "-q" | "--quiet")) {
             install.requirements.iter().for_each(|one| println!("Requirement already satisfied: {one}"));
         }
-        std::process::exit(0);
+        return 0;
     }
-    if let Some(directories) = nested(&arguments) {
-        std::process::exit(make_nested(&real, &arguments, &directories));
+    if let Some(wanted) = venv::wanted(&arguments).filter(|_| name.starts_with("python")) {
+        return venv::make(&behind, &arguments, &wanted);
     }
-    // By its path: an interpreter looks for its environment where it is told that it is.
-    let error = Command::new(&real).args(&arguments).exec();
-    eprintln!("{}: {error}", real.display());
-    std::process::exit(NOT_RUN);
+    let error = behind.command(&arguments).exec();
+    eprintln!("{}: {error}", behind.program.display());
+    NOT_RUN
 }
 
-/// The next program of a name on the path that is not this one.
-fn behind(name: &str) -> Option<PathBuf> {
-    let own = env::current_exe().ok();
-    let place = own.as_deref().and_then(Path::parent);
-    let file = own.as_deref().and_then(identity);
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).filter(|directory| Some(directory.as_path()) != place).map(|one| one.join(name)).find(
-        |one| {
+/// What this program stands before.
+struct Behind {
+    /// By its path: an interpreter looks for its environment where it is told that it is.
+    program: PathBuf,
+    /// Arguments that come first.
+    first: &'static [&'static str],
+    /// The environment that the program belongs to.
+    root: PathBuf,
+}
+
+impl Behind {
+    /// The interpreter beside this program in an environment that it has made itself, or else the next program of the name
+    /// on the path that is not this one.
+    fn find(name: &str) -> Option<Self> {
+        let own = env::current_exe().ok()?;
+        let (place, file) = (own.parent()?, identity(&own));
+        let root = place.parent()?;
+        if root.join("pyvenv.cfg").is_file() {
+            let first: &[&str] = if name.starts_with("pip") { &["-m", "pip"] } else { &[] };
+            return Some(Self { program: venv::interpreter(place)?, first, root: root.to_owned() });
+        }
+        let path = env::var_os("PATH")?;
+        let others = env::split_paths(&path).filter(|directory| directory != place).map(|one| one.join(name));
+        let program = others.into_iter().find(|one| {
             let is_program = fs::metadata(one).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0);
             is_program && identity(one) != file
-        },
-    )
+        })?;
+        let root = program.parent()?.parent()?.to_owned();
+        Some(Self { program, first: &[], root })
+    }
+
+    fn command(&self, arguments: &[OsString]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.first).args(arguments);
+        command
+    }
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -166,8 +194,7 @@ impl Install {
 }
 
 /// Whether what a line asks for was installed when the environment was made, and nothing has been since.
-fn is_satisfied(install: &Install, real: &Path) -> bool {
-    let Some(root) = real.parent().and_then(Path::parent) else { return false };
+fn is_satisfied(install: &Install, root: &Path) -> bool {
     let Some(manifest) = read_manifest(root) else { return false };
     let installs = manifest["installs"].as_array().into_iter().flatten().filter_map(Install::of);
     let is_there = installs.into_iter().any(|done| install.is_part_of(&done));
@@ -184,10 +211,14 @@ fn is_unchanged(manifest: &Value) -> bool {
     let Some(sites) = manifest["sites"].as_array().filter(|sites| !sites.is_empty()) else { return false };
     sites.iter().all(|site| {
         let (Some(path), Some(changed)) = (site["path"].as_str(), site["changed"].as_str()) else { return false };
-        let found =
-            fs::metadata(path).map(|meta| i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()));
-        found.is_ok_and(|found| found.to_string() == changed)
+        self::changed(Path::new(path)).is_ok_and(|found| found == changed)
     })
+}
+
+/// When a directory was changed, in nanoseconds since 1970.
+fn changed(directory: &Path) -> std::io::Result<String> {
+    let meta = fs::metadata(directory)?;
+    Ok((i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())).to_string())
 }
 
 /// Whether nothing makes this `pip`, or this interpreter, another than the usual one.
@@ -228,63 +259,6 @@ fn is_harmless_line(line: &str) -> bool {
     let goes_on = line.starts_with([' ', '\t']);
     let name = line.split(['=', ':']).next().unwrap_or_default().trim().to_ascii_lowercase().replace('_', "-");
     is_empty || goes_on || is_harmless(&name)
-}
-
-/// The directories of an environment that is to see the packages of the one that makes it.
-fn nested(arguments: &[OsString]) -> Option<Vec<PathBuf>> {
-    let [option, module, rest @ ..] = arguments else { return None };
-    if option != "-m" || module != "venv" || !rest.iter().any(|word| word == "--system-site-packages") {
-        return None;
-    }
-    let mut directories = Vec::new();
-    let mut words = rest.iter();
-    while let Some(word) = words.next() {
-        if word == "--prompt" {
-            words.next();
-        } else if !word.to_string_lossy().starts_with('-') {
-            directories.push(PathBuf::from(word));
-        }
-    }
-    Some(directories)
-}
-
-/// Makes environments, and lets them find the packages of this one: it stands for the system's own, of which they would see
-/// no more than what its interpreter came with. Returns the exit code.
-fn make_nested(real: &Path, arguments: &[OsString], directories: &[PathBuf]) -> i32 {
-    let status = match Command::new(real).args(arguments).status() {
-        Ok(status) => status,
-        Err(error) => {
-            eprintln!("{}: {error}", real.display());
-            return NOT_RUN;
-        }
-    };
-    let code =
-        std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code(), |signal| Some(128 + signal));
-    let code = code.unwrap_or(1);
-    let Some(above) = real.parent().and_then(Path::parent).filter(|_| code == 0) else { return code };
-    let lines =
-        sites(above).iter().map(|one| format!("import site; site.addsitedir({})\n", quoted(one))).collect::<String>();
-    for directory in directories {
-        for site in sites(directory) {
-            let link = site.join("_ferroflow.pth");
-            if let Err(error) = fs::write(&link, &lines) {
-                eprintln!("cannot write {}: {error}", link.display());
-                return 1;
-            }
-        }
-    }
-    0
-}
-
-fn quoted(path: &Path) -> String {
-    Value::from(path.to_string_lossy().into_owned()).to_string()
-}
-
-/// Where the packages of an environment lie.
-fn sites(root: &Path) -> Vec<PathBuf> {
-    let versions = fs::read_dir(root.join("lib")).into_iter().flatten().flatten();
-    let found = versions.map(|entry| entry.path().join("site-packages"));
-    found.filter(|site| site.is_dir()).collect()
 }
 
 #[cfg(test)]

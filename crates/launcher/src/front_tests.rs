@@ -78,15 +78,3 @@ fn settings_that_make_pip_another_are_seen() {
         assert!(usual(&[("XDG_CONFIG_HOME", "/nowhere")]), "it is looked for where it is");
     }
 }
-
-#[test]
-fn an_environment_that_sees_the_packages_around_it_is_known() {
-    let of = |line: &str| {
-        let arguments: Vec<OsString> = words(line).into_iter().map(OsString::from).collect();
-        nested(&arguments).map(|all| all.iter().map(|one| one.display().to_string()).collect::<Vec<_>>().join("|"))
-    };
-    assert_eq!(of("-m|venv|/tmp/a|--system-site-packages").as_deref(), Some("/tmp/a"));
-    assert_eq!(of("-m|venv|--prompt|x|--system-site-packages|a|b").as_deref(), Some("a|b"));
-    assert_eq!(of("-m|venv|/tmp/a"), None);
-    assert_eq!(of("-c|venv|--system-site-packages"), None);
-}

@@ -93,14 +93,30 @@ fn after_anything_was_installed_pip_itself_runs() {
 }
 
 #[test]
-fn an_environment_made_in_this_one_sees_its_packages() {
+fn an_environment_made_in_this_one_sees_its_packages_and_knows_them() {
     let place = Place::new();
+    // An interpreter with the module and without packages of its own.
+    let python = "#!/bin/sh\n[ \"$2\" = venv ] || { echo \"$0 $*\"; exit; }\n\
+                  mkdir -p $3/bin $3/lib/python3.11/site-packages && touch $3/pyvenv.cfg && cp $0 $3/bin/python3.11 && \
+                  ln -s python3.11 $3/bin/python && ln -s python $3/bin/python3 && echo $5\n";
+    fs::write(place.path("env/bin/python3"), python).unwrap();
+    let made = place.run("python3", &["-m", "venv", "venv", "--system-site-packages"]);
+    assert_eq!(made, (Some(0), "--without-pip".to_owned()));
     let site = place.path("home/venv/lib/python3.11/site-packages");
-    fs::create_dir_all(&site).unwrap();
-    let line = ["-m", "venv", "venv", "--system-site-packages"];
-    assert_eq!(place.run("python3", &line), place.handed_on("python3", &line.join(" ")));
     let link = fs::read_to_string(site.join("_ferroflow.pth")).unwrap();
     assert_eq!(link, format!("import site; site.addsitedir(\"{}\")\n", place.site().display()));
+    let run = |name: &str, arguments: &[&str]| {
+        let output = Command::new(place.path("home/venv/bin").join(name)).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let line = ["-m", "pip", "install", "--quiet", "a==1", "--no-deps", "b"];
+    let interpreter = place.path("home/venv/bin/python3.11");
+    assert_eq!(run("python3", &line), (Some(0), String::new()));
+    assert_eq!(run("pip", &["list"]), (Some(0), format!("{} -m pip list", interpreter.display())));
+    fs::create_dir(site.join("c-1.dist-info")).unwrap();
+    assert_eq!(run("python", &line), (Some(0), format!("{} {}", interpreter.display(), line.join(" "))));
+    let again = place.run("python3", &["-m", "venv", "venv", "--system-site-packages"]);
+    assert_eq!(again.1, "", "what is there is left to the module");
 }
 
 #[test]

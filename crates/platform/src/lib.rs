@@ -1,6 +1,7 @@
 //! What every capability stands on, and nothing of machine learning.
 //!
 //! * [`clock`]: the one place that reads the system's time.
+//! * [`cron`]: schedules as `robfig/cron` reads them.
 //! * [`task`]: loops that have a name, an owner and a last result.
 //! * [`controller`]: caches of objects, a work queue, the loop that runs a reconciler.
 //! * [`http`]: serving a `tower`-like service on sockets, with and without TLS.
@@ -18,6 +19,7 @@ pub mod access;
 pub mod blob;
 pub mod clock;
 pub mod controller;
+pub mod cron;
 pub mod gateway;
 pub mod http;
 pub mod identity;

@@ -159,6 +159,12 @@ impl Row {
         }
     }
 
+    /// The columns from `first` on, as a row of their own.
+    #[must_use]
+    pub fn from(&self, first: usize) -> Self {
+        Self(self.0.get(first..).unwrap_or_default().to_vec())
+    }
+
     /// What a column holds.
     ///
     /// # Errors

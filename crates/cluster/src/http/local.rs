@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use ferroflow_platform::{gateway, gateway::Service, http::body as kit, identity::Identity};
 use http::{Request, Response, StatusCode, header, request::Parts};
-use http_body_util::BodyExt;
 
 use super::{
-    body::{Body, BodyError},
+    body::{Body, boxed},
     server::{Api, Call},
 };
 use crate::core::{
@@ -81,5 +80,5 @@ pub async fn hand(local: &LocalService, mut parts: Parts, identity: Identity, bo
 }
 
 fn converted(response: Response<kit::Body>) -> Response<Body> {
-    response.map(|body| body.map_err(BodyError).boxed_unsync())
+    response.map(boxed)
 }

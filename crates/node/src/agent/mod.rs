@@ -179,6 +179,15 @@ const NOTES: usize = 64;
 /// How often it is looked whether pods that were told to end have ended.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
+/// What stands for images, after what an earlier server has left half done is gone.
+async fn environments(config: &NodeConfig, left: Pods) -> Result<Environments, NodeError> {
+    let directory = config.data_dir.join("environments");
+    let environments = Environments::new(config.images.clone(), config.images_base.clone(), directory);
+    let front = config.front.clone();
+    let begun = tokio::task::spawn_blocking(move || environments.begin(front.as_deref(), left));
+    begun.await.map_err(|_| NodeError::Environments)
+}
+
 impl Node {
     /// Registers the node and begins to run its pods. Everything it does runs in `group`; pods go on
     /// when the group stops.
@@ -218,11 +227,7 @@ impl Node {
         if let Some(tree) = &groups.tree {
             weigh(tree, &allocatable);
         }
-        let environments =
-            Environments::new(config.images.clone(), config.images_base.clone(), config.data_dir.join("environments"));
-        let left = if stored.is_empty() { Pods::None } else { Pods::Some };
-        let program = config.front.clone();
-        let environments = tokio::task::spawn_blocking(move || environments.begin(program.as_deref(), left));
+        let environments = environments(&config, if stored.is_empty() { Pods::None } else { Pods::Some }).await?;
         let images = Arc::new(ImageStore::open(config.store.clone(), clock.clone())?);
         let client = caches.client();
         let pool = Pool::new(devices, config.address.clone(), sharing);
@@ -235,7 +240,7 @@ impl Node {
             pod_network_reason: chosen.reason,
             pod_network: network.as_ref().map(Network::of_pods),
             network,
-            environments: environments.await.map_err(|_| NodeError::Environments)?,
+            environments,
             images,
             pool,
             allocatable,

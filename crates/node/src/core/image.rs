@@ -132,8 +132,7 @@ pub fn nothing_stands_for(image: &str, level: &str, why: &str) -> String {
 /// The rule that is built in for an image.
 pub fn built_in(reference: &Reference) -> Option<Rule> {
     let name = format!("{}/{}", reference.registry, reference.repository);
-    if name == "docker.io/library/python" {
-        let python = python_version(reference.tag.as_deref().unwrap_or("latest"))?;
+    if let Some(python) = python_of(&name, reference.tag.as_deref().unwrap_or("latest")) {
         return Some(Rule {
             pattern: "python:3.*".to_owned(),
             python: Some(python),
@@ -144,6 +143,20 @@ pub fn built_in(reference: &Reference) -> Option<Rule> {
     let (_, cmd) = HOST_IMAGES.iter().find(|(image, _)| *image == name)?;
     let cmd = cmd.iter().map(|word| (*word).to_owned()).collect();
     Some(Rule { pattern: format!("{name}:*"), cmd, ..Rule::default() })
+}
+
+/// The version of an image that is a Python and nothing else: the official one, its mirror, and those of Red Hat, which have
+/// it in their names (`ubi9/python-311`).
+fn python_of(name: &str, tag: &str) -> Option<String> {
+    if matches!(name, "docker.io/library/python" | "public.ecr.aws/docker/library/python") {
+        return python_version(tag);
+    }
+    let image = ["8", "9", "10"].into_iter().find_map(|release| {
+        name.strip_prefix("registry.access.redhat.com/ubi")?.strip_prefix(release)?.strip_prefix("/python-3")
+    });
+    image
+        .filter(|minor| !minor.is_empty() && minor.chars().all(|c| c.is_ascii_digit()))
+        .map(|minor| format!("3.{minor}"))
 }
 
 /// The version in a tag of the Python image: `3.11` of `3.11-slim`, `3` of `latest`.
@@ -235,6 +248,9 @@ mod tests {
         assert_eq!(python("me/other"), "3.2");
         assert_eq!(python("python:3.11-slim"), "3.11");
         assert_eq!(python("python"), "3");
+        assert_eq!(python("public.ecr.aws/docker/library/python:3.12"), "3.12");
+        assert_eq!(python("registry.access.redhat.com/ubi9/python-311:latest"), "3.11");
+        assert_eq!(resolve(&table, "registry.access.redhat.com/ubi9/python-3x"), None);
         assert_eq!(resolve(&table, "busybox:1.36").unwrap().cmd, ["sh"]);
         assert_eq!(resolve(&table, "nginx:1.27"), None);
         assert_eq!(resolve(&table, "python:2.7"), None);

@@ -263,12 +263,8 @@ mod tests {
     #[test]
     fn other_installs_have_another_name() {
         let (a, b) = (of(&["a"]).unwrap(), of(&["b"]).unwrap());
-        let all = [
-            digest("3.11", &[a.clone()]),
-            digest("3.12", &[a.clone()]),
-            digest("3.11", &[a.clone(), b.clone()]),
-            digest("3.11", &[b, a]),
-        ];
-        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+        let sets = [("3.11", vec![a.clone()]), ("3.12", vec![a.clone()]), ("3.11", vec![a.clone(), b.clone()])];
+        let all = sets.into_iter().chain([("3.11", vec![b, a])]).map(|(base, installs)| digest(base, &installs));
+        assert_eq!(all.collect::<std::collections::BTreeSet<_>>().len(), 4);
     }
 }

@@ -1,13 +1,6 @@
 //! What the engine is started with.
 
-/// Where a step's pod finds the launcher's program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LauncherSource {
-    /// A directory of the node, mounted read-only.
-    HostPath(String),
-    /// An image whose program installs itself into an `emptyDir` first.
-    Image(String),
-}
+pub use crate::core::pod::LauncherSource;
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]

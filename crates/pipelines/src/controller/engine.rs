@@ -2,15 +2,31 @@
 
 use std::sync::Arc;
 
-use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::Records, task::Group};
+use ferroflow_platform::{
+    blob::Blobs,
+    clock::SharedClock,
+    records::{self, Records},
+    task::{Group, Kind},
+};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::{
+    actor::Actor,
     api::{EngineError, LogStream, StepError, Steps},
+    carry,
     config::EngineConfig,
+    inbox::{Inbox, Message, Reply},
+    load::{self, Goes},
+    logs,
+    pods::RUN_LABEL,
+    shared::Shared,
 };
 use crate::{
     core::{
+        engine::Run,
+        id, ir,
+        run::{RunState, StateChange},
         step::{Begin, Report, StepClaims, Verdict, WorkOrder},
         task::TaskRow,
         value::Artifact,
@@ -21,16 +37,14 @@ use crate::{
 /// Carries out runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
 }
 
-struct Inner {
-    config: EngineConfig,
-    records: Records,
-    blobs: Blobs,
-    client: kube::Client,
-    clock: SharedClock,
-    group: Group,
+/// Whether a log ends with what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    No,
+    UntilEnd,
 }
 
 impl Engine {
@@ -47,34 +61,103 @@ impl Engine {
         group: Group,
     ) -> Result<Self, EngineError> {
         store::migrate(&records).await?;
-        Ok(Self { inner: Arc::new(Inner { config, records, blobs, client, clock, group }) })
+        let shared = Arc::new(Shared::new(config, records, blobs, client, clock, group));
+        let (watching, cleaning) = (shared.clone(), shared.clone());
+        shared.group.spawn("watch of steps' pods", Kind::Essential, async move {
+            watching.pods.watch().await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        shared.group.spawn("removal of steps' pods", Kind::Essential, async move {
+            cleaning.pods.clean().await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        for row in store::runs::active(&shared.records).await? {
+            if let Some(inbox) = shared.enter(&row.run_id, &row.pipeline_name)? {
+                carry::resume(shared.clone(), inbox);
+            }
+        }
+        Ok(Self { shared })
     }
 
-    /// Records a run and begins with it. Of `run` the engine fills `spec_digest`, `pipeline_name`, `state` and `history`;
-    /// an empty `run_id` or `namespace` too. `spec` is `{"pipeline_spec": …[, "platform_spec": …]}` or the bare IR.
+    /// Records a run and begins with it. Of `run` the engine fills `spec_digest`, `pipeline_name`, `state` and `history`,
+    /// and where they are empty `run_id`, `namespace` and the times. `spec` is `{"pipeline_spec": …[, "platform_spec": …]}`
+    /// or the bare IR. Returns the run as it was recorded first: pending.
     ///
     /// # Errors
     /// [`EngineError::Fault`] for a spec or parameters that cannot be run, [`EngineError::Exists`].
     pub async fn submit(&self, run: RunRow, spec: Value) -> Result<RunRow, EngineError> {
-        let _ = (
-            run,
-            spec,
-            &self.inner.client,
-            &self.inner.clock,
-            &self.inner.group,
-            &self.inner.config,
-            &self.inner.blobs,
-        );
-        Err(EngineError::Stopped)
+        let pipeline = Arc::new(ir::read::pipeline(&spec)?);
+        let row = self.filled(run, &pipeline.name, &spec);
+        let parameters = load::parameters(&row, &pipeline)?;
+        let Some(inbox) = self.shared.enter(&row.run_id, &row.pipeline_name)? else {
+            return Err(EngineError::Exists(row.run_id));
+        };
+        let facts = load::facts(&self.shared, &row, &pipeline);
+        let limits = self.shared.limits();
+        let mut run = Run::new(pipeline, facts, limits, parameters, row.created_ms);
+        run.begin(self.shared.now_ms());
+        let mut actor = Actor::new(self.shared.clone(), inbox, run, row.clone());
+        actor.first = vec![store::runs::insert_spec(&row.spec_digest, &spec), store::runs::insert(&row)];
+        self.started(actor).await.map_err(|error| match error {
+            EngineError::Records(records::Error::Duplicate(_)) => EngineError::Exists(row.run_id.clone()),
+            other => other,
+        })?;
+        Ok(row)
     }
 
-    /// Ends a run: its steps are stopped, and it ends as FAILED after CANCELING.
+    async fn started(&self, actor: Actor) -> Result<(), EngineError> {
+        let (started, outcome) = oneshot::channel();
+        carry::begin(actor, started);
+        outcome.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    fn filled(&self, mut run: RunRow, pipeline: &str, spec: &Value) -> RunRow {
+        let now_ms = self.shared.now_ms();
+        if run.run_id.is_empty() {
+            run.run_id = id::derived(&["run", &rand::random::<u128>().to_string()]);
+        }
+        if run.namespace.is_empty() {
+            run.namespace.clone_from(&self.shared.config.namespace);
+        }
+        if run.created_ms == 0 {
+            run.created_ms = now_ms;
+        }
+        if run.scheduled_ms == 0 {
+            run.scheduled_ms = run.created_ms;
+        }
+        if !run.runtime_config.is_object() {
+            run.runtime_config = Value::Object(serde_json::Map::new());
+        }
+        run.pipeline_name = pipeline.to_owned();
+        run.spec_digest = id::digest(&spec.to_string());
+        run.state = RunState::Pending;
+        run.finished_ms = None;
+        run.error = None;
+        run.history = vec![StateChange { state: RunState::Pending, at_ms: run.created_ms }];
+        run
+    }
+
+    async fn row(&self, run: &str) -> Result<RunRow, EngineError> {
+        let missing = || EngineError::NotFound { kind: "run", id: run.to_owned() };
+        store::runs::get(&self.shared.records, run).await?.ok_or_else(missing)
+    }
+
+    /// Ends a run: its steps are stopped, and it ends as FAILED after CANCELING. Returns once that is recorded, while
+    /// pods may still be going.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::NotRunning`].
     pub async fn terminate(&self, run: &str) -> Result<(), EngineError> {
-        let _ = run;
-        Err(EngineError::Stopped)
+        let row = self.row(run).await?;
+        let ended = |row: RunRow| EngineError::NotRunning { run: row.run_id, state: row.state.as_str() };
+        let Some(inbox) = self.shared.inbox(run).filter(|_| !row.state.is_final()) else { return Err(ended(row)) };
+        let (reply, done) = oneshot::channel();
+        inbox.push(Message::Terminate { reply });
+        tokio::select! {
+            outcome = done => if outcome.is_ok() { return Ok(()) },
+            () = inbox.closed() => {}
+        }
+        Err(ended(self.row(run).await?))
     }
 
     /// Goes on with a failed run: what has succeeded is kept, the rest runs again.
@@ -82,17 +165,64 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::NotFinished`], [`EngineError::NotFailed`].
     pub async fn retry(&self, run: &str) -> Result<(), EngineError> {
-        let _ = run;
-        Err(EngineError::Stopped)
+        let row = self.row(run).await?;
+        let state = row.state.as_str();
+        if !row.state.is_final() {
+            return Err(EngineError::NotFinished { run: run.to_owned(), state });
+        }
+        if row.state == RunState::Succeeded {
+            return Err(EngineError::NotFailed { run: run.to_owned(), state });
+        }
+        if let Some(inbox) = self.shared.inbox(run) {
+            // It has ended, and its actor is about to.
+            inbox.closed().await;
+        }
+        let Some(inbox) = self.shared.enter(run, &row.pipeline_name)? else {
+            return Err(EngineError::NotFinished { run: run.to_owned(), state: RunState::Pending.as_str() });
+        };
+        match load::run(&self.shared, &row, Goes::Again).await {
+            Ok(run) => self.started(Actor::new(self.shared.clone(), inbox, run, row)).await,
+            Err(error) => {
+                self.shared.leave(&inbox);
+                Err(error)
+            }
+        }
     }
 
-    /// Removes a run, its tasks and pods; one that is under way is stopped first. Its artifacts stay.
+    /// Removes a run, its tasks, logs and pods; one that is under way is stopped first. Its artifacts stay.
     ///
     /// # Errors
     /// [`EngineError::NotFound`].
     pub async fn delete(&self, run: &str) -> Result<(), EngineError> {
-        let _ = run;
-        Err(EngineError::Stopped)
+        if let Some(inbox) = self.shared.inbox(run) {
+            match self.terminate(run).await {
+                Ok(()) | Err(EngineError::NotRunning { .. }) => inbox.closed().await,
+                Err(error) => return Err(error),
+            }
+        }
+        let row = self.row(run).await?;
+        self.shared.records.write(store::runs::delete(&row)).await?;
+        self.remove_objects(&row).await?;
+        let logs = format!("pipelines/logs/{run}");
+        self.shared.blobs.delete(&logs).await.map_err(|error| EngineError::Blobs(error.to_string()))
+    }
+
+    async fn remove_objects(&self, row: &RunRow) -> Result<(), EngineError> {
+        use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+        let client = self.shared.client.clone();
+        let pods: kube::Api<Pod> = kube::Api::namespaced(client.clone(), &row.namespace);
+        let of_run = kube::api::ListParams::default().labels(&format!("{RUN_LABEL}={}", row.run_id));
+        let params = kube::api::DeleteParams::default();
+        pods.delete_collection(&params, &of_run).await?;
+        // A run that has succeeded has none.
+        if row.state != RunState::Succeeded {
+            let claims: kube::Api<PersistentVolumeClaim> = kube::Api::namespaced(client, &row.namespace);
+            match claims.delete(&load::workspace_name(row), &params).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
     }
 
     /// A run as it stands.
@@ -100,7 +230,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Records`].
     pub async fn run(&self, run: &str) -> Result<Option<RunRow>, EngineError> {
-        Ok(store::runs::get(&self.inner.records, run).await?)
+        Ok(store::runs::get(&self.shared.records, run).await?)
     }
 
     /// The tasks of a run, by path.
@@ -108,16 +238,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Records`].
     pub async fn tasks(&self, run: &str) -> Result<Vec<TaskRow>, EngineError> {
-        Ok(store::tasks::of_run(&self.inner.records, run).await?)
+        Ok(store::tasks::of_run(&self.shared.records, run).await?)
     }
 
-    /// What a step has printed; with `follow` also what it will.
+    /// What a step has printed; with [`Follow::UntilEnd`] also what it will.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`].
+    /// [`EngineError::NotFound`] for a task that does not exist or has not printed anything that is kept.
     pub async fn log(&self, run: &str, task: &str, follow: Follow) -> Result<LogStream, EngineError> {
-        let _ = (run, task, follow);
-        Err(EngineError::Stopped)
+        logs::open(&self.shared, run, task, follow).await
     }
 
     /// An artifact.
@@ -125,39 +254,43 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Records`].
     pub async fn artifact(&self, artifact: &str) -> Result<Option<ArtifactRow>, EngineError> {
-        Ok(store::artifacts::get(&self.inner.records, artifact).await?)
+        Ok(store::artifacts::get(&self.shared.records, artifact).await?)
     }
-}
 
-/// Whether a log ends with what there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follow {
-    No,
-    UntilEnd,
+    /// Asks the actor of a step's run; a run that has none has ended, or not begun again.
+    async fn ask<T>(&self, claims: &StepClaims, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, StepError> {
+        let stale = || StepError::Stale { task: claims.task.clone(), attempt: claims.attempt };
+        let inbox: Arc<Inbox> = self.shared.inbox(&claims.run).ok_or_else(stale)?;
+        let (reply, answer) = oneshot::channel();
+        inbox.push(message(reply));
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or_else(|_| Err(StepError::Unavailable("the run starts again".to_owned()))),
+            () = inbox.closed() => Err(stale()),
+        }
+    }
 }
 
 impl Steps for Engine {
-    async fn begin(&self, claims: &StepClaims, _begin: Begin) -> Result<WorkOrder, StepError> {
-        Err(stale(claims))
+    async fn begin(&self, claims: &StepClaims, begin: Begin) -> Result<WorkOrder, StepError> {
+        self.ask(claims, |reply| Message::Begin { claims: claims.clone(), begin, reply }).await
     }
 
-    async fn input(&self, claims: &StepClaims, _artifact: &str) -> Result<Artifact, StepError> {
-        Err(stale(claims))
+    async fn input(&self, claims: &StepClaims, artifact: &str) -> Result<Artifact, StepError> {
+        let artifact = artifact.to_owned();
+        self.ask(claims, |reply| Message::Input { claims: claims.clone(), artifact, reply }).await
     }
 
-    async fn output(&self, claims: &StepClaims, _name: &str) -> Result<String, StepError> {
-        Err(stale(claims))
+    async fn output(&self, claims: &StepClaims, name: &str) -> Result<String, StepError> {
+        let name = name.to_owned();
+        self.ask(claims, |reply| Message::Output { claims: claims.clone(), name, reply }).await
     }
 
     async fn log(&self, claims: &StepClaims) -> Result<String, StepError> {
-        Err(stale(claims))
+        self.ask(claims, |reply| Message::Log { claims: claims.clone(), reply }).await
     }
 
-    async fn finish(&self, claims: &StepClaims, _report: Report) -> Result<Verdict, StepError> {
-        Err(stale(claims))
+    async fn finish(&self, claims: &StepClaims, report: Report) -> Result<Verdict, StepError> {
+        self.ask(claims, |reply| Message::Finish { claims: claims.clone(), report, reply }).await
     }
-}
-
-fn stale(claims: &StepClaims) -> StepError {
-    StepError::Stale { task: claims.task.clone(), attempt: claims.attempt }
 }

@@ -1,9 +1,8 @@
 //! What goes into a task: from its parent's inputs, from outputs of its siblings, from constants.
 //!
-//! Rules are those of upstream's `driver/resolve.go`, where facts about the language are; three things go beyond it.
-//! Placeholders in constants are replaced anywhere, once. A task that runs whatever became of those it waits for takes
-//! their missing outputs for absent. And when iterations are collected, those that made no value are left out, so that
-//! `sum(nums)` of a loop with a condition in it sums what there is.
+//! Rules are those of upstream's `driver/resolve.go`, where facts about the language are; two things go beyond it.
+//! Placeholders in constants are replaced anywhere, once. And a task that runs whatever became of those it waits for
+//! takes their missing outputs for absent.
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +10,8 @@ use super::{
     condition::Condition,
     fault::Fault,
     ir::{
-        ArtifactSource, Body, Component, Dag, InputParameter, Items, OutputSource, ParameterFrom, ParameterSource,
-        ParameterType, Pipeline, Selector, Strategy, Task,
+        ArtifactSource, Body, Component, DagOutputs, InputParameter, Items, OutputSource, ParameterFrom,
+        ParameterSource, ParameterType, Selector, Strategy, Task,
     },
     placeholder::{self, Placeholder},
     runtime,
@@ -23,27 +22,26 @@ use super::{
 /// Where a workspace is mounted.
 pub const WORKSPACE: &str = "/kfp-workspace";
 
-/// What placeholders can say of a run.
+/// What is known of a run from its beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunFacts {
+pub struct Facts {
     /// A UUID.
     pub run_id: String,
-    /// The run's display name.
-    pub name: String,
+    pub display_name: String,
     /// `<pipelineInfo.name>-<suffix>`: what upstream's workflow would be called.
     pub resource_name: String,
-    /// RFC 3339, in UTC.
-    pub created: String,
-    /// RFC 3339, in UTC; as `created` where nothing was scheduled.
-    pub scheduled: String,
-    /// `minio://mlpipeline/v2/artifacts`
-    pub pipeline_root: String,
+    pub namespace: String,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Milliseconds since 1970; as `created_ms` where nothing was scheduled.
+    pub scheduled_ms: i64,
+    /// Where artifacts go: `minio://mlpipeline/v2/artifacts`.
+    pub root: String,
 }
 
 /// A task as its siblings see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sibling<'a> {
-    pub task_id: &'a str,
     pub state: TaskState,
     pub outputs: &'a Values,
     pub error: Option<&'a TaskError>,
@@ -51,28 +49,37 @@ pub struct Sibling<'a> {
 
 /// What a task of a DAG sees.
 pub trait Scope {
-    /// The inputs of the DAG itself, or of the iteration.
-    fn inputs(&self) -> &Values;
-    /// A task of the DAG by its key, if it has a row.
+    /// An input parameter of the DAG, or of the iteration or its loop.
+    fn parameter(&self, name: &str) -> Option<&Value>;
+    /// An input artifact of the DAG, or of the iteration or its loop.
+    fn artifacts(&self, name: &str) -> Option<&Vec<Artifact>>;
+    /// A task of the DAG by its key.
     fn sibling(&self, key: &str) -> Option<Sibling<'_>>;
-    fn run(&self) -> &RunFacts;
+    /// The id of a task of the DAG.
+    fn task_id(&self, key: &str) -> String;
+    fn facts(&self) -> &Facts;
 }
 
 /// A fact of a run or a task by the name behind `{{$.`.
-pub fn fact(name: &str, run: &RunFacts, task_key: &str, task_id: &str) -> Option<Value> {
+pub fn fact(name: &str, facts: &Facts, task_key: &str, task_id: &str) -> Option<Value> {
     let text = match name {
-        "pipeline_job_name" => &run.name,
-        "pipeline_job_resource_name" => &run.resource_name,
-        "pipeline_job_uuid" => &run.run_id,
-        "pipeline_job_create_time_utc" => &run.created,
-        "pipeline_job_schedule_time_utc" => &run.scheduled,
-        "pipeline_root" => &run.pipeline_root,
+        "pipeline_job_name" => &facts.display_name,
+        "pipeline_job_resource_name" => &facts.resource_name,
+        "pipeline_job_uuid" => &facts.run_id,
+        "pipeline_job_create_time_utc" => return Some(time(facts.created_ms).into()),
+        "pipeline_job_schedule_time_utc" => return Some(time(facts.scheduled_ms).into()),
+        "pipeline_root" => &facts.root,
         "pipeline_task_name" => task_key,
         "pipeline_task_uuid" => task_id,
         "workspace_path" => WORKSPACE,
         _ => return None,
     };
     Some(text.into())
+}
+
+/// A time in RFC 3339, in whole seconds of UTC.
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_second(ms.div_euclid(1000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 /// The inputs of a task: of a step without the defaults of its component, which its executor input adds; of a DAG with
@@ -218,7 +225,7 @@ fn required(task: &Task, component: &Component, parameters: &Parameters) -> Resu
 pub fn parameter(key: &str, task: &Task, source: &ParameterSource, scope: &dyn Scope) -> Result<Option<Value>, String> {
     let found = match &source.from {
         ParameterFrom::Constant(_) => Some(constant(key, source, None, &Parameters::new(), scope)?),
-        ParameterFrom::Input(name) => match scope.inputs().parameters.get(name) {
+        ParameterFrom::Input(name) => match scope.parameter(name) {
             Some(value) => Some(value.clone()),
             None => return Err(format!("parent DAG does not have input parameter {name}")),
         },
@@ -245,9 +252,9 @@ fn constant(
     scope: &dyn Scope,
 ) -> Result<Value, String> {
     let ParameterFrom::Constant(constant) = &source.from else { return Ok(Value::Null) };
-    let task_id = scope.sibling(key).map_or("", |task| task.task_id);
+    let task_id = scope.task_id(key);
     let lookup = |placeholder: &Placeholder<'_>| match placeholder {
-        Placeholder::Fact(name) => fact(name, scope.run(), key, task_id),
+        Placeholder::Fact(name) => fact(name, scope.facts(), key, &task_id),
         Placeholder::InputParameter(name) => others.get(*name).cloned(),
         _ => None,
     };
@@ -290,7 +297,7 @@ fn no_value(kind: &str, task: &str, output: &str) -> String {
 /// Artifacts by where they come from; `None` where there are none.
 fn artifacts(task: &Task, source: &ArtifactSource, scope: &dyn Scope) -> Result<Option<Vec<Artifact>>, String> {
     match source {
-        ArtifactSource::Input(name) => Ok(scope.inputs().artifacts.get(name).cloned()),
+        ArtifactSource::Input(name) => Ok(scope.artifacts(name).cloned()),
         ArtifactSource::Output(selector) => {
             let (name, output) = (&selector.task, &selector.output);
             let producer = scope.sibling(name);
@@ -325,31 +332,16 @@ fn final_status(name: &str, scope: &dyn Scope) -> Result<Value, String> {
     Ok(json!({
         "state": state,
         "error": error,
-        "pipelineJobResourceName": scope.run().resource_name,
+        "pipelineJobResourceName": scope.facts().resource_name,
         "pipelineTaskName": name,
     }))
 }
 
-/// What is iterated over.
+/// One item of a loop.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ItemList {
-    Parameters(Vec<Value>),
-    Artifacts(Vec<Artifact>),
-}
-
-impl ItemList {
-    /// How many iterations there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Parameters(items) => items.len(),
-            Self::Artifacts(items) => items.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+pub enum Item {
+    Parameter(Value),
+    Artifact(Artifact),
 }
 
 /// Items that a loop may have: each becomes rows of the run.
@@ -359,61 +351,57 @@ pub const MAX_ITEMS: usize = 100_000;
 ///
 /// # Errors
 /// Where the input is no list, nor text of a JSON list, or there are more than [`MAX_ITEMS`].
-pub fn items(key: &str, task: &Task, inputs: &Values, scope: &dyn Scope) -> Result<ItemList, Fault> {
+pub fn items(key: &str, task: &Task, inputs: &Values, scope: &dyn Scope) -> Result<Vec<Item>, Fault> {
     let fault = |what: String| Fault::new("parameterIterator.items", what);
-    let items = match task.iterator.as_ref().map(|iterator| &iterator.items) {
-        None => ItemList::Parameters(Vec::new()),
+    let list = match task.iterator.as_ref().map(|iterator| &iterator.items) {
+        None => Vec::new(),
         Some(Items::Constant(items)) => {
-            let task_id = scope.sibling(key).map_or("", |task| task.task_id);
+            let task_id = scope.task_id(key);
             let lookup = |placeholder: &Placeholder<'_>| match placeholder {
-                Placeholder::Fact(name) => fact(name, scope.run(), key, task_id),
+                Placeholder::Fact(name) => fact(name, scope.facts(), key, &task_id),
                 Placeholder::InputParameter(name) => inputs.parameters.get(*name).cloned(),
                 _ => None,
             };
-            ItemList::Parameters(items.iter().map(|item| placeholder::expand_value(item, &lookup)).collect())
+            items.iter().map(|item| placeholder::expand_value(item, &lookup)).collect()
         }
         Some(Items::Parameter(name)) => match inputs.parameters.get(name) {
-            Some(Value::Array(items)) => ItemList::Parameters(items.clone()),
+            Some(Value::Array(items)) => items.clone(),
             Some(Value::String(text)) => match serde_json::from_str(text).map(value::integral) {
-                Ok(Value::Array(items)) => ItemList::Parameters(items),
+                Ok(Value::Array(items)) => items,
                 _ => return Err(fault(format!("input {name:?} is text, and not that of a JSON list"))),
             },
             Some(other) => return Err(fault(format!("input {name:?} must be a list, not {}", value::describe(other)))),
             None => return Err(fault(format!("input {name:?} has no value to iterate over"))),
         },
         Some(Items::Artifact(name)) => match inputs.artifacts.get(name) {
-            Some(artifacts) => ItemList::Artifacts(artifacts.clone()),
+            Some(artifacts) => return bounded(artifacts.iter().cloned().map(Item::Artifact).collect()),
             None => return Err(Fault::new("artifactIterator.items", format!("input {name:?} has no artifacts"))),
         },
     };
-    if items.len() > MAX_ITEMS {
-        return Err(fault(format!("there are {} items, and a loop runs at most {MAX_ITEMS}", items.len())));
-    }
-    Ok(items)
+    bounded(list.into_iter().map(Item::Parameter).collect())
 }
 
-/// The inputs of one iteration: the loop's own and the item.
+fn bounded(items: Vec<Item>) -> Result<Vec<Item>, Fault> {
+    if items.len() <= MAX_ITEMS {
+        return Ok(items);
+    }
+    Err(Fault::new("iterator.items", format!("there are {} items, and a loop runs at most {MAX_ITEMS}", items.len())))
+}
+
+/// What an iteration has beside the inputs of its loop: its item, under the name and with the type that the component
+/// declares.
 ///
 /// # Errors
-/// Where the item does not fit the input that takes it.
-pub fn iteration(
-    task: &Task,
-    component: &Component,
-    inputs: &Values,
-    items: &ItemList,
-    index: usize,
-) -> Result<Values, Fault> {
-    let mut values = inputs.clone();
+/// Where the item does not fit.
+pub fn item(task: &Task, component: &Component, item: Item) -> Result<Values, Fault> {
+    let mut values = Values::default();
     let Some(iterator) = &task.iterator else { return Ok(values) };
-    let missing = || Fault::new("", format!("there is no item {index} among {}", items.len()));
-    match items {
-        ItemList::Parameters(items) => {
-            let item = items.get(index).cloned().ok_or_else(missing)?;
+    match item {
+        Item::Parameter(item) => {
             let declared = component.inputs.parameters.get(&iterator.input);
             settle(&iterator.input, Some(item), declared, &mut values.parameters)?;
         }
-        ItemList::Artifacts(items) => {
-            let item = items.get(index).cloned().ok_or_else(missing)?;
+        Item::Artifact(item) => {
             values.artifacts.insert(iterator.input.clone(), vec![item]);
         }
     }
@@ -422,14 +410,14 @@ pub fn iteration(
 
 /// What a DAG hands out once its tasks have ended: of each output the value of its task, or of the first selector's
 /// whose task has succeeded. What has no such task is absent.
-pub fn dag_outputs(dag: &Dag, scope: &dyn Scope) -> Values {
+pub fn dag_outputs(outputs: &DagOutputs, scope: &dyn Scope) -> Values {
     let mut values = Values::default();
-    for (name, source) in &dag.outputs.parameters {
+    for (name, source) in &outputs.parameters {
         if let Some(value) = first(source, scope, |outputs, output| outputs.parameters.get(output)) {
             values.parameters.insert(name.clone(), value.clone());
         }
     }
-    for (name, source) in &dag.outputs.artifacts {
+    for (name, source) in &outputs.artifacts {
         if let Some(artifacts) = first(source, scope, |outputs, output| outputs.artifacts.get(output)) {
             values.artifacts.insert(name.clone(), artifacts.clone());
         }
@@ -449,61 +437,6 @@ fn first<'a, T>(
     let succeeded = |selector: &&Selector| scope.sibling(&selector.task).is_some_and(|task| task.state.is_success());
     let selector = selectors.iter().find(succeeded)?;
     of(scope.sibling(&selector.task)?.outputs, &selector.output)
-}
-
-/// What a loop hands out: of each output the values of its iterations, in their order, without those that made none.
-///
-/// What an inner loop has collected is joined to one flat list, as upstream's `CollectInputs` does.
-pub fn loop_outputs<'a>(
-    pipeline: &Pipeline,
-    component: &Component,
-    iterations: impl IntoIterator<Item = &'a Values>,
-) -> Values {
-    let mut values = Values::default();
-    for name in component.outputs.parameters.keys() {
-        values.parameters.insert(name.clone(), Value::Array(Vec::new()));
-    }
-    for name in component.outputs.artifacts.keys() {
-        values.artifacts.insert(name.clone(), Vec::new());
-    }
-    let nested: Vec<&String> =
-        component.outputs.parameters.keys().filter(|name| is_collected(pipeline, component, name)).collect();
-    for outputs in iterations {
-        for (name, value) in &outputs.parameters {
-            let Some(Value::Array(list)) = values.parameters.get_mut(name) else { continue };
-            match value {
-                Value::Array(items) if nested.contains(&name) => list.extend(items.iter().cloned()),
-                value => list.push(value.clone()),
-            }
-        }
-        for (name, artifacts) in &outputs.artifacts {
-            if let Some(list) = values.artifacts.get_mut(name) {
-                list.extend(artifacts.iter().cloned());
-            }
-        }
-    }
-    values
-}
-
-/// Whether an output parameter of a component is what a loop within it has collected.
-fn is_collected(pipeline: &Pipeline, component: &Component, output: &str) -> bool {
-    let mut component = component;
-    let mut output = output;
-    // Components do not hold themselves, so this ends.
-    loop {
-        let Some(dag) = component.dag() else { return false };
-        let selector = match dag.outputs.parameters.get(output) {
-            Some(OutputSource::One(selector)) => selector,
-            Some(OutputSource::OneOf(selectors)) if !selectors.is_empty() => &selectors[0],
-            _ => return false,
-        };
-        let Some(task) = dag.tasks.get(&selector.task) else { return false };
-        if task.iterator.is_some() {
-            return true;
-        }
-        let Some(next) = pipeline.component(task) else { return false };
-        (component, output) = (next, &selector.output);
-    }
 }
 
 #[cfg(test)]

@@ -4,5 +4,17 @@
 //! one function of the file of its kind. Nothing here decides what becomes of a run.
 
 pub mod api;
+mod artifacts;
+mod call;
+pub mod experiments;
 pub mod failure;
+mod limits;
+mod pipelines;
+mod recurring;
 pub mod reply;
+pub mod runs;
+mod show;
+pub mod source;
+mod splice;
+mod tasks;
+mod upload;

@@ -10,6 +10,8 @@ use crate::core::value::Values;
 pub struct CacheEntry {
     pub task_id: String,
     pub outputs: Values,
+    /// URIs that must still have bytes for the outputs to count.
+    pub kept: Vec<String>,
 }
 
 /// Where a fingerprint counts.
@@ -21,18 +23,19 @@ pub struct CacheKey {
 }
 
 /// Records the outputs of a task that has succeeded.
-pub fn save(key: &CacheKey, run_id: &str, task_id: &str, outputs: &Values, now_ms: i64) -> Statement {
-    let sql = "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, created_ms) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (namespace, pipeline_name, fingerprint) DO UPDATE SET \
+pub fn save(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64) -> Statement {
+    let sql = "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, created_ms) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (namespace, pipeline_name, fingerprint) DO UPDATE SET \
                run_id = excluded.run_id, task_id = excluded.task_id, outputs = excluded.outputs, \
-               created_ms = excluded.created_ms";
+               kept = excluded.kept, created_ms = excluded.created_ms";
     let values = [
         (&key.namespace).into(),
         (&key.pipeline_name).into(),
         (&key.fingerprint).into(),
         run_id.into(),
-        task_id.into(),
-        text(outputs).into(),
+        (&entry.task_id).into(),
+        text(&entry.outputs).into(),
+        text(&entry.kept).into(),
         now_ms.into(),
     ];
     Statement::new(sql, values)
@@ -43,7 +46,7 @@ pub fn save(key: &CacheKey, run_id: &str, task_id: &str, outputs: &Values, now_m
 /// # Errors
 /// [`Error`].
 pub async fn get(records: &Records, key: &CacheKey) -> Result<Option<CacheEntry>, Error> {
-    let sql = "SELECT task_id, outputs FROM pipelines_cache \
+    let sql = "SELECT task_id, outputs, kept FROM pipelines_cache \
                WHERE namespace = $1 AND pipeline_name = $2 AND fingerprint = $3";
     let values = [(&key.namespace).into(), (&key.pipeline_name).into(), (&key.fingerprint).into()];
     let rows = records.read(Statement::new(sql, values)).await?;
@@ -51,5 +54,5 @@ pub async fn get(records: &Records, key: &CacheKey) -> Result<Option<CacheEntry>
 }
 
 fn entry(row: &Row) -> Result<CacheEntry, Error> {
-    Ok(CacheEntry { task_id: row.text(0)?.to_owned(), outputs: json(row, 1)? })
+    Ok(CacheEntry { task_id: row.text(0)?.to_owned(), outputs: json(row, 1)?, kept: json(row, 2)? })
 }

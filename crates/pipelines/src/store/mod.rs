@@ -2,11 +2,21 @@
 //!
 //! * [`schema`]: the tables of runs and what belongs to them.
 //! * [`runs`], [`tasks`], [`artifacts`], [`cache`]: rows of those tables, read and written.
+//! * [`catalogue`]: the tables of what runs are made from.
+//! * [`experiments`], [`pipelines`], [`recurring`]: rows of those.
+//! * [`shown`]: runs as they are shown.
+//! * [`query`]: a page of any of them.
 
 pub mod artifacts;
 pub mod cache;
+pub mod catalogue;
+pub mod experiments;
+pub mod pipelines;
+pub mod query;
+pub mod recurring;
 pub mod runs;
 pub mod schema;
+pub mod shown;
 pub mod tasks;
 
 use ferroflow_platform::records::{Error, Records, Row};

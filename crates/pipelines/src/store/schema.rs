@@ -27,6 +27,6 @@ pub const RUNS: &[&[&str]] = &[&[
     "CREATE INDEX pipelines_artifacts_by_run ON pipelines_artifacts (run_id)",
     "CREATE INDEX pipelines_artifacts_by_uri ON pipelines_artifacts (uri)",
     "CREATE TABLE pipelines_cache (namespace TEXT NOT NULL, pipeline_name TEXT NOT NULL, fingerprint TEXT NOT NULL, \
-     run_id TEXT NOT NULL, task_id TEXT NOT NULL, outputs TEXT NOT NULL, created_ms BIGINT NOT NULL, \
+     run_id TEXT NOT NULL, task_id TEXT NOT NULL, outputs TEXT NOT NULL, kept TEXT NOT NULL, created_ms BIGINT NOT NULL, \
      PRIMARY KEY (namespace, pipeline_name, fingerprint))",
 ]];

@@ -109,3 +109,8 @@ pub async fn get(records: &Records, run_id: &str, task_id: &str) -> Result<Optio
     let rows = records.read(Statement::new(sql, [task_id.into(), run_id.into()])).await?;
     rows.first().map(task).transpose()
 }
+
+/// Removes a task.
+pub fn remove(task_id: &str) -> Statement {
+    Statement::new("DELETE FROM pipelines_tasks WHERE task_id = $1", [task_id.into()])
+}

@@ -8,8 +8,14 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody, combi
 /// What any body may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A body broke while it was sent or read. It is a type of its own since the compiler cannot tell of a box that it becomes
+/// another box in every lifetime.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(#[source] pub BoxError);
+
 /// A body.
-pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +37,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    body.map_err(Into::into).boxed_unsync()
+    body.map_err(|error| BodyError(error.into())).boxed_unsync()
 }
 
 /// A body that is sent as its pieces come.
@@ -40,7 +46,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: Into<BoxError> + 'static,
 {
-    StreamBody::new(pieces.map(|piece| piece.map(Frame::data).map_err(Into::into))).boxed_unsync()
+    StreamBody::new(pieces.map(|piece| piece.map(Frame::data).map_err(|error| BodyError(error.into())))).boxed_unsync()
 }
 
 /// Reads a body whole.

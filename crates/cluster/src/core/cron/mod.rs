@@ -3,8 +3,6 @@
 //! Behaves as `pkg/controller/cronjob` of Kubernetes 1.34. Time and time zone are arguments. The name
 //! of a job is made of the minute it is due at, so that no crash can start one twice.
 
-pub mod schedule;
-
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +14,8 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, CronJobStatus, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
-use self::schedule::Schedule;
 use super::job::{Event, is_finished, true_condition};
+use ferroflow_platform::cron::Schedule;
 
 /// The annotation that says when a job was due.
 pub const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";

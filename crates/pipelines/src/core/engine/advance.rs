@@ -6,11 +6,12 @@ use super::{
     Run, Work,
     event::{Effect, NodeId},
     node::{Body, Group, Loop, Node, Phase},
-    rules::{self, Item},
+    rules,
     scope::{self, Scope},
 };
 use crate::core::{
     ir::{Body as ComponentBody, Component, Dag, Executor, Pipeline, Strategy, Task},
+    resolve,
     run::RunState,
     task::{TaskError, TaskKind, TaskState},
     value::Values,
@@ -39,7 +40,8 @@ impl Run {
             return self.enter(&pipeline, id, now_ms);
         };
         let component = scope::component(&pipeline, &task.component);
-        let inputs = match rules::inputs(task, component, &Scope::of(self, parent)) {
+        let task_key = self.nodes.get(&id).map(|node| node.task.clone()).unwrap_or_default();
+        let inputs = match resolve::inputs(&task_key, task, component, &Scope::of(self, parent)) {
             Ok(inputs) => inputs,
             Err(fault) => return self.fail(id, Self::fault("Inputs", &fault), now_ms),
         };
@@ -159,15 +161,11 @@ impl Run {
 
     /// A loop of which no iteration has been made.
     pub(super) fn new_loop(&self, task: &Task, id: NodeId) -> Result<Loop, crate::core::fault::Fault> {
-        let inputs = self.nodes.get(&id).map(|node| &node.inputs);
-        let items = match (&task.iterator, inputs) {
-            (Some(iterator), Some(inputs)) => rules::items(&iterator.items, inputs)?,
-            _ => Vec::new(),
+        let node = self.nodes.get(&id);
+        let items = match node.zip(node.and_then(|node| node.parent)) {
+            Some((node, parent)) => resolve::items(&node.task, task, &node.inputs, &Scope::of(self, parent))?,
+            None => Vec::new(),
         };
-        if items.len() > self.limits.items {
-            let what = format!("{} items to iterate over are more than {}; nest loops", items.len(), self.limits.items);
-            return Err(crate::core::fault::Fault::new("", what));
-        }
         let own = usize::try_from(task.parallelism).unwrap_or(usize::MAX);
         let limit = if own == 0 { self.limits.iterations } else { own.min(self.limits.iterations) };
         let outputs = vec![None; items.len()];
@@ -176,9 +174,10 @@ impl Run {
 
     /// Makes iterations as long as the loop may have more of them.
     pub(super) fn refill(&mut self, pipeline: &Pipeline, id: NodeId, now_ms: i64) {
-        while let Some((number, item)) = self.next_item(id) {
-            let Some(child) = self.make_iteration(pipeline, id, number, item, now_ms) else { return };
-            self.work.push_back(Work::Start(child));
+        while let Some(number) = self.next_item(id) {
+            if let Some(child) = self.make_iteration(pipeline, id, number, now_ms) {
+                self.work.push_back(Work::Start(child));
+            }
         }
         let Some(Body::Loop(inner)) = self.nodes.get(&id).map(|node| &node.body) else { return };
         if inner.active == 0 && (inner.next == inner.items.len() || inner.failure.is_some() || self.stopping.is_some())
@@ -187,17 +186,16 @@ impl Run {
         }
     }
 
-    fn next_item(&mut self, id: NodeId) -> Option<(usize, Item)> {
+    fn next_item(&mut self, id: NodeId) -> Option<usize> {
         let is_stopping = self.stopping.is_some();
         let Body::Loop(inner) = &mut self.nodes.get_mut(&id)?.body else { return None };
-        if is_stopping || inner.failure.is_some() || inner.active >= inner.limit {
+        if is_stopping || inner.failure.is_some() || inner.active >= inner.limit || inner.next >= inner.items.len() {
             return None;
         }
         let number = inner.next;
-        let item = inner.items.get(number)?.clone();
         inner.next += 1;
         inner.active += 1;
-        Some((number, item))
+        Some(number)
     }
 
     pub(super) fn make_iteration(
@@ -205,10 +203,9 @@ impl Run {
         pipeline: &Pipeline,
         id: NodeId,
         number: usize,
-        item: Item,
         now_ms: i64,
     ) -> Option<NodeId> {
-        let input = self.task(pipeline, id)?.iterator.as_ref()?.input.clone();
+        let task = self.task(pipeline, id)?;
         let owner = self.nodes.get(&id)?;
         let mut node = self.blank(Some(id), format!("{}/{number}", owner.path), now_ms);
         node.display_name = format!("{}-{number}", owner.display_name);
@@ -218,23 +215,29 @@ impl Run {
         node.slot = number;
         node.iteration = u32::try_from(number).ok();
         let component = scope::component(pipeline, &owner.component);
-        // A DAG's iteration looks up what it does not have with its loop; a step is handed all it gets.
         node.kind = match &component.body {
             ComponentBody::Dag(_) => TaskKind::LoopIteration,
-            ComponentBody::Executor(label) => {
-                node.inputs = owner.inputs.clone();
-                step_kind(pipeline, label)
-            }
+            ComponentBody::Executor(label) => step_kind(pipeline, label),
         };
-        match item {
-            Item::Parameter(value) => {
-                node.inputs.parameters.insert(input, value);
-            }
-            Item::Artifact(artifact) => {
-                node.inputs.artifacts.insert(input, vec![artifact]);
-            }
+        // A DAG's iteration looks up what it does not have with its loop; a step is handed all it gets.
+        if node.kind != TaskKind::LoopIteration {
+            node.inputs = owner.inputs.clone();
         }
-        Some(self.insert(node))
+        let Body::Loop(inner) = &owner.body else { return None };
+        let item = resolve::item(task, component, inner.items.get(number)?.clone());
+        let child = self.insert(node);
+        match (item, self.nodes.get_mut(&child)) {
+            (Ok(item), Some(node)) => {
+                node.inputs.parameters.extend(item.parameters);
+                node.inputs.artifacts.extend(item.artifacts);
+                Some(child)
+            }
+            (Err(fault), _) => {
+                self.fail(child, Self::fault("Items", &fault), now_ms);
+                None
+            }
+            (Ok(_), None) => None,
+        }
     }
 
     /// Ends a task as failed.
@@ -352,23 +355,19 @@ impl Run {
         if self.stopping.is_some() {
             return self.settle(id, TaskState::Canceled, now_ms);
         }
-        match self.outputs(id) {
-            Ok(outputs) => {
-                if let Some(node) = self.nodes.get_mut(&id) {
-                    node.outputs = outputs;
-                }
-                self.settle(id, TaskState::Succeeded, now_ms);
-            }
-            Err(fault) => self.fail(id, Self::fault("Outputs", &fault), now_ms),
+        let outputs = self.outputs(id);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.outputs = outputs;
         }
+        self.settle(id, TaskState::Succeeded, now_ms);
     }
 
-    fn outputs(&self, id: NodeId) -> Result<Values, crate::core::fault::Fault> {
-        let Some(node) = self.nodes.get(&id) else { return Ok(Values::default()) };
+    fn outputs(&self, id: NodeId) -> Values {
+        let Some(node) = self.nodes.get(&id) else { return Values::default() };
         match (&node.body, &scope::component(&self.pipeline, &node.component).body) {
-            (Body::Loop(inner), _) => Ok(scope::collected(&self.pipeline, &node.component, &inner.outputs)),
-            (Body::Group(_), ComponentBody::Dag(dag)) => rules::outputs(&dag.outputs, &Scope::of(self, id)),
-            _ => Ok(Values::default()),
+            (Body::Loop(inner), _) => scope::collected(&self.pipeline, &node.component, &inner.outputs),
+            (Body::Group(_), ComponentBody::Dag(dag)) => resolve::dag_outputs(&dag.outputs, &Scope::of(self, id)),
+            _ => Values::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a run is told, what it asks for, and what it wants recorded.
 
+use std::collections::BTreeSet;
+
 use super::sight::Sight;
 use crate::core::{
     run::{RunState, StateChange},
@@ -24,8 +26,8 @@ pub enum Event {
     Launched { node: NodeId, attempt: u32, outcome: Result<(), TaskError> },
     /// Its launcher has begun.
     Begun { node: NodeId, attempt: u32, work_root: Option<String> },
-    /// Its launcher has reported, and the report was read.
-    Finished { node: NodeId, attempt: u32, outcome: Result<Values, TaskError> },
+    /// Its launcher has reported, and the report was read; `uploaded` are the output artifacts that have bytes.
+    Finished { node: NodeId, attempt: u32, outcome: Result<Values, TaskError>, uploaded: BTreeSet<String> },
     /// How its pod looks.
     Seen { node: NodeId, attempt: u32, sight: Sight },
     /// The last lines that its pod has printed ([`Effect::Tail`]); empty where there are none.
@@ -81,7 +83,7 @@ pub enum Effect {
     /// Make its pod.
     Launch { node: NodeId },
     /// Delete a pod.
-    Delete { pod: String },
+    Delete { node: NodeId, attempt: u32, pod: String },
     /// Fetch the last lines that a pod has printed, and keep its log.
     Tail { node: NodeId, attempt: u32, pod: String },
     /// Do something that needs no pod.
@@ -98,7 +100,7 @@ pub enum Action {
     /// Make the run's workspace.
     Workspace,
     /// Make or delete a claim of storage.
-    Claim(super::rules::Claim),
+    Claim(crate::core::pod::Claim),
     /// Record an artifact under output `output`, or take one over that is there already.
     Import { output: String, artifact: Artifact, reuse: bool },
 }
@@ -137,6 +139,8 @@ pub struct Remembered {
     pub fingerprint: String,
     pub task_id: String,
     pub outputs: Values,
+    /// URIs that must still have bytes for the outputs to count.
+    pub kept: Vec<String>,
 }
 
 /// How a run stands.

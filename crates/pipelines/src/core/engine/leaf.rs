@@ -1,14 +1,17 @@
 //! Steps until they have a pod, and what their results mean: the cache, places, retries, what needs no pod.
 
+use std::collections::BTreeSet;
+
 use super::{
     Run,
     event::{Action, Effect, Found, NodeId, Remembered, Wake},
     node::{Node, Phase},
-    rules, scope,
+    scope,
 };
 use crate::core::{
-    id,
+    executor, id,
     ir::{Component, Container, Executor, Importer, Retry},
+    pod,
     task::{CacheNote, TaskError, TaskState},
     value::Values,
 };
@@ -25,7 +28,7 @@ impl Run {
     fn enter_import(&mut self, component: &Component, importer: &Importer, id: NodeId, now_ms: i64) {
         let Some(node) = self.nodes.get(&id) else { return };
         let output = component.outputs.artifacts.keys().next().cloned().unwrap_or_else(|| "artifact".to_owned());
-        match rules::import(importer, &node.inputs) {
+        match executor::import(importer, component, &node.inputs, &self.facts, &node.task, &node.task_id) {
             Ok(mut artifact) => {
                 artifact.id = id::derived(&[&node.task_id, &node.attempt.to_string(), &output, "0"]);
                 artifact.name.clone_from(&output);
@@ -38,7 +41,7 @@ impl Run {
     fn enter_container(&mut self, component: &Component, container: &Container, id: NodeId, now_ms: i64) {
         let pipeline = self.pipeline.clone();
         let Some(node) = self.nodes.get(&id) else { return };
-        let claim = match rules::claim(container, &node.inputs, &self.facts) {
+        let claim = match pod::claim(container, &node.inputs, &self.facts, &node.task_id) {
             Ok(claim) => claim,
             Err(fault) => return self.fail(id, Self::fault("Claim", &fault), now_ms),
         };
@@ -54,7 +57,10 @@ impl Run {
         if node.attempt > node.first_attempt {
             return self.want(id);
         }
-        let fingerprint = rules::fingerprint(&pipeline, task, component, &node.inputs);
+        let fingerprint = match self.fingerprint(id, task, component, container, &node.inputs) {
+            Ok(fingerprint) => fingerprint,
+            Err(fault) => return self.fail(id, Self::fault("Platform", &fault), now_ms),
+        };
         self.note_cache(id, CacheNote { fingerprint: fingerprint.clone(), ..CacheNote::default() });
         self.look(id, fingerprint);
     }
@@ -204,13 +210,13 @@ impl Run {
                 self.set_phase(id, Phase::Waiting);
                 self.work.push_back(super::Work::Start(id));
             }
-            Ok(outputs) => self.succeed(id, outputs, now_ms),
+            Ok(outputs) => self.succeed(id, outputs, &BTreeSet::new(), now_ms),
             Err(error) => self.fail(id, error, now_ms),
         }
     }
 
-    /// Ends a step with its outputs.
-    pub(super) fn succeed(&mut self, id: NodeId, mut outputs: Values, now_ms: i64) {
+    /// Ends a step with its outputs, of which `uploaded` are artifacts with bytes.
+    pub(super) fn succeed(&mut self, id: NodeId, mut outputs: Values, uploaded: &BTreeSet<String>, now_ms: i64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         for (output, artifacts) in &mut outputs.artifacts {
             for (number, artifact) in artifacts.iter_mut().enumerate() {
@@ -223,7 +229,10 @@ impl Run {
         }
         if !node.cache.fingerprint.is_empty() {
             let fingerprint = node.cache.fingerprint.clone();
-            self.commit.cache.push(Remembered { fingerprint, task_id: node.task_id.clone(), outputs: outputs.clone() });
+            let kept = outputs.artifacts.iter().filter(|(output, _)| uploaded.contains(*output));
+            let kept = kept.flat_map(|(_, artifacts)| artifacts).map(|artifact| artifact.uri.clone()).collect();
+            let (task_id, outputs) = (node.task_id.clone(), outputs.clone());
+            self.commit.cache.push(Remembered { fingerprint, task_id, outputs, kept });
         }
         node.outputs = outputs;
         self.land(id);

@@ -32,13 +32,14 @@
 
 mod advance;
 mod event;
+pub mod handover;
 mod leaf;
 mod node;
 mod plan;
 mod pods;
 mod restore;
-pub mod rules;
-pub mod scope;
+mod rules;
+mod scope;
 pub mod sight;
 mod stop;
 mod view;
@@ -51,8 +52,8 @@ use std::{
     sync::Arc,
 };
 
+pub use crate::core::resolve::Facts;
 pub use event::{Action, Commit, Effect, Event, Found, NodeId, Remembered, Standing, Wake};
-pub use scope::Facts;
 pub use view::StepView;
 
 use node::{Body, Node, Phase};
@@ -71,16 +72,13 @@ use super::{
 pub struct Limits {
     /// Iterations of a loop at a time, where the loop sets no limit. There is no use in more than can have a pod.
     pub iterations: usize,
-    /// Iterations of one loop: each is a row.
-    pub items: usize,
     /// How long an image or an object that a pod needs may be missing.
     pub patience_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        // A hundred thousand rows of iterations are 100 MB of records.
-        Self { iterations: 100, items: 100_000, patience_ms: 120_000 }
+        Self { iterations: 100, patience_ms: 120_000 }
     }
 }
 
@@ -185,7 +183,9 @@ impl Run {
             Event::Placed { node } => self.placed(node, now_ms),
             Event::Launched { node, attempt, outcome } => self.launched(node, attempt, outcome, now_ms),
             Event::Begun { node, attempt, work_root } => self.begun(node, attempt, work_root, now_ms),
-            Event::Finished { node, attempt, outcome } => self.finished(node, attempt, outcome, now_ms),
+            Event::Finished { node, attempt, outcome, uploaded } => {
+                self.finished(node, attempt, outcome, &uploaded, now_ms);
+            }
             Event::Seen { node, attempt, sight } => self.seen(node, attempt, sight, now_ms),
             Event::Tailed { node, attempt, lines } => self.tailed(node, attempt, &lines, now_ms),
             Event::Acted { node, outcome } => self.acted(node, outcome, now_ms),
@@ -198,6 +198,11 @@ impl Run {
     /// What the run asks for since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Whether the run asks for something.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
     }
 
     /// What is to be recorded since the last call.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{event::NodeId, rules::Item};
+use super::event::NodeId;
 use crate::core::{
+    resolve::Item,
     task::{CacheNote, TaskError, TaskKind, TaskRow, TaskState},
     value::Values,
 };

@@ -1,5 +1,7 @@
 //! Steps that have a pod, or are about to.
 
+use std::collections::BTreeSet;
+
 use super::{
     Run,
     event::{Effect, NodeId, Wake},
@@ -22,7 +24,7 @@ impl Run {
         let pod = node.pod_name.clone().unwrap_or_default();
         match (node.phase.clone(), outcome) {
             (Phase::Starting, Ok(())) => node.phase = Phase::Active,
-            (Phase::Stopping, Ok(())) => self.effects.push(Effect::Delete { pod }),
+            (Phase::Stopping, Ok(())) => self.effects.push(Effect::Delete { node: id, attempt, pod }),
             (Phase::Starting, Err(error)) => {
                 self.effects.push(Effect::Free { node: id });
                 self.attempt_failed(id, error, now_ms);
@@ -56,14 +58,21 @@ impl Run {
     }
 
     /// The launcher has reported.
-    pub(super) fn finished(&mut self, id: NodeId, attempt: u32, outcome: Result<Values, TaskError>, now_ms: i64) {
+    pub(super) fn finished(
+        &mut self,
+        id: NodeId,
+        attempt: u32,
+        outcome: Result<Values, TaskError>,
+        uploaded: &BTreeSet<String>,
+        now_ms: i64,
+    ) {
         let Some(node) = self.attempt(id, attempt).filter(|node| node.has_pod()) else { return };
         node.started_ms.get_or_insert(now_ms);
         let task_id = node.task_id.clone();
         self.commit.guards.push((task_id, attempt));
         self.effects.push(Effect::Free { node: id });
         match outcome {
-            Ok(outputs) => self.succeed(id, outputs, now_ms),
+            Ok(outputs) => self.succeed(id, outputs, uploaded, now_ms),
             Err(error) => self.attempt_failed(id, error, now_ms),
         }
     }
@@ -148,8 +157,9 @@ impl Run {
 
     /// Deletes a pod that does not start, and ends the attempt.
     fn give_up(&mut self, id: NodeId, error: TaskError, now_ms: i64) {
-        let pod = self.nodes.get(&id).and_then(|node| node.pod_name.clone()).unwrap_or_default();
-        self.effects.push(Effect::Delete { pod });
+        let Some(node) = self.nodes.get(&id) else { return };
+        let pod = node.pod_name.clone().unwrap_or_default();
+        self.effects.push(Effect::Delete { node: id, attempt: node.attempt, pod });
         self.effects.push(Effect::Free { node: id });
         self.attempt_failed(id, error, now_ms);
     }

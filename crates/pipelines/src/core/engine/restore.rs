@@ -7,7 +7,6 @@ use super::{
     event::{Effect, NodeId, Standing},
     node::{Body, Group, Phase},
     plan::Plan,
-    rules::Item,
     scope,
 };
 use crate::core::{
@@ -182,33 +181,30 @@ impl Run {
         };
         let mut made: Vec<(usize, TaskRow)> = rows.take(&row.task_id).into_iter().filter_map(numbered).collect();
         made.sort_by_key(|(number, _)| *number);
-        let items: Vec<Item> = inner.items.clone();
-        inner.next = made.last().map_or(0, |(number, _)| number + 1).min(items.len());
+        let count = inner.items.len();
+        inner.next = made.last().map_or(0, |(number, _)| number + 1).min(count);
         if let Some(node) = self.nodes.get_mut(&id) {
             node.body = Body::Loop(inner);
         }
-        for (number, child) in made {
-            self.revive_iteration(pipeline, id, number, items.get(number), &child, rows, now_ms);
+        for (number, child) in made.into_iter().filter(|(number, _)| *number < count) {
+            self.revive_iteration(pipeline, id, number, &child, rows, now_ms);
         }
         self.refill(pipeline, id, now_ms);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an iteration is made of all of these")]
     fn revive_iteration(
         &mut self,
         pipeline: &Pipeline,
         id: NodeId,
         number: usize,
-        item: Option<&Item>,
         row: &TaskRow,
         rows: &mut Rows,
         now_ms: i64,
     ) {
-        let Some(item) = item.cloned() else { return };
-        if !row.state.is_final() {
-            if let Some(child) = self.make_iteration(pipeline, id, number, item, now_ms) {
-                self.revive(child, row, rows, now_ms);
-            }
+        if !row.state.is_final()
+            && let Some(child) = self.make_iteration(pipeline, id, number, now_ms)
+        {
+            self.revive(child, row, rows, now_ms);
         }
         let Some(Body::Loop(inner)) = self.nodes.get_mut(&id).map(|node| &mut node.body) else { return };
         match row.state {

@@ -9,42 +9,21 @@ use super::{
     plan::Plan,
 };
 use crate::core::{
+    id,
     ir::{Body as ComponentBody, Component, OutputSource, Pipeline},
-    task::{TaskError, TaskKind, TaskState},
+    resolve::{self, Facts, Sibling},
+    task::TaskKind,
     value::{Artifact, Values},
 };
 
-/// What is known of a run from its beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    pub run_id: String,
-    pub display_name: String,
-    /// `<pipelineInfo.name>-<suffix>`
-    pub resource_name: String,
-    pub namespace: String,
-    /// Milliseconds since 1970.
-    pub created_ms: i64,
-    pub scheduled_ms: i64,
-    /// Where artifacts go: `minio://mlpipeline/v2/artifacts`.
-    pub root: String,
-}
-
 /// What the tasks of one open DAG can see.
-pub struct Scope<'a> {
+pub(super) struct Scope<'a> {
     run: &'a Run,
     /// The DAG's node, then that of its loop where it is an iteration: whose inputs count, the first before the second.
+    /// A copy of a loop's inputs for each iteration would make a loop over its own list quadratic.
     owners: [Option<&'a Node>; 2],
     group: Option<&'a Group>,
     plan: Option<&'a Plan>,
-    pub facts: &'a Facts,
-}
-
-/// A task beside the one that looks.
-#[derive(Clone, Copy, Debug)]
-pub struct Sibling<'a> {
-    pub state: TaskState,
-    pub outputs: &'a Values,
-    pub error: Option<&'a TaskError>,
 }
 
 impl<'a> Scope<'a> {
@@ -58,24 +37,32 @@ impl<'a> Scope<'a> {
             Body::Leaf | Body::Loop(_) => None,
         });
         let plan = node.and_then(|node| run.plans.get(&node.component)).map(AsRef::as_ref);
-        Self { run, owners: [node, outer], group, plan, facts: &run.facts }
+        Self { run, owners: [node, outer], group, plan }
     }
+}
 
-    /// An input parameter of the DAG.
-    pub fn parameter(&self, name: &str) -> Option<&'a Value> {
+impl resolve::Scope for Scope<'_> {
+    fn parameter(&self, name: &str) -> Option<&Value> {
         self.owners.iter().flatten().find_map(|node| node.inputs.parameters.get(name))
     }
 
-    /// An input artifact of the DAG.
-    pub fn artifacts(&self, name: &str) -> Option<&'a Vec<Artifact>> {
+    fn artifacts(&self, name: &str) -> Option<&Vec<Artifact>> {
         self.owners.iter().flatten().find_map(|node| node.inputs.artifacts.get(name))
     }
 
-    /// A task of the DAG.
-    pub fn sibling(&self, key: &str) -> Option<Sibling<'a>> {
+    fn sibling(&self, key: &str) -> Option<Sibling<'_>> {
         let slot = self.plan?.slot(key)?;
         let node = self.run.nodes.get(self.group?.children.get(slot)?)?;
         Some(Sibling { state: node.state, outputs: &node.outputs, error: node.error.as_ref() })
+    }
+
+    fn task_id(&self, key: &str) -> String {
+        let path = self.owners[0].map(|node| node.path.as_str()).unwrap_or_default();
+        id::derived(&[&self.run.facts.run_id, &format!("{path}/{key}")])
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.run.facts
     }
 }
 

@@ -48,7 +48,7 @@ impl Run {
 
     fn stop_one(&mut self, id: NodeId, now_ms: i64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        let pod = node.pod_name.clone().unwrap_or_default();
+        let (pod, attempt) = (node.pod_name.clone().unwrap_or_default(), node.attempt);
         match node.phase {
             // A group ends with its last child, a loop with its last iteration.
             Phase::Waiting if !matches!(node.body, Body::Leaf) => {}
@@ -66,7 +66,7 @@ impl Run {
             Phase::Starting => node.phase = Phase::Stopping,
             Phase::Active => {
                 node.phase = Phase::Stopping;
-                self.effects.push(Effect::Delete { pod });
+                self.effects.push(Effect::Delete { node: id, attempt, pod });
             }
             // It has failed already, and would be retried or not.
             Phase::Tailing(_) => {

@@ -1,6 +1,10 @@
 //! What the engine looks up in a run.
 
-use super::{Run, event::NodeId, node::Node};
+use super::{
+    Run,
+    event::NodeId,
+    node::{Node, Phase},
+};
 use crate::core::{
     ir::{Body as ComponentBody, Component, Container, Executor, Task},
     value::Values,
@@ -14,6 +18,7 @@ pub struct StepView<'a> {
     pub key: &'a str,
     pub path: &'a str,
     pub attempt: u32,
+    pub first_attempt: u32,
     pub pod_name: &'a str,
     pub work_root: Option<&'a str>,
     pub inputs: &'a Values,
@@ -41,6 +46,7 @@ impl Run {
             key: &node.task,
             path: &node.path,
             attempt: node.attempt,
+            first_attempt: node.first_attempt,
             pod_name: node.pod_name.as_deref()?,
             work_root: node.work_root.as_deref(),
             inputs: &node.inputs,
@@ -57,6 +63,11 @@ impl Run {
         let is_current = |node: &&Node| node.attempt == attempt && node.has_pod();
         self.nodes.get(&id).filter(is_current)?;
         Some((id, self.step(id)?))
+    }
+
+    /// Whether a node's pod is about to be made.
+    pub fn is_intent(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.phase == Phase::Starting)
     }
 
     /// The task that a node stands for.

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::fault::Fault;
+
 /// A pipeline that can be run. Components and executors that are referred to exist, and no DAG has a cycle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {
@@ -169,6 +171,14 @@ impl Pipeline {
             Body::Dag(_) => None,
         }
     }
+}
+
+/// Reads where a parameter comes from: settings of the platform document keep it as JSON.
+///
+/// # Errors
+/// The first fault, at `at` or below.
+pub fn parameter_source(at: &str, source: &Value) -> Result<ParameterSource, Fault> {
+    component::read_parameter_source(&node::Node::new(source, at))
 }
 
 impl Component {

@@ -1,27 +1,35 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::core::ir::read;
+use crate::core::ir::{Pipeline, read};
 
 /// A DAG as its tasks see it.
 struct Seen {
     inputs: Values,
     tasks: BTreeMap<&'static str, (TaskState, Values, Option<TaskError>)>,
-    run: RunFacts,
+    facts: Facts,
 }
 
 impl Scope for Seen {
-    fn inputs(&self) -> &Values {
-        &self.inputs
+    fn parameter(&self, name: &str) -> Option<&Value> {
+        self.inputs.parameters.get(name)
+    }
+
+    fn artifacts(&self, name: &str) -> Option<&Vec<Artifact>> {
+        self.inputs.artifacts.get(name)
     }
 
     fn sibling(&self, key: &str) -> Option<Sibling<'_>> {
         let (state, outputs, error) = self.tasks.get(key)?;
-        Some(Sibling { task_id: "id-1", state: *state, outputs, error: error.as_ref() })
+        Some(Sibling { state: *state, outputs, error: error.as_ref() })
     }
 
-    fn run(&self) -> &RunFacts {
-        &self.run
+    fn task_id(&self, key: &str) -> String {
+        format!("id-{key}")
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 }
 
@@ -46,7 +54,12 @@ fn seen() -> Seen {
             ("skipped", (TaskState::Skipped, Values::default(), None)),
             ("t", (TaskState::Pending, Values::default(), None)),
         ]),
-        run: RunFacts { name: "the run".to_owned(), resource_name: "p-x1".to_owned(), ..RunFacts::default() },
+        facts: Facts {
+            display_name: "the run".to_owned(),
+            resource_name: "p-x1".to_owned(),
+            created_ms: 1_700_000_000_999,
+            ..Facts::default()
+        },
     }
 }
 
@@ -110,7 +123,8 @@ fn a_parameter_comes_from_where_its_source_says() {
         (output("skipped", "n"), "NUMBER_INTEGER", Err("producer task skipped is Skipped")),
         (constant(json!(3.0)), "NUMBER_INTEGER", Ok(json!({"x": 3}))),
         (constant(json!("a-{{$.pipeline_job_name}}")), "STRING", Ok(json!({"x": "a-the run"}))),
-        (constant(json!("{{$.pipeline_task_name}}/{{$.pipeline_task_uuid}}")), "STRING", Ok(json!({"x": "t/id-1"}))),
+        (constant(json!("{{$.pipeline_task_name}}/{{$.pipeline_task_uuid}}")), "STRING", Ok(json!({"x": "t/id-t"}))),
+        (constant(json!("{{$.pipeline_job_create_time_utc}}")), "STRING", Ok(json!({"x": "2023-11-14T22:13:20Z"}))),
         (constant(json!("{{$.workspace_path}}/a")), "STRING", Ok(json!({"x": "/kfp-workspace/a"}))),
         (constant(json!({"k": ["{{$.pipeline_job_resource_name}}"]})), "STRUCT", Ok(json!({"x": {"k": ["p-x1"]}}))),
         (
@@ -216,9 +230,8 @@ fn a_loop_runs_over_constants_lists_text_and_artifacts() {
         let component = pipeline.component(task).unwrap();
         let own = inputs("t", task, component, &seen()).unwrap();
         let items = items("t", task, &own, &seen()).unwrap();
-        let seen: Vec<Value> = (0..items.len())
-            .map(|index| iteration(task, component, &own, &items, index).unwrap().parameters["item"].clone())
-            .collect();
+        let seen: Vec<Value> =
+            items.into_iter().map(|one| item(task, component, one).unwrap().parameters["item"].clone()).collect();
         assert_eq!(Value::Array(seen), expected);
     }
 }
@@ -226,54 +239,16 @@ fn a_loop_runs_over_constants_lists_text_and_artifacts() {
 #[test]
 fn the_first_selector_whose_task_succeeded_is_taken() {
     let selector = |task: &str, output: &str| Selector { task: task.to_owned(), output: output.to_owned() };
-    let mut dag = Dag::default();
+    let mut dag = DagOutputs::default();
     for (name, source) in [
         ("one", OutputSource::One(selector("made", "n"))),
         ("first", OutputSource::OneOf(vec![selector("skipped", "n"), selector("made", "n")])),
         ("none", OutputSource::OneOf(vec![selector("skipped", "n"), selector("failed", "n")])),
     ] {
-        dag.outputs.parameters.insert(name.to_owned(), source);
+        dag.parameters.insert(name.to_owned(), source);
     }
-    dag.outputs.artifacts.insert("data".to_owned(), OutputSource::One(selector("made", "data")));
+    dag.artifacts.insert("data".to_owned(), OutputSource::One(selector("made", "data")));
     let outputs = dag_outputs(&dag, &seen());
     assert_eq!(serde_json::to_value(outputs.parameters).unwrap(), json!({"one": 2, "first": 2}));
     assert_eq!(outputs.artifacts["data"][0].id, "a1");
-}
-
-/// A loop over `c`, whose output `o` comes from a step, or from a loop over one.
-#[test]
-fn iterations_are_collected_in_order_without_holes_and_flat() {
-    let outputs = json!({"parameters": {"o": {"parameterType": "LIST"}}, "artifacts": {"a": {}}});
-    let select = json!({"producerSubtask": "inner", "outputParameterKey": "n"});
-    let dag = |is_loop: bool| {
-        let mut inner = json!({"componentRef": {"name": "made"}});
-        if is_loop {
-            inner = json!({"componentRef": {"name": "many"},
-                "parameterIterator": {"items": {"raw": "[1]"}, "itemInput": "i"}});
-        }
-        json!({"dag": {"tasks": {"inner": inner}, "outputs": {"parameters": {"o": {"valueFromParameter": select}}}},
-            "outputDefinitions": outputs})
-    };
-    for (is_loop, expected) in [(false, json!([[1], [2, 3]])), (true, json!([1, 2, 3]))] {
-        let document = json!({
-            "pipelineInfo": {"name": "p"}, "schemaVersion": "2.1.0",
-            "deploymentSpec": {"executors": {"e": {"container": {"image": "i"}}}},
-            "components": {
-                "made": {"executorLabel": "e", "outputDefinitions": {"parameters": {"n": {"parameterType": "LIST"}}}},
-                "many": {"executorLabel": "e", "inputDefinitions": {"parameters": {"i": {"parameterType": "STRING"}}},
-                    "outputDefinitions": {"parameters": {"n": {"parameterType": "LIST"}}}},
-                "c": dag(is_loop),
-            },
-            "root": {"dag": {"tasks": {"t": {"componentRef": {"name": "c"}}}}},
-        });
-        let pipeline = read::pipeline(&document).unwrap();
-        let mut first = values(json!({"o": [1]}));
-        first.artifacts.insert("a".to_owned(), vec![artifact("a1")]);
-        let iterations = [first, Values::default(), values(json!({"o": [2, 3]}))];
-        let collected = loop_outputs(&pipeline, &pipeline.components["c"], &iterations);
-        assert_eq!(collected.parameters["o"], expected);
-        assert_eq!(collected.artifacts["a"].len(), 1);
-        let none = loop_outputs(&pipeline, &pipeline.components["c"], []);
-        assert_eq!((none.parameters["o"].clone(), none.artifacts["a"].len()), (json!([]), 0));
-    }
 }

@@ -1,4 +1,4 @@
-//! Cron schedules: five fields, the `@` names and `@every`, as `robfig/cron` reads them.
+//! Cron schedules: five fields or six, the `@` names and `@every`, as `robfig/cron` reads them.
 //!
 //! A schedule says when it comes due next after a time, in a time zone that is handed in; it knows
 //! no clock and no time zones of its own.
@@ -24,8 +24,15 @@ const NAMED: [(&str, &str); 7] = [
 /// When something comes due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    Fields { minute: Field, hour: Field, day: Field, month: Field, weekday: Field },
+    Fields { second: Field, minute: Field, hour: Field, day: Field, month: Field, weekday: Field },
     Every(SignedDuration),
+}
+
+/// Which fields are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Minutes,
+    Seconds,
 }
 
 /// The allowed values of one field.
@@ -55,11 +62,23 @@ const fn bounds(min: u32, max: u32) -> Bounds {
 }
 
 impl Schedule {
-    /// Reads a schedule.
+    /// Reads a schedule of five fields, as Kubernetes has them.
     ///
     /// # Errors
     /// The text of `robfig/cron`.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text, Form::Minutes)
+    }
+
+    /// Reads a schedule of six fields, of which the first is seconds.
+    ///
+    /// # Errors
+    /// The text of `robfig/cron`.
+    pub fn parse_with_seconds(text: &str) -> Result<Self, String> {
+        Self::read(text, Form::Seconds)
+    }
+
+    fn read(text: &str, form: Form) -> Result<Self, String> {
         if text.is_empty() {
             return Err("empty spec string".to_owned());
         }
@@ -71,15 +90,21 @@ impl Schedule {
         if text.starts_with('@') {
             let named = NAMED.iter().find(|(name, _)| *name == text);
             return match named {
-                Some((_, fields)) => Self::parse(fields),
+                Some((_, fields)) => Self::read(fields, Form::Minutes),
                 None => Err(format!("unrecognized descriptor: {text}")),
             };
         }
         let fields: Vec<&str> = text.split_whitespace().collect();
-        let [minute, hour, day, month, weekday] = fields[..] else {
-            return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
+        let (second, rest) = match (form, &fields[..]) {
+            (Form::Seconds, [second, rest @ ..]) => (*second, rest),
+            (_, rest) => ("0", rest),
+        };
+        let [minute, hour, day, month, weekday] = *rest else {
+            let wanted = if form == Form::Seconds { 6 } else { 5 };
+            return Err(format!("expected exactly {wanted} fields, found {}: [{}]", fields.len(), fields.join(" ")));
         };
         Ok(Self::Fields {
+            second: parse_field(second, &bounds(0, 59))?,
             minute: parse_field(minute, &bounds(0, 59))?,
             hour: parse_field(hour, &bounds(0, 23))?,
             day: parse_field(day, &bounds(1, 31))?,
@@ -106,7 +131,7 @@ impl Schedule {
     /// Steps in ever smaller units, on the zone's wall clock for months and days and in true time below:
     /// an hour that the clock skips is skipped, one that it repeats comes twice.
     fn search(&self, from: Zoned) -> Option<Timestamp> {
-        let Self::Fields { minute, hour, month, .. } = self else { return None };
+        let Self::Fields { second, minute, hour, month, .. } = self else { return None };
         let last_year = from.year().saturating_add(YEARS_AHEAD);
         let mut at = from;
         while at.year() <= last_year {
@@ -119,8 +144,10 @@ impl Schedule {
             } else if !hour.has(at.hour()) {
                 let gone = i64::from(at.minute()) * 60 + i64::from(at.second());
                 at = at.checked_add(SignedDuration::from_secs(3600 - gone)).ok()?;
-            } else if !minute.has(at.minute()) || at.second() != 0 {
+            } else if !minute.has(at.minute()) {
                 at = at.checked_add(SignedDuration::from_secs(60 - i64::from(at.second()))).ok()?;
+            } else if !second.has(at.second()) {
+                at = at.checked_add(SignedDuration::from_secs(1)).ok()?;
             } else {
                 return Some(at.timestamp());
             }
@@ -259,6 +286,19 @@ mod tests {
         check("0 0 * * fri", "2030-01-01T00:00:00Z", "2030-01-04T00:00:00Z");
         check("0 0 31 * ?", "2030-02-01T00:00:00Z", "2030-03-31T00:00:00Z");
         check("0 12 29 feb *", "2030-01-01T00:00:00Z", "2032-02-29T12:00:00Z");
+    }
+
+    #[test]
+    fn seconds_come_first_where_they_are_written() {
+        let next = |text: &str, after: &str| {
+            let schedule = Schedule::parse_with_seconds(text).unwrap();
+            schedule.next(after.parse().unwrap(), &TimeZone::UTC).unwrap().to_string()
+        };
+        assert_eq!(next("*/20 * * * * *", "2030-01-01T00:00:25Z"), "2030-01-01T00:00:40Z");
+        assert_eq!(next("30 5 4 * * ?", "2030-01-01T04:05:30Z"), "2030-01-02T04:05:30Z");
+        assert_eq!(next("@daily", "2030-01-01T04:05:30Z"), "2030-01-02T00:00:00Z");
+        let few = Schedule::parse_with_seconds("* * * * *");
+        assert_eq!(few, Err("expected exactly 6 fields, found 5: [* * * * *]".to_owned()));
     }
 
     #[test]

@@ -1,0 +1,269 @@
+//! What an actor does to the cluster: pods made and deleted, claims, logs. Each is tried until it is done or cannot be.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, LogParams, PostParams},
+};
+use serde_json::Value;
+
+use super::{
+    inbox::{Inbox, Message},
+    pods::{ATTEMPT_LABEL, RUN_LABEL, TASK_LABEL},
+    shared::Shared,
+};
+use crate::{
+    core::{
+        engine::{Action, Event, Facts, NodeId, sight::Sight},
+        ir::Workspace,
+        pod::{self, Claim},
+        task::TaskError,
+        value::{Artifact, Values},
+    },
+    store,
+};
+
+/// The first pause after an API server that cannot answer; it doubles up to [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause: an API server that is back should not be missed for long.
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// Lines of a log that an error carries.
+const TAIL_LINES: usize = 20;
+/// Bytes of a log that is fetched from a pod.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
+
+/// One run's way to the cluster. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Hands {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) facts: Facts,
+}
+
+impl Hands {
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.shared.client.clone(), &self.facts.namespace)
+    }
+
+    fn claims(&self) -> Api<PersistentVolumeClaim> {
+        Api::namespaced(self.shared.client.clone(), &self.facts.namespace)
+    }
+
+    fn tell(&self, event: Event) {
+        self.inbox.push(Message::Event(event));
+    }
+
+    fn spawn(&self, what: &str, future: impl Future<Output = ()> + Send + 'static) {
+        let name = format!("{what} of run {}", self.inbox.run);
+        self.shared.group.spawn(name, ferroflow_platform::task::Kind::Transient, async move {
+            future.await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+
+    /// Tries until the API server has answered one way or the other.
+    async fn insist<T, F: Future<Output = kube::Result<T>>>(&self, act: impl Fn() -> F) -> Result<T, kube::Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match act().await {
+                Err(error) if is_passing(&error) => {
+                    tracing::debug!(run = self.inbox.run, %error, ?pause, "the cluster does not answer; trying again");
+                    self.shared.clock.sleep(pause).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Makes a pod, or adopts the one of its name that was made for the same attempt.
+    pub(super) fn launch(&self, node: NodeId, attempt: u32, pod: Pod) {
+        let hands = self.clone();
+        self.spawn("a pod", async move {
+            let outcome = hands.make_pod(&pod).await;
+            hands.tell(Event::Launched { node, attempt, outcome });
+        });
+    }
+
+    async fn make_pod(&self, pod: &Pod) -> Result<(), TaskError> {
+        let (api, params) = (self.pods(), PostParams::default());
+        let made = match self.insist(|| api.create(&params, pod)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {
+                self.adopt(pod).await?
+            }
+            other => other.map_err(|error| refused("PodRefused", &error))?,
+        };
+        self.shared.pods.expect(&made);
+        Ok(())
+    }
+
+    async fn adopt(&self, pod: &Pod) -> Result<Pod, TaskError> {
+        let (api, name) = (self.pods(), pod.name_any());
+        let found = self.insist(|| api.get(&name)).await.map_err(|error| refused("PodRefused", &error))?;
+        let label = |pod: &Pod, name: &str| pod.labels().get(name).cloned();
+        let is_ours = [RUN_LABEL, TASK_LABEL, ATTEMPT_LABEL].iter().all(|name| label(&found, name) == label(pod, name));
+        if is_ours {
+            return Ok(found);
+        }
+        let message = format!("pod \"{name}\" exists and belongs to something else; delete it and retry the run");
+        Err(TaskError { reason: "PodRefused".to_owned(), message, exit_code: None })
+    }
+
+    /// Deletes a pod. That it is gone is told by the watch, or here where it is not there.
+    pub(super) fn delete(&self, node: NodeId, attempt: u32, pod: String) {
+        let hands = self.clone();
+        self.spawn("a deletion", async move {
+            let (api, params) = (hands.pods(), DeleteParams::default());
+            match hands.insist(|| api.delete(&pod, &params)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    hands.tell(Event::Seen { node, attempt, sight: Sight::Gone });
+                }
+                Err(error) => {
+                    tracing::warn!(run = hands.inbox.run, pod, %error, "a pod cannot be deleted; it is left alone");
+                    hands.tell(Event::Seen { node, attempt, sight: Sight::Gone });
+                }
+            }
+        });
+    }
+
+    /// Keeps what a failed pod has printed, and tells its last lines.
+    pub(super) fn tail(&self, node: NodeId, attempt: u32, pod: String, key: String) {
+        let hands = self.clone();
+        self.spawn("a log", async move {
+            let params = LogParams { limit_bytes: Some(LOG_BYTES), ..LogParams::default() };
+            // Of a pod that never started, or whose node is lost, there is nothing.
+            let log = hands.pods().logs(&pod, &params).await.unwrap_or_default();
+            let lines = last_lines(&log);
+            if !log.is_empty()
+                && let Err(error) = hands.shared.blobs.put_bytes(&key, log.into()).await
+            {
+                tracing::warn!(run = hands.inbox.run, pod, %error, "a log cannot be kept");
+            }
+            hands.tell(Event::Tailed { node, attempt, lines });
+        });
+    }
+
+    /// Does what needs no pod.
+    pub(super) fn act(&self, node: NodeId, action: Action, workspace: Option<Workspace>) {
+        let hands = self.clone();
+        self.spawn("an act", async move {
+            let outcome = match action {
+                Action::Workspace => hands.make_workspace(workspace).await,
+                Action::Claim(Claim::Create(claim)) => hands.make_claim(claim).await,
+                Action::Claim(Claim::Delete(name)) => hands.delete_claim(&name).await,
+                Action::Import { output, artifact, reuse } => hands.import(output, artifact, reuse).await,
+            };
+            hands.tell(Event::Acted { node, outcome });
+        });
+    }
+
+    async fn make_workspace(&self, workspace: Option<Workspace>) -> Result<Values, TaskError> {
+        let Some(workspace) = workspace else { return Ok(Values::default()) };
+        self.make_claim(pod::workspace_claim(&workspace, &self.facts)).await
+    }
+
+    async fn make_claim(&self, mut claim: Value) -> Result<Values, TaskError> {
+        claim["apiVersion"] = "v1".into();
+        claim["kind"] = "PersistentVolumeClaim".into();
+        claim["metadata"]["labels"][RUN_LABEL] = self.facts.run_id.clone().into();
+        let faulty = |error: serde_json::Error| TaskError {
+            reason: "Claim".to_owned(),
+            message: format!("the claim of storage cannot be read: {error}"),
+            exit_code: None,
+        };
+        let claim: PersistentVolumeClaim = serde_json::from_value(claim).map_err(faulty)?;
+        let (api, name, params) = (self.claims(), claim.name_any(), PostParams::default());
+        match self.insist(|| api.create(&params, &claim)).await {
+            Ok(_) => {}
+            // Made before a restart, or by someone: a claim is a claim.
+            Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {}
+            Err(error) => return Err(refused("Claim", &error)),
+        }
+        let parameters = [("name".to_owned(), Value::String(name))].into();
+        Ok(Values { parameters, ..Values::default() })
+    }
+
+    async fn delete_claim(&self, name: &str) -> Result<Values, TaskError> {
+        let (api, params) = (self.claims(), DeleteParams::default());
+        match self.insist(|| api.delete(name, &params)).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Values::default()),
+            Err(error) => Err(refused("Claim", &error)),
+            Ok(_) => Ok(Values::default()),
+        }
+    }
+
+    /// Deletes a run's workspace.
+    pub(super) fn drop_workspace(&self) {
+        let hands = self.clone();
+        self.spawn("a workspace", async move {
+            if let Err(error) = hands.delete_claim(&pod::workspace_name(&hands.facts)).await {
+                tracing::warn!(run = hands.inbox.run, error.message, "a run's workspace cannot be deleted; it stays");
+            }
+        });
+    }
+
+    async fn import(&self, output: String, artifact: Artifact, reuse: bool) -> Result<Values, TaskError> {
+        let found = if reuse { self.imported(&artifact).await? } else { None };
+        let artifacts = [(output, vec![found.unwrap_or(artifact)])].into();
+        Ok(Values { artifacts, ..Values::default() })
+    }
+
+    async fn imported(&self, wanted: &Artifact) -> Result<Option<Artifact>, TaskError> {
+        let failed = |error: ferroflow_platform::records::Error| TaskError {
+            reason: "Importer".to_owned(),
+            message: error.to_string(),
+            exit_code: None,
+        };
+        let pipeline = &self.shared.pipeline_of(&self.inbox.run);
+        let rows = store::artifacts::of_uri(&self.shared.records, &self.facts.namespace, pipeline, &wanted.uri).await;
+        let same = |artifact: &Artifact| {
+            (&artifact.schema_title, &artifact.schema_version) == (&wanted.schema_title, &wanted.schema_version)
+                && artifact.metadata == wanted.metadata
+        };
+        let mut found = rows.map_err(failed)?.into_iter().map(|row| row.artifact);
+        Ok(found.find(same))
+    }
+}
+
+/// Whether an API server may answer otherwise a little later.
+fn is_passing(error: &kube::Error) -> bool {
+    match error {
+        // A quota is a matter of what else runs.
+        kube::Error::Api(status) => {
+            status.code >= 500
+                || status.code == 429
+                || (status.code == 403 && status.message.contains("exceeded quota"))
+        }
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+        _ => false,
+    }
+}
+
+fn refused(reason: &str, error: &kube::Error) -> TaskError {
+    let message = match error {
+        kube::Error::Api(status) => format!("the cluster refuses: {}", status.message),
+        other => format!("the cluster cannot be asked: {other}"),
+    };
+    TaskError { reason: reason.to_owned(), message, exit_code: None }
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_told_by_its_last_lines() {
+        let log: String = (0..30).map(|number| format!("{number}\n")).collect();
+        let lines = last_lines(&log);
+        assert_eq!((lines.lines().count(), lines.lines().next()), (20, Some("10")));
+        assert_eq!(last_lines(""), "");
+    }
+}

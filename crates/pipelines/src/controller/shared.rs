@@ -1,0 +1,112 @@
+//! What all runs of an engine have in common.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::Records, task::Group};
+
+use super::{api::EngineError, config::EngineConfig, flights::Flights, inbox::Inbox, places::Places, pods::Pods};
+use crate::core::{engine::Limits, token::TokenKey};
+
+/// Runs that are under way at the same time; each has a task and the tree of its open tasks in memory.
+const ACTIVE_RUNS: usize = 10_000;
+
+struct Active {
+    inbox: Arc<Inbox>,
+    pipeline: String,
+}
+
+pub(super) struct Shared {
+    pub(super) config: EngineConfig,
+    pub(super) records: Records,
+    pub(super) blobs: Blobs,
+    pub(super) client: kube::Client,
+    pub(super) clock: SharedClock,
+    pub(super) group: Group,
+    pub(super) places: Places,
+    pub(super) flights: Flights,
+    pub(super) pods: Pods,
+    pub(super) tokens: TokenKey,
+    active: Mutex<HashMap<String, Active>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: EngineConfig,
+        records: Records,
+        blobs: Blobs,
+        client: kube::Client,
+        clock: SharedClock,
+        group: Group,
+    ) -> Self {
+        Self {
+            places: Places::new(config.running_steps, config.running_steps_per_namespace),
+            flights: Flights::default(),
+            pods: Pods::new(client.clone()),
+            tokens: TokenKey::new(&config.token_key),
+            active: Mutex::default(),
+            config,
+            records,
+            blobs,
+            client,
+            clock,
+            group,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        let iterations = self.config.running_steps.min(self.config.running_steps_per_namespace).max(1);
+        Limits { iterations, ..Limits::default() }
+    }
+
+    /// Opens the inbox of a run that is to be carried out; `None` where it has one.
+    pub(super) fn enter(&self, run: &str, pipeline: &str) -> Result<Option<Arc<Inbox>>, EngineError> {
+        let mut active = self.lock();
+        if active.contains_key(run) {
+            return Ok(None);
+        }
+        if active.len() >= ACTIVE_RUNS {
+            return Err(EngineError::Busy(ACTIVE_RUNS));
+        }
+        let inbox = Arc::new(Inbox::new(run.to_owned()));
+        active.insert(run.to_owned(), Active { inbox: inbox.clone(), pipeline: pipeline.to_owned() });
+        drop(active);
+        self.pods.register(&inbox);
+        Ok(Some(inbox))
+    }
+
+    /// Forgets a run that is no longer carried out.
+    pub(super) fn leave(&self, inbox: &Inbox) {
+        self.release(&inbox.run);
+        self.pods.leave(&inbox.run);
+        self.lock().remove(&inbox.run);
+        inbox.close();
+    }
+
+    /// Gives back all that a run holds in common with others.
+    pub(super) fn release(&self, run: &str) {
+        self.places.leave(run);
+        self.flights.leave(run);
+    }
+
+    /// The inbox of a run that is under way.
+    pub(super) fn inbox(&self, run: &str) -> Option<Arc<Inbox>> {
+        self.lock().get(run).map(|active| active.inbox.clone())
+    }
+
+    /// The pipeline of a run that is under way.
+    pub(super) fn pipeline_of(&self, run: &str) -> String {
+        self.lock().get(run).map(|active| active.pipeline.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,257 @@
+//! Parts of a pod by what the platform document and the container say; JSON of Kubernetes.
+
+use serde_json::{Map, Value, json};
+
+use super::{affinity, entries, volume_name};
+use crate::core::{executor::Step, fault::Fault};
+
+/// Parts of a pod.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// `null` where there is none.
+    pub affinity: Value,
+    pub tolerations: Vec<Value>,
+    /// `null` where there is none.
+    pub node_selector: Value,
+    pub env: Vec<Value>,
+    /// Volumes and mounts that a component may pass through.
+    pub volumes: Vec<Value>,
+    pub mounts: Vec<Value>,
+    /// Volumes and mounts that are the pod's in any case.
+    pub own_volumes: Vec<Value>,
+    pub own_mounts: Vec<Value>,
+    pub resources: Value,
+    /// `null` where there is none.
+    pub security: Value,
+    pub pull_secrets: Vec<Value>,
+    pub init_containers: Vec<Value>,
+}
+
+impl Parts {
+    /// The parts of a step's pod.
+    ///
+    /// # Errors
+    /// Where a setting lacks what it needs.
+    pub fn of(step: &Step<'_>) -> Result<Self, Fault> {
+        let settings = step.platform;
+        let mut parts = Self {
+            affinity: affinity::affinity(settings)?,
+            tolerations: tolerations(settings),
+            node_selector: settings
+                .get("nodeSelector")
+                .and_then(|selector| selector.get("labels"))
+                .cloned()
+                .unwrap_or_default(),
+            env: env(step),
+            resources: resources(step),
+            security: security(settings),
+            pull_secrets: entries(settings, "imagePullSecret")
+                .iter()
+                .map(|item| json!({"name": item["secretName"]}))
+                .collect(),
+            init_containers: init_containers(settings)?,
+            ..Self::default()
+        };
+        parts.add_named(settings)?;
+        parts.add_ephemeral(settings)?;
+        if parts.security.get("runAsUser").is_some_and(|user| user != &json!(0)) {
+            parts.add_home();
+        }
+        Ok(parts)
+    }
+
+    /// Claims, secrets and config maps.
+    fn add_named(&mut self, settings: &Map<String, Value>) -> Result<(), Fault> {
+        for (index, item) in entries(settings, "pvcMount").iter().enumerate() {
+            let at = format!("platforms.kubernetes.pvcMount[{index}]");
+            let source = json!({"persistentVolumeClaim": {"claimName": item["pvcName"]}});
+            let mut mount = self.add(&at, text(item, "pvcName"), text(item, "mountPath"), source)?;
+            if !text(item, "subPath").is_empty() {
+                mount["subPath"] = item["subPath"].clone();
+            }
+            self.mounts.push(mount);
+        }
+        for (list, field, name) in
+            [("secretAsVolume", "secret", "secretName"), ("configMapAsVolume", "configMap", "configMapName")]
+        {
+            for (index, item) in entries(settings, list).iter().enumerate() {
+                let at = format!("platforms.kubernetes.{list}[{index}]");
+                let key = if field == "secret" { "secretName" } else { "name" };
+                let is_optional = item.get("optional") == Some(&Value::Bool(true));
+                let source = json!({field: {key: item[name], "optional": is_optional}});
+                let mount = self.add(&at, text(item, name), text(item, "mountPath"), source)?;
+                self.mounts.push(mount);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a volume unless it is there, and returns its mount.
+    fn add(&mut self, at: &str, name: &str, path: &str, source: Value) -> Result<Value, Fault> {
+        let (volume, mount) = volume(at, name, path, source)?;
+        if !self.volumes.contains(&volume) {
+            self.volumes.push(volume);
+        }
+        Ok(mount)
+    }
+
+    fn add_ephemeral(&mut self, settings: &Map<String, Value>) -> Result<(), Fault> {
+        for (index, item) in entries(settings, "genericEphemeralVolume").iter().enumerate() {
+            let at = format!("platforms.kubernetes.genericEphemeralVolume[{index}]");
+            let mut spec = json!({
+                "accessModes": item["accessModes"],
+                "resources": {"requests": {"storage": item["size"]}},
+            });
+            if item.get("defaultStorageClass") != Some(&Value::Bool(true)) {
+                spec["storageClassName"] = text(item, "storageClassName").into();
+            }
+            let metadata = item.get("metadata").cloned().unwrap_or_else(|| json!({}));
+            let source = json!({"ephemeral": {"volumeClaimTemplate": {"metadata": metadata, "spec": spec}}});
+            self.add_own(&at, text(item, "volumeName"), text(item, "mountPath"), source)?;
+        }
+        for (index, item) in entries(settings, "emptyDirMounts").iter().enumerate() {
+            let at = format!("platforms.kubernetes.emptyDirMounts[{index}]");
+            let source = json!({"emptyDir": some(item, &["medium", "sizeLimit"])});
+            self.add_own(&at, text(item, "volumeName"), text(item, "mountPath"), source)?;
+        }
+        if let Some(memory) = settings.get("enabledSharedMemory") {
+            let mut source = json!({"medium": "Memory"});
+            if !text(memory, "size").is_empty() {
+                source["sizeLimit"] = memory["size"].clone();
+            }
+            let name = text(memory, "volumeName");
+            let name = if name.is_empty() { "shm" } else { name };
+            let at = "platforms.kubernetes.enabledSharedMemory";
+            self.add_own(at, name, "/dev/shm", json!({"emptyDir": source}))?;
+        }
+        Ok(())
+    }
+
+    fn add_own(&mut self, at: &str, name: &str, path: &str, source: Value) -> Result<(), Fault> {
+        let (volume, mount) = volume(at, name, path, source)?;
+        self.own_volumes.push(volume);
+        self.own_mounts.push(mount);
+        Ok(())
+    }
+
+    /// Directories that programs of a user without a home write to, as upstream has them.
+    fn add_home(&mut self) {
+        for directory in [".local", ".cache", ".config"] {
+            let (path, below) = (format!("/{directory}"), format!("home/{directory}"));
+            self.own_mounts.push(json!({"name": super::WORK_VOLUME, "mountPath": path, "subPath": below}));
+        }
+    }
+}
+
+fn volume(at: &str, name: &str, path: &str, source: Value) -> Result<(Value, Value), Fault> {
+    if name.is_empty() || !path.starts_with('/') {
+        return Err(Fault::new(at, "needs a name and a mountPath that begins with a slash"));
+    }
+    let name = volume_name(name);
+    let mut volume = source;
+    volume["name"] = name.clone().into();
+    Ok((volume, json!({"name": name, "mountPath": path})))
+}
+
+fn text<'a>(item: &'a Value, field: &str) -> &'a str {
+    item.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Those fields that are there and not empty.
+fn some(item: &Value, fields: &[&str]) -> Map<String, Value> {
+    let set = fields.iter().filter_map(|field| Some(((*field).to_owned(), item.get(field)?.clone())));
+    set.filter(|(_, value)| value.as_str() != Some("")).collect()
+}
+
+fn tolerations(settings: &Map<String, Value>) -> Vec<Value> {
+    let fields = ["key", "operator", "value", "effect", "tolerationSeconds"];
+    entries(settings, "tolerations").iter().map(|item| some(item, &fields).into()).collect()
+}
+
+/// The container's variables, then those of the platform document in its order.
+fn env(step: &Step<'_>) -> Vec<Value> {
+    let settings = step.platform;
+    let mut env: Vec<Value> =
+        step.container.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    for (list, reference, name, key) in [
+        ("secretAsEnv", "secretKeyRef", "secretName", "secretKey"),
+        ("configMapAsEnv", "configMapKeyRef", "configMapName", "configMapKey"),
+    ] {
+        for item in entries(settings, list) {
+            for pair in item.get("keyToEnv").and_then(Value::as_array).into_iter().flatten() {
+                let mut source = json!({"name": item[name], "key": pair[key]});
+                if let Some(is_optional) = item.get("optional") {
+                    source["optional"] = is_optional.clone();
+                }
+                env.push(json!({"name": pair["envVar"], "valueFrom": {reference: source}}));
+            }
+        }
+    }
+    for item in entries(settings, "fieldPathAsEnv") {
+        env.push(json!({"name": item["name"], "valueFrom": {"fieldRef": {"fieldPath": item["fieldPath"]}}}));
+    }
+    env
+}
+
+fn resources(step: &Step<'_>) -> Value {
+    let wanted = &step.container.resources;
+    let quantity = |text: &Option<String>| {
+        let text = step.expand(text.as_deref()?);
+        // An optional parameter without a value.
+        (!text.is_empty() && text != "null").then(|| Value::from(text))
+    };
+    let (mut requests, mut limits) = (Map::new(), Map::new());
+    let add = |list: &mut Map<String, Value>, name: &str, text: &Option<String>| {
+        if let Some(quantity) = quantity(text) {
+            list.insert(name.to_owned(), quantity);
+        }
+    };
+    add(&mut requests, "cpu", &wanted.cpu_request);
+    add(&mut requests, "memory", &wanted.memory_request);
+    add(&mut limits, "cpu", &wanted.cpu_limit);
+    add(&mut limits, "memory", &wanted.memory_limit);
+    if let Some(Value::String(kind)) = quantity(&wanted.accelerator_type) {
+        add(&mut limits, &kind, &wanted.accelerator_count);
+    }
+    let lists = [("requests", requests), ("limits", limits)].into_iter().filter(|(_, list)| !list.is_empty());
+    lists.map(|(name, list)| (name.to_owned(), Value::from(list))).collect::<Map<_, _>>().into()
+}
+
+fn security(settings: &Map<String, Value>) -> Value {
+    let Some(given) = settings.get("securityContext") else { return Value::Null };
+    let mut security = some(given, &["runAsUser", "runAsGroup", "runAsNonRoot"]);
+    security.insert("capabilities".to_owned(), json!({"drop": ["ALL"]}));
+    security.into()
+}
+
+fn init_containers(settings: &Map<String, Value>) -> Result<Vec<Value>, Fault> {
+    let mut containers: Vec<Value> = Vec::new();
+    for (index, item) in entries(settings, "initContainers").iter().enumerate() {
+        let at = format!("platforms.kubernetes.initContainers[{index}]");
+        let name = text(item, "name");
+        let is_taken = [super::MAIN, "ferroflow-launcher", "kfp-launcher", ""].contains(&name);
+        if is_taken || containers.iter().any(|other| other["name"] == name) {
+            return Err(Fault::new(at, format!("has the name {name:?}, which is missing or taken")));
+        }
+        if text(item, "image").is_empty() {
+            return Err(Fault::new(at, "needs an image"));
+        }
+        let mut container = some(item, &["name", "image", "command", "args", "env", "restartPolicy", "resources"]);
+        if container.get("restartPolicy").is_some_and(|policy| policy != "Always") {
+            return Err(Fault::new(at, "may only have the restartPolicy Always, which makes it a sidecar"));
+        }
+        let mounts = item.get("volumeMounts").and_then(Value::as_array).into_iter().flatten();
+        let mounts: Vec<Value> = mounts
+            .map(|mount| json!({"name": volume_name(text(mount, "volumeName")), "mountPath": mount["mountPath"]}))
+            .collect();
+        container.insert("volumeMounts".to_owned(), mounts.into());
+        let security = json!({
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        });
+        container.insert("securityContext".to_owned(), security);
+        containers.push(container.into());
+    }
+    Ok(containers)
+}

@@ -1,0 +1,231 @@
+//! A page of a list, in one statement: the number of all rows that fit, and the page's rows.
+//!
+//! The page begins behind a value of the field that it is sorted by, and an id, so that an index leads to it wherever it
+//! is. Values go as parameters; what stands in the text of a statement comes from the tables of
+//! [`query`](crate::core::query) alone.
+
+use std::fmt::Write;
+
+use ferroflow_platform::records::{Error, Records, Row, Statement, Value};
+
+use crate::core::query::{
+    Kind, Listable, Operand, Operation, Page, Predicate, Target,
+    page::{Direction, Sorted},
+};
+
+/// What every row of a list must have: a column and its value.
+pub type Scope = (&'static str, String);
+
+/// A page of rows.
+#[derive(Debug)]
+pub struct Listed<T> {
+    pub rows: Vec<T>,
+    pub total: i64,
+    /// The token of the next page; empty on the last one.
+    pub next: String,
+}
+
+/// What is selected for a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Selected {
+    /// The columns of the table.
+    pub columns: &'static str,
+    /// Columns of joined tables, with a comma before each, and the join with the page `p`; both may be empty.
+    pub joined: (&'static str, &'static str),
+}
+
+/// Columns before the selected ones: the total, the id, the value that the list is sorted by.
+const BEFORE: usize = 3;
+
+/// Reads a page. `read` is called with a row and the number of its first selected column.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list<T>(
+    records: &Records,
+    listable: &Listable,
+    scope: &[Scope],
+    page: &Page,
+    selected: Selected,
+    read: impl Fn(&Row, usize) -> Result<T, Error>,
+) -> Result<Listed<T>, Error> {
+    let found = records.read(statement(listable, scope, page, selected)).await?;
+    let total = found.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
+    // A list without rows still has the row that tells the total.
+    let found: Vec<&Row> = found.iter().filter(|row| !matches!(row.value(1), Ok(Value::Null))).collect();
+    let shown = &found[..found.len().min(page.size)];
+    let next = match shown.last() {
+        Some(last) if found.len() > page.size => {
+            let value = match page.order.field.kind {
+                Kind::Text => Sorted::Text(last.text(2)?.to_owned()),
+                Kind::Time => Sorted::Time(last.integer(2)?),
+            };
+            page.next(listable, value, last.text(1)?)
+        }
+        _ => String::new(),
+    };
+    let rows: Result<Vec<T>, Error> = shown.iter().map(|row| read(row, BEFORE)).collect();
+    Ok(Listed { rows: rows?, total, next })
+}
+
+/// Text and values of a statement that is being written.
+#[derive(Default)]
+struct Sql {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// A placeholder for a value.
+    fn value(&mut self, value: impl Into<Value>) {
+        self.values.push(value.into());
+        // Writing to a String does not fail.
+        let _ = write!(self.text, "${}", self.values.len());
+    }
+}
+
+fn statement(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) -> Statement {
+    let mut sql = Sql::default();
+    let (columns, join) = selected.joined;
+    let Listable { table, key, .. } = listable;
+    let (column, order) = (page.order.field.column, direction(page.order.direction));
+    let inner = selected.columns;
+    let outer: Vec<String> = inner.split(',').map(|column| format!("p.{}", column.trim())).collect();
+    sql.push(&format!("SELECT t.total, p.page_id, p.page_value, {}{columns} FROM ", outer.join(", ")));
+    sql.push(&format!("(SELECT COUNT(*) AS total FROM {table}"));
+    conditions(&mut sql, listable, scope, page);
+    sql.push(&format!(") t LEFT JOIN (SELECT {key} AS page_id, {column} AS page_value, {inner} FROM {table}"));
+    conditions(&mut sql, listable, scope, page);
+    if let Some(after) = &page.after {
+        let beyond = if page.order.direction == Direction::Ascending { '>' } else { '<' };
+        let word = if scope.is_empty() && page.predicates.is_empty() { "WHERE" } else { "AND" };
+        sql.push(&format!(" {word} ({column}, {key}) {beyond} ("));
+        match &after.value {
+            Sorted::Text(text) => sql.value(text.as_str()),
+            Sorted::Time(ms) => sql.value(*ms),
+        }
+        sql.push(", ");
+        sql.value(after.id.as_str());
+        sql.push(")");
+    }
+    let limit = page.size + 1;
+    sql.push(&format!(" ORDER BY {column} {order}, {key} {order} LIMIT {limit}) p ON 1 = 1 {join}"));
+    sql.push(&format!(" ORDER BY p.page_value {order}, p.page_id {order}"));
+    Statement::new(sql.text, sql.values)
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ascending => "ASC",
+        Direction::Descending => "DESC",
+    }
+}
+
+fn conditions(sql: &mut Sql, listable: &Listable, scope: &[Scope], page: &Page) {
+    let mut word = " WHERE ";
+    for (column, value) in scope {
+        sql.push(word);
+        sql.push(column);
+        sql.push(" = ");
+        sql.value(value.as_str());
+        word = " AND ";
+    }
+    for predicate in &page.predicates {
+        sql.push(word);
+        condition(sql, listable, predicate);
+        word = " AND ";
+    }
+}
+
+fn condition(sql: &mut Sql, listable: &Listable, predicate: &Predicate) {
+    match &predicate.target {
+        Target::Field(field) => match field.kind {
+            Kind::Text => compare_text(sql, field.column, predicate),
+            Kind::Time => compare_time(sql, field.column, predicate),
+        },
+        Target::Tag(tag) => {
+            // What has no such tag is unequal to every value.
+            let (negated, operation) = match predicate.operation {
+                Operation::NotEquals => ("NOT ", Operation::Equals),
+                other => ("", other),
+            };
+            let key = listable.key;
+            sql.push(&format!("{negated}EXISTS (SELECT 1 FROM pipelines_tags WHERE owner = {key} AND tag = "));
+            sql.value(tag.as_str());
+            sql.push(" AND ");
+            compare_text(sql, "value", &Predicate { operation, ..predicate.clone() });
+            sql.push(")");
+        }
+    }
+}
+
+fn compare_text(sql: &mut Sql, column: &str, predicate: &Predicate) {
+    match &predicate.operand {
+        Operand::Text(text) if predicate.operation == Operation::Substring => {
+            let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+            sql.push(&format!("LOWER({column}) LIKE LOWER("));
+            sql.value(format!("%{escaped}%"));
+            sql.push(") ESCAPE '!'");
+        }
+        Operand::Text(text) => {
+            sql.push(&format!("{column} {} ", sign(predicate.operation)));
+            sql.value(text.as_str());
+        }
+        Operand::Texts(texts) if !texts.is_empty() => {
+            sql.push(&format!("{column} IN ("));
+            for (number, text) in texts.iter().enumerate() {
+                sql.push(if number > 0 { ", " } else { "" });
+                sql.value(text.as_str());
+            }
+            sql.push(")");
+        }
+        Operand::Texts(_) | Operand::Number(_) | Operand::Numbers(_) => sql.push("1 = 0"),
+    }
+}
+
+/// Compares milliseconds with whole seconds, so that an index on the column serves.
+fn compare_time(sql: &mut Sql, column: &str, predicate: &Predicate) {
+    let numbers: &[i64] = match &predicate.operand {
+        Operand::Number(number) => std::slice::from_ref(number),
+        Operand::Numbers(numbers) => numbers,
+        Operand::Text(_) | Operand::Texts(_) => &[],
+    };
+    if numbers.is_empty() {
+        return sql.push("1 = 0");
+    }
+    sql.push("(");
+    for (number, seconds) in numbers.iter().enumerate() {
+        sql.push(if number > 0 { " OR " } else { "" });
+        let (from, to) = (seconds * 1000, (seconds + 1) * 1000);
+        let (text, low, high) = match predicate.operation {
+            Operation::Greater => (">= ", Some(to), None),
+            Operation::GreaterEquals => (">= ", Some(from), None),
+            Operation::Less => ("< ", Some(from), None),
+            Operation::LessEquals => ("< ", Some(to), None),
+            Operation::NotEquals => ("NOT BETWEEN ", Some(from), Some(to - 1)),
+            Operation::Equals | Operation::In | Operation::Substring => ("BETWEEN ", Some(from), Some(to - 1)),
+        };
+        sql.push(&format!("{column} {text}"));
+        low.into_iter().for_each(|value| sql.value(value));
+        if let Some(high) = high {
+            sql.push(" AND ");
+            sql.value(high);
+        }
+    }
+    sql.push(")");
+}
+
+fn sign(operation: Operation) -> &'static str {
+    match operation {
+        Operation::NotEquals => "<>",
+        Operation::Greater => ">",
+        Operation::GreaterEquals => ">=",
+        Operation::Less => "<",
+        Operation::LessEquals => "<=",
+        Operation::Equals | Operation::In | Operation::Substring => "=",
+    }
+}
