@@ -136,6 +136,20 @@ pub enum Images {
     Remove(RemoveImages),
     /// Remove what is not needed: what no image needs any more, and images as asked.
     Prune(PruneImages),
+    /// Write the image of the launcher, which runs in the pods of pipelines' steps, as an archive: for a cluster that is
+    /// not Ferroflow's own.
+    Launcher(LauncherImage),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct LauncherImage {
+    /// The archive, in the form that skopeo, podman and containerd load.
+    #[arg(value_name = "FILE")]
+    pub archive: PathBuf,
+
+    /// The image's name; ferroflow-launcher and this program's version if none is given.
+    #[arg(long, value_name = "IMAGE")]
+    pub name: Option<Reference>,
 }
 
 #[derive(ClapArgs, Debug)]

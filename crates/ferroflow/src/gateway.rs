@@ -10,10 +10,13 @@ use std::{
 use anyhow::Context;
 use ferroflow_api::names;
 use ferroflow_cluster::{Cluster, http::local::LocalService};
-use ferroflow_pipelines::controller::EngineConfig;
+use ferroflow_pipelines::{
+    controller::{EngineConfig, LauncherSource},
+    core::token::KEY_BYTES,
+};
 use ferroflow_platform::{
     access::Access,
-    blob::Blobs,
+    blob::{Blobs, Directory},
     clock::SharedClock,
     gateway::{Gateway, Service},
     identity::Identity,
@@ -29,11 +32,12 @@ use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
 };
+use rand::RngExt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{paths, problem::Problem};
+use crate::{launcher, paths, problem::Problem};
 
 /// The namespace of pipelines that name none, as the client takes it to be.
 pub const NAMESPACE: &str = "kubeflow";
@@ -75,13 +79,16 @@ pub async fn start(
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr().context("the gateway's address")?;
     let client = cluster.client(Identity::administrator());
-    write_objects(&client, address.port()).await.context("the objects of pipelines cannot be written")?;
+    let written = write_objects(&client, address.port()).await;
+    let service = written.context("the objects of pipelines cannot be written")?;
     let access = Access::new(client.clone(), clock.clone(), AUDIENCE);
     let options = ferroflow_pipelines::Options {
         config: EngineConfig {
             namespace: NAMESPACE.to_owned(),
-            // The service leads to the same place; the node's address is known before it has one.
-            endpoint: format!("http://{}:{}/pipeline", names::NODE_ADDRESS, address.port()),
+            // The service's address stays while the gateway's port may change, so that steps outlive a restart.
+            endpoint: format!("http://{service}:{PORT}/pipeline"),
+            launcher: LauncherSource::HostPath(launcher::place(data)?.display().to_string()),
+            token_key: token_key(data)?,
             ..EngineConfig::default()
         },
         records: records(data)?,
@@ -124,6 +131,20 @@ pub fn blobs(data: &Path) -> anyhow::Result<Blobs> {
     Blobs::local(&paths::artifacts(data)).context("the directory of artifacts cannot be made")
 }
 
+/// The key of step tokens, made once: tokens of steps that run outlive a restart.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn token_key(data: &Path) -> anyhow::Result<Vec<u8>> {
+    let (files, name) = (Directory::new(data), "step-token.key");
+    if let Some(key) = files.get(name)? {
+        return Ok(key);
+    }
+    let key: [u8; KEY_BYTES] = rand::rng().random();
+    files.put_private(name, &key)?;
+    Ok(key.to_vec())
+}
+
 /// The variable that names the time zone of cron schedules, as upstream.
 const ZONE: &str = "CRON_SCHEDULE_TIMEZONE";
 
@@ -148,15 +169,16 @@ pub fn mounted(gateway: Gateway, pipelines: Arc<dyn Service>) -> Gateway {
     gateway.mount("/apis/v1alpha1", "/apis/v1alpha1", pipelines)
 }
 
-/// The namespace, the service that leads to the gateway, and the roles that give rights to pipelines.
-async fn write_objects(client: &Client, port: u16) -> Result<(), kube::Error> {
+/// The namespace, the service that leads to the gateway, and the roles that give rights to pipelines. Returns the
+/// service's address.
+async fn write_objects(client: &Client, port: u16) -> Result<String, kube::Error> {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     apply(&Api::<Namespace>::all(client.clone()), NAMESPACE, &namespace).await?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
         "spec": {"ports": [{"name": "http", "port": PORT, "protocol": "TCP", "targetPort": port}]},
     });
-    apply(&Api::<ServiceObject>::namespaced(client.clone(), NAMESPACE), SERVICE, &service).await?;
+    let service = apply(&Api::<ServiceObject>::namespaced(client.clone(), NAMESPACE), SERVICE, &service).await?;
     let endpoints = json!({
         "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
         "subsets": [{
@@ -181,12 +203,12 @@ async fn write_objects(client: &Client, port: u16) -> Result<(), kube::Error> {
         });
         apply(&Api::<ClusterRole>::all(client.clone()), &name, &object).await?;
     }
-    Ok(())
+    Ok(service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default())
 }
 
-async fn apply<K>(api: &Api<K>, name: &str, object: &Value) -> Result<(), kube::Error>
+async fn apply<K>(api: &Api<K>, name: &str, object: &Value) -> Result<K, kube::Error>
 where
     K: Resource + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
 {
-    api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await.map(drop)
+    api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await
 }

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod gateway;
 mod images_file;
+mod launcher;
 mod paths;
 mod pipeline_args;
 mod problem;

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 
 use crate::{
     controller::{Engine, EngineConfig, EngineError, schedule},
-    http::{api::Api, experiments},
+    core::token::TokenKey,
+    http::{api::Api, experiments, launcher::Launchers},
     store::{catalogue, experiments as rows},
 };
 
@@ -48,12 +49,14 @@ pub enum Error {
 pub async fn register(options: Options) -> Result<Arc<Api>, Error> {
     let Options { config, records, blobs, client, access, zone, clock, group } = options;
     let namespace = config.namespace.clone();
+    let key = TokenKey::new(&config.token_key);
     // The engine makes its tables first: those that follow refer to them.
     let engine = Engine::start(config, records.clone(), blobs.clone(), client, clock.clone(), group.clone()).await?;
     catalogue::migrate(&records).await?;
     default_experiment(&records, &namespace, clock.now().as_millisecond()).await?;
+    let launchers = Launchers::new(engine.clone(), blobs.clone(), key, clock.clone());
     let schedules = Arc::new(Notify::new());
-    let api = Api { records, blobs, engine, access, clock, namespace, schedules: schedules.clone() };
+    let api = Api { records, blobs, engine, launchers, access, clock, namespace, schedules: schedules.clone() };
     let api = Arc::new(api);
     schedule::start(api.clone(), schedules, zone, &group);
     Ok(api)

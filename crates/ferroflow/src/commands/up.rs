@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::Up,
-    paths,
+    launcher, paths,
     problem::Problem,
     record::{self, Record},
     wiring::{self, Server},
@@ -46,6 +46,7 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     let runtime = runtime.context("no threads can be made")?;
     let outcome = runtime.block_on(async {
         let group = Group::new();
+        launcher::place(data)?;
         let server = wiring::start(data, up, SystemClock::shared(), group.clone()).await?;
         fs::write(paths::kubeconfig(data), server.kubeconfig()).context("the kubeconfig cannot be written")?;
         record::write(data, &server.record())?;

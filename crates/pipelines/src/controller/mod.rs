@@ -2,7 +2,6 @@
 //!
 //! * [`Engine`]: what others ask of it; [`Steps`]: what launchers ask.
 //! * [`schedule`]: what triggers recurring runs.
-//! * [`config`]: what it is started with.
 //! * [`EngineConfig`]: what it is started with.
 //!
 //! Each run that is under way has an actor (`actor`), which `carry` begins and brings back. What has come for it waits
@@ -25,9 +24,10 @@ mod places;
 pub mod pods;
 pub mod schedule;
 mod shared;
-mod tests;
 
 #[cfg(test)]
+mod tests;
+
 pub use api::{EngineError, LogStream, StepError, Steps};
 pub use config::{EngineConfig, LauncherSource};
 pub use engine::{Engine, Follow};

@@ -23,6 +23,7 @@
 //! * [`package`]: the file that a pipeline is uploaded as.
 //! * [`query`]: what a list is asked for.
 //! * [`schedule`]: when a recurring run is due.
+//! * [`uri`]: parts of URIs.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
 pub mod condition;
@@ -47,5 +48,6 @@ pub mod schedule;
 pub mod step;
 pub mod task;
 pub mod token;
+pub mod uri;
 pub mod value;
 pub mod wire;

@@ -8,7 +8,7 @@ use ferroflow_platform::{
     clock::SharedClock,
     gateway::Service,
     http::{
-        body::Body,
+        body::{self, Body},
         route::{Found, Routes},
     },
     identity::{Identity, UNAUTHENTICATED},
@@ -25,6 +25,7 @@ use super::{
     call::Call,
     experiments,
     failure::{Code, Failure, Outcome},
+    launcher::Launchers,
     pipelines, recurring, reply, runs, tasks, upload,
 };
 use crate::{controller::Engine, core::id};
@@ -37,6 +38,7 @@ pub struct Api {
     pub records: Records,
     pub blobs: Blobs,
     pub engine: Engine,
+    pub launchers: Launchers<Engine>,
     pub access: Access,
     pub clock: SharedClock,
     /// The namespace of whatever names none.
@@ -200,6 +202,9 @@ const LAUNCHER: &str = "/launcher/";
 impl Service for Api {
     fn answer(self: Arc<Self>, request: Request<Body>, identity: Identity) -> BoxFuture<'static, Response<Body>> {
         async move {
+            if request.uri().path().starts_with(LAUNCHER) {
+                return self.launchers.answer(request).await.map(body::boxed);
+            }
             match self.route(request, identity).await {
                 Ok(response) => response,
                 Err(failure) => reply::failure(&failure),

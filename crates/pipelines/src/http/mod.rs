@@ -8,6 +8,7 @@ mod artifacts;
 mod call;
 pub mod experiments;
 pub mod failure;
+pub mod launcher;
 mod limits;
 mod pipelines;
 mod recurring;

@@ -18,7 +18,7 @@ use ferroflow_images::{
 };
 use ferroflow_platform::clock::{Clock, SystemClock};
 
-use crate::{args::Images, paths};
+use crate::{args::Images, launcher, paths};
 
 /// Runs the command that was given.
 pub fn run(data: &Path, images: Images) -> anyhow::Result<ExitCode> {
@@ -28,6 +28,12 @@ pub fn run(data: &Path, images: Images) -> anyhow::Result<ExitCode> {
         Images::Load(load) => load::run(data, &load),
         Images::Remove(remove) => remove::run(data, &remove),
         Images::Prune(prune) => remove::prune(data, &prune),
+        Images::Launcher(image) => {
+            let name = image.name.map_or_else(launcher::image, |name| name.to_string());
+            launcher::write_image(&name, &image.archive)?;
+            println!("{name}");
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
