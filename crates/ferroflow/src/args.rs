@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
@@ -24,6 +24,8 @@ pub struct Args {
 pub enum Command {
     /// Start the cluster; it runs until interrupted, or in the background with --detach.
     Up(Up),
+    /// Serve pipelines beside a cluster that is there already: runs become pods of it, records and artifacts stay here.
+    Serve(Serve),
     /// Stop the cluster and its pods. Data stays; the next `up` goes on where it stood.
     Down(Down),
     /// Show whether the cluster runs, and what runs in it.
@@ -111,6 +113,37 @@ pub struct Up {
     /// What runs beside the API.
     #[arg(long, value_enum, default_value_t = Parts::All)]
     pub parts: Parts,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Serve {
+    /// The kubeconfig of the cluster. Without it, the one that kubectl would take, or in a pod its service account.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Where the gateway listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8800")]
+    pub listen: SocketAddr,
+
+    /// Where pods reach the gateway, with an IP address: http://10.96.12.7:8800
+    #[arg(long, value_name = "URL")]
+    pub advertise: String,
+
+    /// The image of the launcher, which runs in the pods of steps; `ferroflow images launcher` writes it.
+    #[arg(long, value_name = "IMAGE", default_value_t = crate::launcher::image())]
+    pub launcher_image: String,
+
+    /// The namespace of runs that name none.
+    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
+    pub namespace: String,
+
+    /// Steps that have a pod at the same time, in all namespaces together.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub running_steps: usize,
+
+    /// Steps that have a pod at the same time in one namespace.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub running_steps_per_namespace: usize,
 }
 
 /// What a server consists of.

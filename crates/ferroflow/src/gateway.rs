@@ -60,9 +60,17 @@ const NAMES: [&str; 4] =
 /// When something else has it.
 pub async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    listen_on(address, "--gateway-port, or 0 for any").await
+}
+
+/// Takes an address for the gateway; `other` says how another one is chosen.
+///
+/// # Errors
+/// When something else has it.
+pub async fn listen_on(address: SocketAddr, other: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let what = format!("cannot listen on {address} for the gateway: {error}");
-        Problem::new(what, "is another cluster running? choose another --gateway-port, or 0 for any").into()
+        Problem::new(what, format!("is another cluster running? choose another {other}")).into()
     })
 }
 
@@ -172,8 +180,7 @@ pub fn mounted(gateway: Gateway, pipelines: Arc<dyn Service>) -> Gateway {
 /// The namespace, the service that leads to the gateway, and the roles that give rights to pipelines. Returns the
 /// service's address.
 async fn write_objects(client: &Client, port: u16) -> Result<String, kube::Error> {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    apply(&Api::<Namespace>::all(client.clone()), NAMESPACE, &namespace).await?;
+    write_namespace(client, NAMESPACE).await?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": NAMESPACE},
         "spec": {"ports": [{"name": "http", "port": PORT, "protocol": "TCP", "targetPort": port}]},
@@ -187,6 +194,15 @@ async fn write_objects(client: &Client, port: u16) -> Result<String, kube::Error
         }],
     });
     apply(&Api::<Endpoints>::namespaced(client.clone(), NAMESPACE), SERVICE, &endpoints).await?;
+    write_roles(client).await?;
+    Ok(service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default())
+}
+
+/// The roles that give rights to pipelines, as a part of those that Kubernetes knows.
+///
+/// # Errors
+/// What the cluster refuses.
+pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
     for (name, role, verbs) in [("view", "view", &["get", "list"][..]), ("edit", "edit", &["*"][..])] {
         let name = format!("kubeflow-pipelines-{name}");
         let object = json!({
@@ -203,7 +219,16 @@ async fn write_objects(client: &Client, port: u16) -> Result<String, kube::Error
         });
         apply(&Api::<ClusterRole>::all(client.clone()), &name, &object).await?;
     }
-    Ok(service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default())
+    Ok(())
+}
+
+/// Makes a namespace, where there is none.
+///
+/// # Errors
+/// What the cluster refuses.
+pub async fn write_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    apply(&Api::<Namespace>::all(client.clone()), name, &namespace).await.map(drop)
 }
 
 async fn apply<K>(api: &Api<K>, name: &str, object: &Value) -> Result<K, kube::Error>

@@ -54,13 +54,16 @@ pub struct Access {
     inner: Arc<Inner>,
 }
 
+/// A user, the groups that count, and what is asked for.
+type Right = (String, Vec<String>, Asked);
+
 struct Inner {
     client: Client,
     clock: SharedClock,
     audience: String,
     administrator: Option<[u8; 32]>,
     tokens: Mutex<Answers<[u8; 32], Option<Identity>>>,
-    rights: Mutex<Answers<(String, Vec<String>, Asked), bool>>,
+    rights: Mutex<Answers<Right, bool>>,
 }
 
 impl Access {

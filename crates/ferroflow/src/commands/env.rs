@@ -9,7 +9,11 @@ use crate::{paths, record};
 /// Prints exports for a shell.
 pub fn run(data: &Path) -> anyhow::Result<ExitCode> {
     let record = record::find(data)?.record;
-    println!("export KUBECONFIG={}", quoted(&paths::kubeconfig(data).to_string_lossy()));
+    // Pipelines beside another cluster have no kubeconfig of their own.
+    let kubeconfig = paths::kubeconfig(data);
+    if kubeconfig.exists() {
+        println!("export KUBECONFIG={}", quoted(&kubeconfig.to_string_lossy()));
+    }
     if let Some(gateway) = record.gateway {
         let token = fs::read_to_string(paths::token(data)).context("the administrator's token cannot be read")?;
         // The client's links lead to the gateway; its calls go through the API server as long as no host is set.

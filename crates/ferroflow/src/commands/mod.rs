@@ -7,6 +7,7 @@ mod pipelines;
 mod reset;
 mod run;
 mod runs;
+mod serve;
 mod status;
 mod up;
 
@@ -25,6 +26,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Up(up) if up.detach => up::detached(&data, &up),
         Command::Up(up) => up::foreground(&data, &up),
+        Command::Serve(serve) => serve::run(&data, &serve),
         Command::Down(down) => down::run(&data, &down),
         Command::Status(status) => status::run(&data, &status),
         Command::Images(images) => images::run(&data, images),

@@ -27,7 +27,7 @@ const READY_FD: &str = "FERROFLOW_READY_FD";
 /// As deep as Kubernetes lets a CEL expression nest, with room; only what is used takes memory.
 const STACK_BYTES: usize = 16 << 20;
 /// Tasks have this long to end; what they have acknowledged is on disk anyhow.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
@@ -80,14 +80,16 @@ fn raise_file_limit() {
     }
 }
 
+/// Why the server ends.
 #[derive(PartialEq, Eq)]
-enum Ended {
+pub enum Ended {
     WithPods,
     KeepPods,
     Failed,
 }
 
-async fn wait(group: &Group) -> anyhow::Result<Ended> {
+/// Waits until the server is to end.
+pub async fn wait(group: &Group) -> anyhow::Result<Ended> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -13,6 +13,8 @@ pub mod catalogue;
 pub mod experiments;
 pub mod pipelines;
 pub mod query;
+#[cfg(test)]
+mod query_tests;
 pub mod recurring;
 pub mod runs;
 pub mod schema;

@@ -68,6 +68,20 @@ pub async fn list<T>(
     Ok(Listed { rows: rows?, total, next })
 }
 
+/// How the store finds a page.
+#[cfg(test)]
+pub async fn explain(
+    records: &Records,
+    listable: &Listable,
+    scope: &[Scope],
+    page: &Page,
+) -> Result<Vec<String>, Error> {
+    let selected = Selected { columns: listable.key, joined: ("", "") };
+    let Sql { text, values } = sql(listable, scope, page, selected);
+    let rows = records.read(Statement::new(format!("EXPLAIN QUERY PLAN {text}"), values)).await?;
+    rows.iter().map(|row| row.text(3).map(str::to_owned)).collect()
+}
+
 /// Text and values of a statement that is being written.
 #[derive(Default)]
 struct Sql {
@@ -89,6 +103,11 @@ impl Sql {
 }
 
 fn statement(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) -> Statement {
+    let Sql { text, values } = sql(listable, scope, page, selected);
+    Statement::new(text, values)
+}
+
+fn sql(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) -> Sql {
     let mut sql = Sql::default();
     let (columns, join) = selected.joined;
     let Listable { table, key, .. } = listable;
@@ -115,7 +134,7 @@ fn statement(listable: &Listable, scope: &[Scope], page: &Page, selected: Select
     let limit = page.size + 1;
     sql.push(&format!(" ORDER BY {column} {order}, {key} {order} LIMIT {limit}) p ON 1 = 1 {join}"));
     sql.push(&format!(" ORDER BY p.page_value {order}, p.page_id {order}"));
-    Statement::new(sql.text, sql.values)
+    sql
 }
 
 fn direction(direction: Direction) -> &'static str {
