@@ -51,7 +51,7 @@ def main():
     parser.add_argument("--kubeconfig", help="the way to the API where no host is given")
     parser.add_argument("--namespace", default="kubeflow")
     parser.add_argument("--parallel", type=int, default=4)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.kubeconfig:
         os.environ["KUBECONFIG"] = options.kubeconfig
     logging.disable(logging.INFO)

@@ -183,7 +183,7 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--gateway", required=True)
     parser.add_argument("--token", default=os.environ.get("KFP_TOKEN"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     counts = {"passed": 0, "failed": 0}
     with tempfile.TemporaryDirectory() as work:
         kit = Kit(options, work)

@@ -80,11 +80,12 @@ class Harness:
         if "terminate" in row:
             self.terminate(run.run_id, row["terminate"])
         try:
-            run = client.wait_for_run_completion(run.run_id, self.options.timeout, sleep_duration=self.options.pause)
+            patience = max(row.get("wait", 0), self.options.timeout)
+            run = client.wait_for_run_completion(run.run_id, patience, sleep_duration=self.options.pause)
         except TimeoutError:
             tree = Tree(self.server.tasks(run.run_id))
             client.terminate_run(run.run_id)
-            raise Failed(f"it did not end within {self.options.timeout} s\n{tree.text()}") from None
+            raise Failed(f"it did not end within {patience} s\n{tree.text()}") from None
         return run, Tree(self.server.tasks(run.run_id)), time.monotonic() - began
 
     def parameters(self, row, path):
@@ -162,7 +163,7 @@ def arguments():
     parser.add_argument("--report", type=Path, help="a JSON file for the results")
     parser.add_argument("--compile", action="store_true", help="FOLDER holds Python sources, which are compiled first")
     parser.add_argument("--names-only", action="store_true", help="compare the folder's names with the table's, and end")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main():
@@ -173,52 +174,54 @@ def main():
     if os.environ.get("KUBECONFIG"):
         options.has.append("kubernetes")
     rows = table.chosen(table.read(options.table), options.group, options.words)
+    # The client prints links.
+    sys.stdout, options.out = open(os.devnull, "w"), sys.stdout
     with tempfile.TemporaryDirectory() as work:
         options.work = Path(work)
         folder = sources.compiled(options.folder, work) if options.compile else options.folder
         if options.names_only:
-            return names(rows, folder)
+            return names(rows, folder, options.out)
         server = Server(options.host, options.token)
         options.experiment_id = server.client.create_experiment(EXPERIMENT, namespace=options.namespace).experiment_id
         with objects.made(options.objects if "kubernetes" in options.has else None, options.namespace):
             harness = Harness(server, folder, options)
             with ThreadPoolExecutor(options.parallel) as pool:
                 results = [(row, pool.submit(judged, harness, row)) for row in rows]
-                return told([(row.name, result.result()) for row, result in printed(results)], options.report)
+                return told([(row.name, result.result()) for row, result in printed(results, options.out)], options)
 
 
-def printed(results):
+def printed(results, out):
     """Prints each case as soon as it and those before it are done."""
     for row, result in results:
         outcome, why, seconds = result.result()
         if outcome == "passed":
-            print(f"ok       {row.name} ({seconds:.1f} s)", flush=True)
+            print(f"ok       {row.name} ({seconds:.1f} s)", file=out, flush=True)
         elif outcome == "skipped":
-            print(f"skipped  {row.name}: {why}", flush=True)
+            print(f"skipped  {row.name}: {why}", file=out, flush=True)
         else:
-            print(f"FAILED   {row.name} ({seconds:.1f} s)\n         " + why.rstrip().replace("\n", "\n         "), flush=True)
+            print(f"FAILED   {row.name} ({seconds:.1f} s)\n         " + why.rstrip().replace("\n", "\n         "), file=out, flush=True)
         yield row, result
 
 
-def told(results, report):
+def told(results, options):
     counts = {name: sum(outcome == name for _, (outcome, _, _) in results) for name in ("passed", "failed", "skipped")}
-    if report:
+    if options.report:
         rows = [{"name": name, "result": outcome, "reason": why, "seconds": round(seconds, 2)} for name, (outcome, why, seconds) in results]
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts))
+        options.report.parent.mkdir(parents=True, exist_ok=True)
+        options.report.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts), file=options.out)
     return 1 if counts["failed"] else 0
 
 
-def names(rows, folder):
+def names(rows, folder, out):
     """Files without a row, and rows without a file."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".yaml", ".json", ".zip", ".png")}
     named = {row.file for row in rows}
     missing = sorted(row.name for row in rows if not (folder / row.file).exists())
     lacking = sorted(files - named)
     for text in [f"no file for the row {name}" for name in missing] + [f"no row for the file {name}" for name in lacking]:
-        print(f"FAILED   {text}")
-    print(f"{len(files & named)} passed, {len(missing) + len(lacking)} failed, 0 skipped")
+        print(f"FAILED   {text}", file=out)
+    print(f"{len(files & named)} passed, {len(missing) + len(lacking)} failed, 0 skipped", file=out)
     return 1 if missing or lacking else 0
 
 

@@ -188,7 +188,7 @@ def mnist(
     data: str = "",
     wanted: float = WANTED,
     seed: int = 1,
-    candidates: list = [
+    candidates: List[Dict[str, float]] = [
         {"hidden": 32, "rate": 0.001, "steps": 400},
         {"hidden": 128, "rate": 0.001, "steps": 600},
         {"hidden": 64, "rate": 0.01, "steps": 400},

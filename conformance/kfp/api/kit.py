@@ -63,7 +63,7 @@ def echo(name="api-echo", code=0, command=None, **parameters):
     declared = {key: {"parameterType": "STRING", "defaultValue": value} for key, value in parameters.items()}
     inputs = {key: {"componentInputParameter": key} for key in parameters}
     text = " ".join(f"{key}={{{{$.inputs.parameters['{key}']}}}}" for key in parameters) or "hello"
-    container = {"image": "python:3.11", "command": command or ["sh", "-c", f'echo "$0"; exit {code}'], "args": [text]}
+    container = {"image": "python:3.11", "command": command or ["sh", "-c", f'echo "$0"; exit {code}'], "args": [] if command else [text]}
     return {
         "components": {"comp-echo": {"executorLabel": "exec-echo", "inputDefinitions": {"parameters": {key: {"parameterType": "STRING"} for key in parameters}}}},
         "deploymentSpec": {"executors": {"exec-echo": {"container": container}}},

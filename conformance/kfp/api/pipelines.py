@@ -34,7 +34,8 @@ def versions_are_added_and_the_last_one_is_run(k):
     same(versions[0].pipeline_version_id, added.pipeline_version_id)
     same(len(versions), 2)
     experiment = k.experiment()
-    run = k.client.run_pipeline(experiment.experiment_id, k.unique("latest"), pipeline_id=pipeline.pipeline_id)
+    body = {"display_name": k.unique("latest"), "experiment_id": experiment.experiment_id, "pipeline_version_reference": {"pipeline_id": pipeline.pipeline_id}}
+    run = k.client.runs.run_service_create_run(run=body)
     same(run.pipeline_version_reference.pipeline_version_id, added.pipeline_version_id, "the version that is run")
     same(k.wait(run.run_id).state, "SUCCEEDED")
     refused(409, added.display_name, k.client.upload_pipeline_version, k.file(echo()), added.display_name, pipeline_id=pipeline.pipeline_id)

@@ -181,7 +181,7 @@ def talks():
 
 @dsl.pipeline(name="long-log")
 def long_log():
-    talks()
+    talks().set_caching_options(False)
 
 
 @dsl.container_component

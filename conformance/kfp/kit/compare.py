@@ -7,8 +7,8 @@ from .tree import FINAL
 
 # What a step that succeeded may be called: the same step in the cache of an earlier run has succeeded as well.
 SUCCESS = ("SUCCEEDED", "CACHED")
-# Steps of kfp-kubernetes that are a call to the API and no pod.
-STUBS = ("createpvc", "deletepvc")
+# Tasks that are no pod: importers, and steps of kfp-kubernetes that are a call to the API.
+STUBS = ("importer", "createpvc", "deletepvc")
 
 
 def run(row, run, tree, log, seconds):

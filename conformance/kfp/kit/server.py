@@ -30,11 +30,10 @@ class Server:
         """A request beside those that the client has, by its own connection and credentials."""
         api = self.client.runs.api_client
         headers = {"Accept": "text/plain" if raw else "application/json", "Content-Type": "application/json"}
-        answer, *_ = api.call_api(
+        answer = api.call_api(
             path, method, query_params=list(query), header_params=headers, body=body, auth_settings=["Bearer"], _preload_content=False
         )
-        data = answer.data if hasattr(answer, "data") else answer
-        text = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
+        text = answer.data.decode(errors="replace")
         return text if raw else json.loads(text or "{}")
 
     def tasks(self, run):

@@ -25,6 +25,7 @@ A row is a table whose name is a file of the folder, with or without `.yaml`; `f
     order          pairs of paths: the first ended before the second began
     seconds        no longer than this
     lasts          no shorter than this
+    wait           seconds to wait for the end, where that of the command line is too short
     terminate      path of a task: once it runs, the run is terminated
 
 A path is the task keys below the root with `/` between them; an iteration is its number: `for-loop-1/0/train`.
@@ -55,6 +56,7 @@ FIELDS = {
     "order": list,
     "seconds": (int, float),
     "lasts": (int, float),
+    "wait": int,
     "again": dict,
     "terminate": str,
     "note": str,
@@ -81,12 +83,11 @@ def read(path):
     """The rows of a table, in its order."""
     with open(path, "rb") as file:
         document = tomllib.load(file)
-    defaults = document.pop("defaults", {})
     rows = []
     for name, fields in document.items():
         if not isinstance(fields, dict):
             raise Fault(f"{path}: {name} is no table")
-        row = Row(name, {**defaults, **fields})
+        row = Row(name, fields)
         check(path, row)
         rows.append(row)
     if not rows:
