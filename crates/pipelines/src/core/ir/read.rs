@@ -34,7 +34,7 @@ fn documents(text: &str) -> Result<Vec<Value>, Fault> {
         // JSON that is not YAML's kind of JSON (tabs, say) is JSON nevertheless.
         match serde_json::from_str(text) {
             Ok(document) => vec![document],
-            Err(json) => serde_saphyr::from_multiple(text).map_err(|_| Fault::new("", format!("not JSON: {json}")))?,
+            Err(json) => from_multiple(text).map_err(|_| Fault::new("", format!("not JSON: {json}")))?,
         }
     } else {
         block_style(text)?
@@ -42,13 +42,19 @@ fn documents(text: &str) -> Result<Vec<Value>, Fault> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).map(value::integral).collect())
 }
 
+/// YAML 1.2 knows two words for booleans. The compiler's writer leaves `y` and `n`, names of parameters often enough,
+/// without quotes.
+fn from_multiple(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    serde_saphyr::from_multiple_with_options(text, serde_saphyr::options! { strict_booleans: true })
+}
+
 fn block_style(text: &str) -> Result<Vec<Value>, Fault> {
-    let error = match serde_saphyr::from_multiple(text) {
+    let error = match from_multiple(text) {
         Ok(documents) => return Ok(documents),
         Err(error) => one_line(&error),
     };
     if error.contains("multiline quoted scalar")
-        && let Ok(documents) = serde_saphyr::from_multiple(&quoted::indent(text))
+        && let Ok(documents) = from_multiple(&quoted::indent(text))
     {
         return Ok(documents);
     }

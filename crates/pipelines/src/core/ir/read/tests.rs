@@ -244,3 +244,12 @@ fn what_was_read_reads_the_same_bare_and_wrapped() {
     let wrapped = pipeline(&json!({"pipeline_spec": document["pipeline_spec"], "platform_spec": null})).unwrap();
     assert_eq!(bare, wrapped);
 }
+
+#[test]
+fn words_that_older_yaml_took_for_booleans_are_words() {
+    for word in ["y", "n", "Y", "N", "yes", "no", "on", "off"] {
+        let documents = from_multiple(&format!("a: {word}\n")).unwrap();
+        assert_eq!(documents, [json!({"a": word})]);
+    }
+    assert_eq!(from_multiple("a: true\nb: 'true'\n").unwrap(), [json!({"a": true, "b": "true"})]);
+}
