@@ -13,7 +13,11 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    core::engine::{Event, sight::Sight},
+    core::{
+        engine::{Event, sight::Sight},
+        run::{RunState, StateChange},
+        task::TaskError,
+    },
     store,
 };
 
@@ -58,11 +62,25 @@ async fn go_on(shared: &Arc<Shared>, inbox: &Arc<Inbox>, mut outcome: Result<(),
         let is_lost = matches!(error, EngineError::Records(records::Error::Stopped) | EngineError::Fault(_));
         tracing::error!(run = inbox.run, %error, "a run cannot be carried out");
         if is_lost {
-            return;
+            return give_up(shared, inbox, &error).await;
         }
         shared.release(&inbox.run);
         shared.clock.sleep(PAUSE).await;
         outcome = restore(shared, inbox).await;
+    }
+}
+
+/// Ends a run whose pipeline cannot be read any more: another version of this program has taken it.
+async fn give_up(shared: &Arc<Shared>, inbox: &Arc<Inbox>, error: &EngineError) {
+    let EngineError::Fault(fault) = error else { return };
+    let Ok(Some(mut row)) = store::runs::get(&shared.records, &inbox.run).await else { return };
+    let (state, at_ms) = (RunState::Failed, shared.now_ms());
+    row.state = state;
+    row.finished_ms = Some(at_ms);
+    row.history.push(StateChange { state, at_ms });
+    row.error = Some(TaskError { reason: "Pipeline".to_owned(), message: fault.to_string(), exit_code: None });
+    if let Err(error) = shared.records.write(vec![store::runs::update_state(&row)]).await {
+        tracing::error!(run = inbox.run, %error, "a run cannot be ended");
     }
 }
 

@@ -219,3 +219,75 @@ async fn what_cannot_be_run_is_refused_when_it_is_submitted() {
     bed.engine.submit(named.clone(), plain()).await.unwrap();
     assert!(matches!(bed.engine.submit(named, plain()).await, Err(EngineError::Exists(_))));
 }
+
+#[tokio::test]
+async fn a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why() {
+    let mut bed = Bed::new().await;
+    let run = bed.submit(&plain()).await;
+    bed.step(&run, "make").await;
+    let sql = "UPDATE pipelines_specs SET spec = '{\"pipelineInfo\": {}}'";
+    bed.records.write(vec![ferroflow_platform::records::Statement::new(sql, [])]).await.unwrap();
+    bed.restart().await;
+    let row = bed.until_run(&run, RunState::Failed).await;
+    assert_eq!(row.error.unwrap().reason, "Pipeline");
+}
+
+fn alone(executor: &Value, component: Value, inputs: Value) -> Value {
+    let mut component = component;
+    component["executorLabel"] = "exec".into();
+    json!({
+        "pipelineInfo": {"name": "alone"}, "schemaVersion": "2.1.0", "sdkVersion": "kfp-2.17.0",
+        "deploymentSpec": {"executors": {"exec": executor}}, "components": {"comp": component},
+        "root": {"dag": {"tasks": {"it": {
+            "taskInfo": {"name": "it"}, "componentRef": {"name": "comp"}, "cachingOptions": {"enableCache": true},
+            "inputs": inputs,
+        }}}},
+    })
+}
+
+#[tokio::test]
+async fn a_claim_of_storage_is_made_without_a_pod() {
+    use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+    let bed = Bed::new().await;
+    let constant = |value: Value| json!({"runtimeValue": {"constant": value}});
+    let component = json!({
+        "inputDefinitions": {"parameters": {
+            "pvc_name": {"parameterType": "STRING"}, "size": {"parameterType": "STRING"},
+            "access_modes": {"parameterType": "LIST"},
+        }},
+        "outputDefinitions": {"parameters": {"name": {"parameterType": "STRING"}}},
+    });
+    let inputs = json!({"parameters": {
+        "pvc_name": constant("data".into()), "size": constant("1Mi".into()),
+        "access_modes": constant(json!(["ReadWriteOnce"])),
+    }});
+    let run = bed.submit(&alone(&json!({"container": {"image": "argostub/createpvc"}}), component, inputs)).await;
+    bed.until_run(&run, RunState::Succeeded).await;
+    let task = bed.task(&run, "it").await;
+    assert_eq!((task.state, task.outputs.parameters["name"].as_str()), (TaskState::Succeeded, Some("data")));
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(bed.cluster.client(), "default");
+    claims.get("data").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_artifact_is_imported_once_unless_the_pipeline_says_otherwise() {
+    let bed = Bed::new().await;
+    let schema = json!({"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"});
+    let importer = |reimport: bool| {
+        let importer =
+            json!({"artifactUri": {"constant": "gs://bucket/data"}, "typeSchema": schema, "reimport": reimport});
+        let component = json!({"outputDefinitions": {"artifacts": {"artifact": {"artifactType": schema}}}});
+        alone(&json!({"importer": importer}), component, json!({}))
+    };
+    let mut ids = Vec::new();
+    for reimport in [false, false, true] {
+        let run = bed.submit(&importer(reimport)).await;
+        bed.until_run(&run, RunState::Succeeded).await;
+        let artifact = bed.task(&run, "it").await.outputs.artifacts["artifact"][0].clone();
+        let row = bed.engine.artifact(&artifact.id).await.unwrap().expect("it is recorded");
+        assert_eq!(row.artifact.uri, "gs://bucket/data");
+        ids.push(artifact.id);
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+}
