@@ -64,8 +64,8 @@ async fn list(api: &Api, options: &ListPipelines) -> anyhow::Result<ExitCode> {
 async fn named(api: &Api, name: &str) -> anyhow::Result<Option<Value>> {
     let filter =
         json!({"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": name}]}).to_string();
-    let mut found = api.get("/pipelines", &[("namespace", api.namespace.as_str()), ("filter", &filter)]).await?;
-    Ok(Some(found["pipelines"][0].take()).filter(Value::is_object))
+    let found = api.get("/pipelines", &[("namespace", api.namespace.as_str()), ("filter", &filter)]).await?;
+    Ok(found["pipelines"].get(0).cloned())
 }
 
 async fn get(api: &Api, options: &GetPipeline) -> anyhow::Result<ExitCode> {
