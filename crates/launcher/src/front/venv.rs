@@ -95,8 +95,15 @@ fn stand_before(directory: &Path, above: &Path, sites: &[PathBuf]) -> io::Result
     let bin = fs::canonicalize(directory)?.join("bin");
     let Some(interpreter) = interpreter(&bin) else { return Err(io::Error::other("it has no interpreter")) };
     let target = fs::canonicalize(&interpreter)?;
-    fs::remove_file(&interpreter)?;
-    std::os::unix::fs::symlink(target, &interpreter)?;
+    if target != interpreter {
+        fs::remove_file(&interpreter)?;
+        // It may be a link to another name in the same directory, which this program is about to take.
+        if target.starts_with(&bin) {
+            fs::rename(&target, &interpreter)?;
+        } else {
+            std::os::unix::fs::symlink(target, &interpreter)?;
+        }
+    }
     let own = env::current_exe()?;
     for name in NAMES {
         let at = bin.join(name);
