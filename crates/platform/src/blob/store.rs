@@ -106,6 +106,8 @@ impl Blobs {
     /// # Errors
     /// [`StoreError`] where the options do not fit together; nothing is asked of the server yet.
     pub fn s3(options: S3) -> Result<Self, StoreError> {
+        // The client takes the process's provider, of which there may be one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(options.bucket)
             .with_region(options.region)
