@@ -65,7 +65,8 @@ impl Ledger {
         let script = format!("echo \"$1 {step}$2\" >> {file}; {rest}");
         let arguments = ["{{$.pipeline_job_name}}", "{{$.inputs.parameters['item']}}"];
         let count = if step == "looped" { 2 } else { 1 };
-        let words: Vec<&str> = ["sh", "-c", &script, "sh"].into_iter().chain(arguments.into_iter().take(count)).collect();
+        let words: Vec<&str> =
+            ["sh", "-c", &script, "sh"].into_iter().chain(arguments.into_iter().take(count)).collect();
         json!({"container": {"image": "busybox:1.36", "command": words}})
     }
 
@@ -85,10 +86,7 @@ impl Ledger {
             .map(|name| (format!("comp-{name}"), json!({"executorLabel": format!("exec-{name}")})))
             .collect();
         let item = json!({"parameters": {"item": {"parameterType": "NUMBER_INTEGER"}}});
-        components.insert(
-            "comp-looped".to_owned(),
-            json!({"executorLabel": "exec-looped", "inputDefinitions": item}),
-        );
+        components.insert("comp-looped".to_owned(), json!({"executorLabel": "exec-looped", "inputDefinitions": item}));
         let task = |name: &str, after: &[&str]| {
             json!({"taskInfo": {"name": name}, "componentRef": {"name": format!("comp-{name}")}, "dependentTasks": after,
                 "cachingOptions": {}})

@@ -31,10 +31,10 @@ pub fn rewrite(mut command: Vec<String>, work: &Path) -> io::Result<Vec<String>>
         command[program] = set_down(&directory, program, &command[program])?;
     }
     let mut is_marked = false;
-    for number in program + 1..command.len() {
-        if command[number].len() > LONGEST {
-            let path = set_down(&directory, number, &command[number])?;
-            command[number] = format!("{MARK}{path}");
+    for (number, argument) in command.iter_mut().enumerate().skip(program + 1) {
+        if argument.len() > LONGEST {
+            let path = set_down(&directory, number, argument)?;
+            *argument = format!("{MARK}{path}");
             is_marked = true;
         }
     }

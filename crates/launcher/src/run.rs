@@ -32,11 +32,14 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     pub failure: Option<Failure>,
     pub log: Log,
+    /// Whether the program was ended from outside: what for is known to the pod's node, and not here.
+    pub is_foreign: bool,
 }
 
 /// Runs `command` to its end.
 pub fn run(command: &[String], signals: &Signals) -> Outcome {
     let mut log = Log::new(crate::log::PART);
+    let mut is_foreign = false;
     let (exit_code, failure) = match start(command) {
         Ok((pid, reader)) => {
             let kills = oom::kills();
@@ -44,7 +47,11 @@ pub fn run(command: &[String], signals: &Signals) -> Outcome {
             let ended = watched.watch(signals);
             let told = watched.told;
             log.settle();
-            (Some(exit_code(ended)), failure(ended, told, kills, &log))
+            let failure = failure(ended, told, kills, &log);
+            let is_killed = matches!(ended, Ended::Signal(libc::SIGKILL));
+            let is_known = failure.as_ref().is_none_or(|failure| failure.reason == "OOMKilled");
+            is_foreign = (told.is_some() || is_killed) && !is_known;
+            (Some(exit_code(ended)), failure)
         }
         Err(failure) => {
             let exit_code = if failure.message.starts_with("executable not found") { 127 } else { 126 };
@@ -54,7 +61,7 @@ pub fn run(command: &[String], signals: &Signals) -> Outcome {
             (Some(exit_code), Some(failure))
         }
     };
-    Outcome { exit_code, failure, log }
+    Outcome { exit_code, failure, log, is_foreign }
 }
 
 fn failure(ended: Ended, told: Option<i32>, kills: oom::Kills, log: &Log) -> Option<Failure> {
@@ -92,6 +99,8 @@ fn start(command: &[String]) -> Result<(Pid, io::PipeReader), Failure> {
     for name in OWN {
         child.env_remove(name);
     }
+    // SAFETY: it makes system calls alone, which are allowed after a fork.
+    unsafe { child.pre_exec(Signals::release) };
     let child = child.spawn().map_err(|error| cannot_start(program, arguments, &error))?;
     // Process ids are positive and fit.
     Ok((child.id().cast_signed(), reader))

@@ -46,6 +46,7 @@ struct Step {
     control: Control,
     work: String,
     report: Report,
+    is_foreign: bool,
 }
 
 fn begin() -> Result<Step, String> {
@@ -59,7 +60,8 @@ fn begin() -> Result<Step, String> {
     sys::hide().map_err(|error| failed("environment", error))?;
     sys::adopt_orphans().map_err(|error| failed("orphans", error))?;
     let work = env::var(WORK).ok().filter(|work| !work.is_empty()).unwrap_or_else(|| WORK_DEFAULT.to_owned());
-    Ok(Step { control: Control::new(client, &token, signals), work, report: Report::default() })
+    let control = Control::new(client, &token, signals);
+    Ok(Step { control, work, report: Report::default(), is_foreign: false })
 }
 
 impl Step {
@@ -111,6 +113,7 @@ impl Step {
             }
         };
         let outcome = run::run(&command, self.control.signals());
+        self.is_foreign = outcome.is_foreign;
         self.report.exit_code = outcome.exit_code;
         self.report.failure = outcome.failure.map(|failure| with_missing(failure, missing));
         let mut log = outcome.log;
@@ -157,7 +160,12 @@ impl Step {
         }
     }
 
+    /// Reports; but where the program was ended from outside (the pod's deadline, an eviction, the kernel for want of memory,
+    /// a node that is stopped), the pod's own status says why, and the attempt ends without a word from here.
     fn finish(&mut self) -> Result<u8, Stop> {
+        if self.is_foreign {
+            return Ok(self.report.own_exit_code());
+        }
         match self.control.post("finish", self.report.text().as_bytes()) {
             Ok(verdict) => {
                 let code = verdict.get("exit_code").and_then(Value::as_i64);

@@ -94,6 +94,16 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// Lets a program act on signals again: to be called between fork and exec, where the mask would be inherited.
+    pub fn release() -> io::Result<()> {
+        // SAFETY: the set is made by the first call and outlives the second; both may be called after a fork.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut())).map(drop)
+        }
+    }
+
     /// The next signal that has come, if any.
     pub fn next(&self) -> Option<i32> {
         // SAFETY: a zeroed structure of numbers is valid, and the buffer has its size.

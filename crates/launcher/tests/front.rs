@@ -1,5 +1,7 @@
 //! The program under the names of an interpreter: what it answers, and what it hands on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use super::{
     Ids,
@@ -214,7 +214,10 @@ pub fn beneath(root: &Path, part: &str) -> Result<OwnedFd, String> {
                     Err(error) if error != rustix::io::Errno::EXIST => {
                         return Err(format!("cannot make subPath {part:?}: {error}"));
                     }
-                    _ => {}
+                    Err(_) => {}
+                    // As the volume itself, whatever this process's umask leaves out: a kubelet does so too.
+                    Ok(()) => rustix::fs::chmodat(&at, names[end - 1], Mode::from_raw_mode(mode), AtFlags::empty())
+                        .map_err(|error| format!("cannot make subPath {part:?}: {error}"))?,
                 }
                 step(&whole, &path)
             }

@@ -100,6 +100,8 @@ impl<'a> Handed<'a> {
 fn failure(report: &Report) -> TaskError {
     let reason = if report.reason.is_empty() { "Error".to_owned() } else { report.reason.clone() };
     let code = report.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}"));
+    // A launcher says it too.
+    let code = code.filter(|code| !report.message.starts_with(code));
     let parts = [code, Some(report.message.clone()).filter(|message| !message.is_empty())];
     let message = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
     TaskError { reason, message, exit_code: report.exit_code }
@@ -113,6 +115,7 @@ mod tests {
     fn a_failure_tells_the_exit_code_and_what_the_launcher_says() {
         let rows = [
             (Some(3), "", "last words", "Error", "exit code 3: last words"),
+            (Some(3), "", "exit code 3; the last lines", "Error", "exit code 3; the last lines"),
             (Some(127), "NotFound", "", "NotFound", "exit code 127"),
             (None, "Input", "artifact is gone", "Input", "artifact is gone"),
             (Some(0), "Output", "link leads outside", "Output", "link leads outside"),

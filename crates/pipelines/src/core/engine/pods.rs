@@ -6,12 +6,15 @@ use super::{
     Run,
     event::{Effect, NodeId, Wake},
     node::{Node, Phase},
-    sight::{Sight, Trouble, TroubleKind},
+    sight::{self, Sight, Trouble, TroubleKind},
 };
 use crate::core::{
     task::{TaskError, TaskState},
     value::Values,
 };
+
+/// Attempts of one step that may be interrupted: more than a day of hourly restarts, and an end to a step that always is.
+const INTERRUPTIONS: u32 = 30;
 
 impl Run {
     fn attempt(&mut self, id: NodeId, attempt: u32) -> Option<&mut Node> {
@@ -103,6 +106,7 @@ impl Run {
             Sight::Waiting(None) => {}
             Sight::Waiting(Some(trouble)) => self.is_troubled(id, attempt, trouble, now_ms),
             Sight::Running => self.is_running(id, now_ms),
+            Sight::Failed(error) if error.reason == sight::INTERRUPTED => self.interrupted(id, error, now_ms),
             Sight::Failed(error) => self.tail(id, attempt, error),
             Sight::Succeeded => {
                 let message = "the pod has ended well, yet its launcher has reported nothing; does its image or a \
@@ -115,6 +119,25 @@ impl Run {
                 self.attempt_failed(id, error("PodLost", message), now_ms);
             }
         }
+    }
+
+    /// Begins a step anew whose node was stopped under it; that counts as no retry, for it says nothing of the step.
+    fn interrupted(&mut self, id: NodeId, error: TaskError, now_ms: i64) {
+        self.effects.push(Effect::Free { node: id });
+        let is_stopping = self.stopping.is_some();
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if is_stopping || node.first_attempt >= INTERRUPTIONS {
+            return self.attempt_failed(id, error, now_ms);
+        }
+        node.attempt += 1;
+        node.first_attempt += 1;
+        node.error = Some(error);
+        node.state = TaskState::Pending;
+        node.pod_name = None;
+        node.phase = Phase::BackOff;
+        let attempt = node.attempt;
+        self.mark(id);
+        self.due_retry(id, attempt);
     }
 
     fn tail(&mut self, id: NodeId, attempt: u32, error: TaskError) {

@@ -51,6 +51,12 @@ const PASSING: [&str; 7] = [
 /// Reasons that the pod itself must be changed for.
 const LASTING: [&str; 2] = ["InvalidImageName", "ErrImageNeverPull"];
 
+/// The exit code of a launcher whose program was ended by SIGTERM.
+const TERMINATED: i32 = 143;
+/// The reason of an attempt that was told to end by nobody who says why: its node was stopped or drained. A program that
+/// ends so by itself is reported by its launcher.
+pub const INTERRUPTED: &str = "Interrupted";
+
 /// Looks at a pod.
 pub fn of(pod: &Pod) -> Sight {
     let Some(status) = &pod.status else { return Sight::Waiting(None) };
@@ -119,7 +125,8 @@ fn failure(status: &PodStatus) -> TaskError {
         }
         None => "the pod failed before its launcher had reported".to_owned(),
     };
-    TaskError { reason: "Error".to_owned(), message, exit_code }
+    let reason = if exit_code == Some(TERMINATED) { INTERRUPTED } else { "Error" };
+    TaskError { reason: reason.to_owned(), message, exit_code }
 }
 
 fn terminated(state: &ContainerState) -> Option<&ContainerStateTerminated> {
@@ -175,6 +182,7 @@ mod tests {
         let rows = [
             (ended(137, "OOMKilled"), "OOMKilled", Some(137)),
             (ended(3, "Error"), "Error", Some(3)),
+            (ended(143, "Error"), "Interrupted", Some(143)),
             (evicted, "Evicted", None),
             (json!({"phase": "Failed"}), "Error", None),
         ];

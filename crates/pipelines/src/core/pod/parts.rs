@@ -43,7 +43,7 @@ impl Parts {
                 .cloned()
                 .unwrap_or_default(),
             env: env(step),
-            resources: resources(step),
+            resources: resources(step)?,
             security: security(settings),
             pull_secrets: entries(settings, "imagePullSecret")
                 .iter()
@@ -193,28 +193,48 @@ fn env(step: &Step<'_>) -> Vec<Value> {
     env
 }
 
-fn resources(step: &Step<'_>) -> Value {
+fn resources(step: &Step<'_>) -> Result<Value, Fault> {
     let wanted = &step.container.resources;
-    let quantity = |text: &Option<String>| {
+    let given = |text: &Option<String>| {
         let text = step.expand(text.as_deref()?);
         // An optional parameter without a value.
-        (!text.is_empty() && text != "null").then(|| Value::from(text))
+        (!text.is_empty() && text != "null").then_some(text)
     };
     let (mut requests, mut limits) = (Map::new(), Map::new());
-    let add = |list: &mut Map<String, Value>, name: &str, text: &Option<String>| {
-        if let Some(quantity) = quantity(text) {
-            list.insert(name.to_owned(), quantity);
+    let add = |list: &mut Map<String, Value>, name: &str, field: &str, text: &Option<String>| {
+        let Some(text) = given(text) else { return Ok(()) };
+        if !is_quantity(&text) {
+            let what = format!("is {text:?}, which is no quantity; write one as 500m, 2, 512Mi or 4G");
+            return Err(Fault::new(format!("container.resources.{field}"), what));
         }
+        list.insert(name.to_owned(), text.into());
+        Ok(())
     };
-    add(&mut requests, "cpu", &wanted.cpu_request);
-    add(&mut requests, "memory", &wanted.memory_request);
-    add(&mut limits, "cpu", &wanted.cpu_limit);
-    add(&mut limits, "memory", &wanted.memory_limit);
-    if let Some(Value::String(kind)) = quantity(&wanted.accelerator_type) {
-        add(&mut limits, &kind, &wanted.accelerator_count);
+    add(&mut requests, "cpu", "resourceCpuRequest", &wanted.cpu_request)?;
+    add(&mut requests, "memory", "resourceMemoryRequest", &wanted.memory_request)?;
+    add(&mut limits, "cpu", "resourceCpuLimit", &wanted.cpu_limit)?;
+    add(&mut limits, "memory", "resourceMemoryLimit", &wanted.memory_limit)?;
+    if let Some(kind) = given(&wanted.accelerator_type) {
+        add(&mut limits, &kind, "accelerator.resourceCount", &wanted.accelerator_count)?;
     }
     let lists = [("requests", requests), ("limits", limits)].into_iter().filter(|(_, list)| !list.is_empty());
-    lists.map(|(name, list)| (name.to_owned(), Value::from(list))).collect::<Map<_, _>>().into()
+    Ok(lists.map(|(name, list)| (name.to_owned(), Value::from(list))).collect::<Map<_, _>>().into())
+}
+
+/// Whether a text is a quantity of Kubernetes: a decimal number with a suffix or an exponent.
+fn is_quantity(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = unsigned.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at(end);
+    let has_digits = number.chars().any(|letter| letter.is_ascii_digit()) && number.matches('.').count() <= 1;
+    let is_suffix = matches!(
+        suffix,
+        "" | "n" | "u" | "m" | "k" | "M" | "G" | "T" | "P" | "E" | "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei"
+    );
+    let exponent = suffix.strip_prefix(['e', 'E']).map(|text| text.strip_prefix(['+', '-']).unwrap_or(text));
+    let is_exponent =
+        exponent.is_some_and(|text| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_digit()));
+    has_digits && (is_suffix || is_exponent)
 }
 
 fn security(settings: &Map<String, Value>) -> Value {
