@@ -17,7 +17,8 @@ class Server:
     """A client for each thread, made as a user makes one: by host and token, or by the kubeconfig alone."""
 
     def __init__(self, host=None, token=None, namespace=None):
-        self.arguments = {key: value for key, value in (("host", host), ("existing_token", token), ("namespace", namespace)) if value}
+        # A token alone would send the client to port 80 of this machine.
+        self.arguments = {key: value for key, value in (("host", host), ("existing_token", host and token), ("namespace", namespace)) if value}
         self.local = threading.local()
 
     @property

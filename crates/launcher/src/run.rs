@@ -24,6 +24,9 @@ const GRACE: Duration = Duration::from_secs(25);
 const GRACE_VARIABLE: &str = "FERROFLOW_GRACE_SECONDS";
 /// How long processes that were killed may take to go. One that hangs in the kernel is left to whoever ends the container.
 const STUBBORN: Duration = Duration::from_secs(10);
+/// Exit codes of who was told to end, and of who was killed, as shells have them.
+const TERMINATED: u8 = 128 + libc::SIGTERM as u8;
+const KILLED: u8 = 128 + libc::SIGKILL as u8;
 /// Variables that are the launcher's alone.
 const OWN: [&str; 2] = ["FERROFLOW_STEP_TOKEN", GRACE_VARIABLE];
 
@@ -32,14 +35,14 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     pub failure: Option<Failure>,
     pub log: Log,
-    /// Whether the program was ended from outside: what for is known to the pod's node, and not here.
-    pub is_foreign: bool,
+    /// The exit code to end with where the program was ended from outside: what for is known to the pod's node, and not here.
+    pub foreign: Option<u8>,
 }
 
 /// Runs `command` to its end.
 pub fn run(command: &[String], signals: &Signals) -> Outcome {
     let mut log = Log::new(crate::log::PART);
-    let mut is_foreign = false;
+    let mut foreign = None;
     let (exit_code, failure) = match start(command) {
         Ok((pid, reader)) => {
             let kills = oom::kills();
@@ -50,7 +53,11 @@ pub fn run(command: &[String], signals: &Signals) -> Outcome {
             let failure = failure(ended, told, kills, &log);
             let is_killed = matches!(ended, Ended::Signal(libc::SIGKILL));
             let is_known = failure.as_ref().is_none_or(|failure| failure.reason == "OOMKilled");
-            is_foreign = (told.is_some() || is_killed) && !is_known;
+            foreign = match told {
+                _ if is_known => None,
+                Some(_) => Some(TERMINATED),
+                None => is_killed.then_some(KILLED),
+            };
             (Some(exit_code(ended)), failure)
         }
         Err(failure) => {
@@ -61,7 +68,7 @@ pub fn run(command: &[String], signals: &Signals) -> Outcome {
             (Some(exit_code), Some(failure))
         }
     };
-    Outcome { exit_code, failure, log, is_foreign }
+    Outcome { exit_code, failure, log, foreign }
 }
 
 fn failure(ended: Ended, told: Option<i32>, kills: oom::Kills, log: &Log) -> Option<Failure> {

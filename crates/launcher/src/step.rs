@@ -46,7 +46,8 @@ struct Step {
     control: Control,
     work: String,
     report: Report,
-    is_foreign: bool,
+    /// The exit code where somebody else ended the program.
+    foreign: Option<u8>,
 }
 
 fn begin() -> Result<Step, String> {
@@ -61,7 +62,7 @@ fn begin() -> Result<Step, String> {
     sys::adopt_orphans().map_err(|error| failed("orphans", error))?;
     let work = env::var(WORK).ok().filter(|work| !work.is_empty()).unwrap_or_else(|| WORK_DEFAULT.to_owned());
     let control = Control::new(client, &token, signals);
-    Ok(Step { control, work, report: Report::default(), is_foreign: false })
+    Ok(Step { control, work, report: Report::default(), foreign: None })
 }
 
 impl Step {
@@ -113,7 +114,7 @@ impl Step {
             }
         };
         let outcome = run::run(&command, self.control.signals());
-        self.is_foreign = outcome.is_foreign;
+        self.foreign = outcome.foreign;
         self.report.exit_code = outcome.exit_code;
         self.report.failure = outcome.failure.map(|failure| with_missing(failure, missing));
         let mut log = outcome.log;
@@ -163,8 +164,8 @@ impl Step {
     /// Reports; but where the program was ended from outside (the pod's deadline, an eviction, the kernel for want of memory,
     /// a node that is stopped), the pod's own status says why, and the attempt ends without a word from here.
     fn finish(&mut self) -> Result<u8, Stop> {
-        if self.is_foreign {
-            return Ok(self.report.own_exit_code());
+        if let Some(code) = self.foreign {
+            return Ok(code);
         }
         match self.control.post("finish", self.report.text().as_bytes()) {
             Ok(verdict) => {

@@ -63,7 +63,6 @@ async fn what_a_program_fails_of_is_told() {
         (shell("echo why; exit 3"), 3, "Error", "exit code 3; the last lines of its log:\nwhy"),
         (shell("exit 1"), 1, "Error", "exit code 1"),
         (shell("kill -SEGV $$"), 139, "Signal", "ended by SIGSEGV"),
-        (shell("kill -KILL $$"), 137, "Signal", "ended by SIGKILL"),
         (vec!["my_program".to_owned()], 127, "NotFound", "executable not found: \"my_program\" is not in this image"),
         (vec!["/no/run.sh".to_owned()], 127, "NotFound", "executable not found: \"/no/run.sh\" is not in this image"),
         (vec![plain], 126, "NotFound", "cannot be executed: permission denied"),
@@ -79,6 +78,9 @@ async fn what_a_program_fails_of_is_told() {
         assert!(report.message.contains(message), "{ran:?}");
         assert!(report.artifacts.is_empty());
     }
+    bench.step.0.lock().unwrap().command = shell("kill -KILL $$");
+    let ran = bench.run().await;
+    assert_eq!((ran.code, ran.reports.len()), (137, 0), "the pod's status may say why: {ran:?}");
 }
 
 #[tokio::test]
@@ -117,14 +119,11 @@ async fn nothing_of_a_program_outlives_it() {
 
 #[tokio::test]
 async fn a_program_is_told_to_end_and_then_killed() {
-    for (script, code, message) in [
-        ("trap 'echo bye; exit 5' TERM; touch ROOT/ready; while true; do sleep 0.01; done", 5, "exit code 5"),
-        ("touch ROOT/ready; exec sleep 600", 143, "ended by SIGTERM, after the pod was sent SIGTERM"),
-        (
-            "trap '' TERM; touch ROOT/ready; while true; do sleep 0.01; done",
-            137,
-            "ended by SIGKILL, after the pod was sent SIGTERM",
-        ),
+    // Why is known to whoever told it: the pod's status says so, and the launcher nothing.
+    for script in [
+        "trap 'echo bye; exit 5' TERM; touch ROOT/ready; while true; do sleep 0.01; done",
+        "touch ROOT/ready; exec sleep 600",
+        "trap '' TERM; touch ROOT/ready; while true; do sleep 0.01; done",
     ] {
         let bench = Bench::new(script).await;
         let mut command = bench.command(&bench.token(600));
@@ -136,8 +135,7 @@ async fn a_program_is_told_to_end_and_then_killed() {
         // SAFETY: the call takes numbers only.
         unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
         let ran = bench.wait(child).await;
-        assert_eq!(ran.code, code, "{ran:?}");
-        assert!(ran.report().message.starts_with(message), "{ran:?}");
+        assert_eq!((ran.code, ran.reports.len()), (143, 0), "{ran:?}");
     }
 }
 

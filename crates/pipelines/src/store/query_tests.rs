@@ -148,10 +148,8 @@ async fn a_page_of_runs_costs_no_sorting_and_no_reading_of_all_rows() {
     let page = Page::read(&query, &RUN, "created_at").unwrap();
     let plan = super::query::explain(&records, &RUN, &scope, &page).await.unwrap().join("\n");
     assert!(plan.contains("USING COVERING INDEX pipelines_runs_by_namespace (namespace=?)"), "the count: {plan}");
-    assert!(
-        plan.contains("USING INDEX pipelines_runs_by_namespace (namespace=? AND (created_ms,run_id)<(?,?))"),
-        "{plan}"
-    );
+    let seek = "INDEX pipelines_runs_by_namespace (namespace=? AND (created_ms,run_id)<(?,?))";
+    assert!(plan.contains(seek), "{plan}");
     let sorts = plan.matches("USE TEMP B-TREE").count();
     assert!(sorts <= 1, "only the page itself may be sorted: {plan}");
 }
