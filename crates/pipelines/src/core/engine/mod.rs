@@ -78,7 +78,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { iterations: 100, patience_ms: 120_000 }
+        Self { iterations: 100, patience_ms: 60_000 }
     }
 }
 

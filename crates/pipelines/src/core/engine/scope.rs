@@ -10,7 +10,7 @@ use super::{
 };
 use crate::core::{
     id,
-    ir::{Body as ComponentBody, Component, OutputSource, Pipeline},
+    ir::{Component, Pipeline},
     resolve::{self, Facts, Sibling},
     task::TaskKind,
     value::{Artifact, Values},
@@ -72,40 +72,19 @@ pub(super) fn component<'a>(pipeline: &'a Pipeline, name: &str) -> &'a Component
 }
 
 /// What a loop hands out: of each output a list in the order of iterations. Iterations without the output, since the
-/// task that makes it was skipped there, leave no hole: the list is shorter. What comes from a loop inside is a list
-/// already, and joined: loops in loops give one flat list.
+/// task that makes it was skipped there, leave no hole: the list is shorter. Parameters of loops in loops are lists of
+/// lists, as components that take them are typed (`List[List[int]]`); artifacts, of which there are no such lists, are
+/// joined.
 pub(super) fn collected(pipeline: &Pipeline, name: &str, outputs: &[Option<Values>]) -> Values {
     let body = component(pipeline, name);
     let mut all = Values::default();
     for name in body.outputs.parameters.keys() {
-        let is_nested = comes_from_loop(pipeline, body, name, 0);
-        let mut list = Vec::new();
-        for value in outputs.iter().flatten().filter_map(|values| values.parameters.get(name)) {
-            match value {
-                Value::Array(inner) if is_nested => list.extend(inner.iter().cloned()),
-                other => list.push(other.clone()),
-            }
-        }
-        all.parameters.insert(name.clone(), Value::Array(list));
+        let found = outputs.iter().flatten().filter_map(|values| values.parameters.get(name));
+        all.parameters.insert(name.clone(), Value::Array(found.cloned().collect()));
     }
     for name in body.outputs.artifacts.keys() {
         let found = outputs.iter().flatten().filter_map(|values| values.artifacts.get(name));
         all.artifacts.insert(name.clone(), found.flatten().cloned().collect());
     }
     all
-}
-
-/// Components in components that are looked through; deeper ones cannot be reached without a cycle.
-const DEPTH: usize = 64;
-
-fn comes_from_loop(pipeline: &Pipeline, body: &Component, output: &str, depth: usize) -> bool {
-    let ComponentBody::Dag(dag) = &body.body else { return false };
-    let selector = match dag.outputs.parameters.get(output) {
-        Some(OutputSource::One(selector)) => selector,
-        Some(OutputSource::OneOf(selectors)) if !selectors.is_empty() => &selectors[0],
-        _ => return false,
-    };
-    let Some(task) = dag.tasks.get(&selector.task) else { return false };
-    let inner = component(pipeline, &task.component);
-    task.iterator.is_some() || (depth < DEPTH && comes_from_loop(pipeline, inner, &selector.output, depth + 1))
 }

@@ -149,7 +149,7 @@ fn a_loop_of_thousands_keeps_in_memory_what_is_open_and_writes_what_has_changed(
 }
 
 #[test]
-fn loops_in_loops_give_one_flat_list() {
+fn loops_in_loops_give_lists_of_lists() {
     let spec = looped(json!(["a", "b"]), json!({}));
     let mut spec = spec;
     let inner = spec["components"]["body"].clone();
@@ -172,7 +172,8 @@ fn loops_in_loops_give_one_flat_list() {
     for path in sim.pods.keys().cloned().collect::<Vec<_>>() {
         sim.finish(&path, out(&path["root/".len()..]));
     }
-    let wanted = json!(["loop/0/inner/0/work", "loop/0/inner/1/work", "loop/1/inner/0/work", "loop/1/inner/1/work"]);
+    let wanted =
+        json!([["loop/0/inner/0/work", "loop/0/inner/1/work"], ["loop/1/inner/0/work", "loop/1/inner/1/work"]]);
     assert_eq!(sim.row("root/sum").inputs.parameters["in"], wanted);
 }
 
