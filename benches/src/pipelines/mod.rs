@@ -152,6 +152,8 @@ impl Run {
         if self.wants("pipelines-runs") {
             fill(server, &spec).await?;
             tokio::time::sleep(IDLE).await;
+            // A connection that was idle for so long has been closed.
+            *client = Client::new(&server.endpoint).await?;
             let samples = Samples { ours: vec![megabytes(server.resident_bytes()?)?], peer: Vec::new() };
             self.add_beside("", "memory with 10,000 runs", "MB", Better::Less, &samples, Goal::None);
             let mut pages = Vec::with_capacity(PAGES);

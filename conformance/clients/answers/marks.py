@@ -17,6 +17,8 @@ TEXTS = [
     (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-RANDOM"),
     (re.compile(r"(?<=generated-)[a-z0-9]{5}\b"), "RANDOM"),
     (re.compile(r"\d+[ydhms](\d+[dhms])?(?= ago)"), "AGE"),
+    # The time since a day that a request gives is another one every day.
+    (re.compile(r"\b\d+y\d+d\b"), "YEARS"),
     (re.compile(r"(?<=:)3[0-2]\d{3}(?=/)"), "PORT"),
     # The whole object as it would be, in the order of Go's fields.
     (re.compile(r'patch: Invalid value: "\{.*\}": '), "patch: Invalid value: OBJECT: "),
