@@ -106,9 +106,7 @@ fn start(command: &[String]) -> Result<(Pid, io::PipeReader), Failure> {
     for name in OWN {
         child.env_remove(name);
     }
-    // SAFETY: it makes system calls alone, which are allowed after a fork.
-    unsafe { child.pre_exec(Signals::release) };
-    let child = child.spawn().map_err(|error| cannot_start(program, arguments, &error))?;
+    let child = Signals::start(&mut child).map_err(|error| cannot_start(program, arguments, &error))?;
     // Process ids are positive and fit.
     Ok((child.id().cast_signed(), reader))
 }

@@ -94,13 +94,17 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Lets a program act on signals again: to be called between fork and exec, where the mask would be inherited.
-    pub fn release() -> io::Result<()> {
-        // SAFETY: the set is made by the first call and outlives the second; both may be called after a fork.
+    /// Starts a program that acts on signals by itself, for it inherits the mask of the moment. Whoever tells this process to
+    /// end in that moment ends it at once, and the container with it; that a child has ended is seen by [`reap`] anyhow.
+    pub fn start(program: &mut std::process::Command) -> io::Result<std::process::Child> {
+        // SAFETY: the sets are made by the first calls and outlive the last one.
         unsafe {
-            let mut set = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut())).map(drop)
+            let (mut none, mut own) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigemptyset(&raw mut none);
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, &raw mut own))?;
+            let started = program.spawn();
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const own, ptr::null_mut()))?;
+            started
         }
     }
 

@@ -187,7 +187,7 @@ fn what_keeps_a_pod_from_starting_is_told_and_ends_the_step_after_a_while() {
     sim.see("root/a", trouble(TroubleKind::Passing));
     assert_eq!(sim.state("root/a"), TaskState::Pending);
     assert_eq!(sim.row("root/a").error.as_ref().unwrap().reason, "ImagePullBackOff");
-    sim.pass(119_999);
+    sim.pass(59_999);
     assert_eq!(sim.state("root/a"), TaskState::Pending);
     sim.pass(1);
     sim.ends(RunState::Failed);
