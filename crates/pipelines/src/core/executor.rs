@@ -210,7 +210,9 @@ pub fn order(step: &Step<'_>) -> Result<WorkOrder, Fault> {
         }
     }
     order.output_file = step.output_file()?;
-    directories.extend(parent(&order.output_file));
+    // Its name is chosen for this attempt, so that a program that was not told it does not write it: most have no use for it.
+    directories
+        .extend(parent(&order.output_file).filter(|parent| order.command.iter().any(|word| word.contains(parent))));
     for name in step.component.outputs.parameters.keys() {
         let path = step.parameter_path(name);
         directories.extend(parent(&path));
