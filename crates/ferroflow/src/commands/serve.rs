@@ -79,7 +79,7 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
             launcher: LauncherSource::Image(serve.launcher_image.clone()),
             running_steps: serve.running_steps,
             running_steps_per_namespace: serve.running_steps_per_namespace,
-            annotates_python: false,
+            annotates: false,
             token_key: gateway::token_key(data)?,
             ..EngineConfig::default()
         },

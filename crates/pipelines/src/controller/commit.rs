@@ -1,5 +1,6 @@
 //! What a run wants recorded, as statements; and a step's pod with its name and labels.
 
+use ferroflow_api::names::REPORTS_ITSELF_ANNOTATION;
 use ferroflow_platform::records::Statement;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -66,12 +67,13 @@ pub(super) fn pod(shared: &Shared, run: &Run, row: &RunRow, node: NodeId, step: 
         (ATTEMPT_LABEL, step.attempt.to_string()),
     ];
     let handed = Handed::of(run, node, step)?;
-    let annotates = shared.config.annotates_python;
+    let annotates = shared.config.annotates;
     let python = annotates.then(|| preamble::annotation(pod::MAIN, &handed.command())).flatten();
+    let itself = annotates.then(|| (REPORTS_ITSELF_ANNOTATION.to_owned(), "true".to_owned()));
     let mut pod = handed.pod(&pod::Placement {
         name: step.pod_name,
         labels: labels.map(|(label, value)| (label.to_owned(), value)).into(),
-        annotations: python.into_iter().collect(),
+        annotations: python.into_iter().chain(itself).collect(),
         service_account: &row.service_account,
         launcher: &shared.config.launcher,
         endpoint: &shared.config.endpoint,

@@ -16,8 +16,9 @@ pub struct EngineConfig {
     pub running_steps: usize,
     /// Steps that have a pod at the same time in one namespace.
     pub running_steps_per_namespace: usize,
-    /// Whether pods of Python steps carry the annotation by which a node gives them an environment.
-    pub annotates_python: bool,
+    /// Whether the node is ours: pods then carry annotations by which it gives Python steps an environment, and writes fewer
+    /// statuses.
+    pub annotates: bool,
     /// Signs step tokens: 32 bytes that stay the same over restarts.
     pub token_key: Vec<u8>,
 }
@@ -32,7 +33,7 @@ impl Default for EngineConfig {
             // A kubelet takes 110 pods by default, and the embedded node is one.
             running_steps: 100,
             running_steps_per_namespace: 100,
-            annotates_python: true,
+            annotates: true,
             token_key: Vec::new(),
         }
     }
