@@ -56,7 +56,7 @@ aside() { # NICE NAME COMMAND…: begins it; what it says is shown by `await`
     # A group of its own, by which it can be ended.
     set -m
     {
-        renice -n "$nice" -p "$BASHPID" >/dev/null
+        [ "$nice" = 0 ] || renice -n "$nice" -p "$BASHPID" >/dev/null || true
         { time "$@" >"$log.log" 2>&1 </dev/null; } 2>"$log.time"
     } &
     set +m
