@@ -32,8 +32,8 @@ done
 beside=()
 [[ " $* " != *" services "* ]] || beside=(--with s3 --with postgres)
 
-cargo build --quiet --package xtask
-xtask() { "${CARGO_TARGET_DIR:-target}/debug/xtask" cluster "$@"; }
+program="$(xtask_program)"
+xtask() { "$program" cluster "$@"; }
 lacking="$(xtask lacking "${beside[@]}")" || {
     echo "error: a real cluster cannot be started here; missing: ${lacking//$'\n'/, }" >&2
     exit 1

@@ -44,7 +44,8 @@ use self::{
 
 /// How the command is used.
 pub const USAGE: &str = "usage: cargo xtask cluster <command>
-  build [--with …]…          installs what is needed from Debian, builds programs and images, fetches packages
+  install [--with …]…        installs what is needed from Debian
+  build [--with …]…          does so, builds programs and images, fetches packages
   up [--nodes 1|2] [--simulate NAME=COUNT]… [--with s3|postgres]… [--durable]
                              builds what is missing, then starts a cluster anew; with an S3 server or PostgreSQL in it
                              where asked for; durable as one in production, where it is to be measured
@@ -82,6 +83,7 @@ struct Built {
 /// What went wrong, in words for whoever called it.
 pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
     match words {
+        ["install", options @ ..] => debian::install(&parse_extras(options)?)?,
         ["build", options @ ..] => {
             build(repository, &parse_extras(options)?)?;
         }

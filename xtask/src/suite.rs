@@ -1,0 +1,241 @@
+//! `cargo xtask test`: every test of the workspace, several programs of tests at a time.
+//!
+//! Cargo builds the programs and says where they lie; each runs as cargo would run it, in the folder of its package, with
+//! its output in a file of its own. Most of them wait for most of their time: for pods, for a limit, for a server that was
+//! killed. A test that this machine lacks something for says `skipped: …` and passes, and libtest keeps that to itself:
+//! so it is looked for here, and shown.
+
+use std::{
+    collections::VecDeque,
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+
+/// How the command is used.
+pub const USAGE: &str = "usage: cargo xtask test [--beside COUNT]
+  builds every test and runs COUNT programs of tests at a time, one more than there are processors where nothing is said;
+  what each says stays in target/tests";
+/// The programs that take longest are begun first, so that none is left to run alone.
+const LONGEST: [&str; 6] = ["oracle", "crash_shims", "down", "crash", "limits", "crash_runs"];
+/// Lines of a failed program that are shown where it does not say which of its tests failed.
+const LAST_LINES: usize = 100;
+
+/// What is run: a program of tests, or the examples in documentation.
+struct Job {
+    name: String,
+    command: Command,
+}
+
+/// What came of one.
+struct Outcome {
+    name: String,
+    passed: bool,
+    took: Duration,
+    said: String,
+}
+
+/// Runs all tests.
+///
+/// # Errors
+/// When a test cannot be built or a program not be started; a test that fails is no error but a failing exit code.
+pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
+    let beside = match words {
+        [] => thread::available_parallelism().map_or(2, |count| count.get() + 1),
+        ["--beside", count] => {
+            count.parse().ok().filter(|count| *count > 0).context("--beside is a number from 1 on")?
+        }
+        _ => bail!("{USAGE}"),
+    };
+    let logs = target(root).join("tests");
+    fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
+    let jobs = Mutex::new(jobs(root)?);
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let failed: anyhow::Result<usize> = thread::scope(|scope| {
+        let work = || -> anyhow::Result<usize> {
+            let mut failed = 0;
+            while let Some(job) = next() {
+                let outcome = carry_out(job, &logs)?;
+                failed += usize::from(!outcome.passed);
+                show(&outcome);
+            }
+            Ok(failed)
+        };
+        let workers: Vec<_> = (0..beside).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a thread panicked"))).sum()
+    });
+    Ok(if failed? == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What in the output of libtest, run with `--show-output`, says that a test was skipped: `TEST: reason`, a line each.
+pub fn skips(output: &str) -> Vec<String> {
+    let mut test = "";
+    let mut found = Vec::new();
+    for line in output.lines() {
+        if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            test = name;
+        } else if let Some(reason) = line.strip_prefix("skipped") {
+            found.push(format!("{test}: {}", reason.trim_start_matches(':').trim_start()));
+        }
+    }
+    found
+}
+
+fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).args(["test", "--quiet", "--workspace"]);
+    cargo
+}
+
+/// Builds the programs of tests, and says how to run each.
+fn jobs(root: &Path) -> anyhow::Result<VecDeque<Job>> {
+    let mut build = cargo(root);
+    build.args(["--no-run", "--message-format=json-render-diagnostics"]).stderr(Stdio::inherit());
+    let output = build.output().context("cargo test --no-run")?;
+    ensure!(output.status.success(), "the tests cannot be built");
+    let mut jobs = programs(&String::from_utf8(output.stdout).context("cargo's messages")?)?;
+    ensure!(!jobs.is_empty(), "cargo names no program of tests");
+    let mut documentation = cargo(root);
+    documentation.arg("--doc");
+    jobs.push(Job { name: "documentation".to_owned(), command: documentation });
+    jobs.sort_by_key(|job| {
+        LONGEST.iter().position(|long| job.name.ends_with(&format!(" {long}"))).unwrap_or(LONGEST.len())
+    });
+    Ok(jobs.into())
+}
+
+/// A line of `cargo --message-format=json`, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+    profile: Option<Profile>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+fn programs(messages: &str) -> anyhow::Result<Vec<Job>> {
+    let mut found = Vec::new();
+    for line in messages.lines().filter(|line| line.starts_with('{')) {
+        let message: Message = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        let is_test = message.reason == "compiler-artifact" && message.profile.is_some_and(|profile| profile.test);
+        let (true, Some(path), Some(manifest), Some(target)) =
+            (is_test, message.executable, message.manifest_path, message.target)
+        else {
+            continue;
+        };
+        let directory = manifest.parent().context("a manifest's folder")?;
+        let package = directory.file_name().unwrap_or_default().to_string_lossy();
+        let mut command = Command::new(path);
+        command.arg("--show-output").current_dir(directory).env("CARGO_MANIFEST_DIR", directory);
+        found.push(Job { name: format!("{package} {}", target.name), command });
+    }
+    Ok(found)
+}
+
+fn carry_out(mut job: Job, logs: &Path) -> anyhow::Result<Outcome> {
+    let log = logs.join(format!("{}.log", job.name.replace(' ', ".")));
+    let file = File::create(&log).with_context(|| log.display().to_string())?;
+    let began = Instant::now();
+    job.command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let status = job.command.status().with_context(|| format!("{:?}", job.command))?;
+    let took = began.elapsed();
+    let said = String::from_utf8_lossy(&fs::read(&log).with_context(|| log.display().to_string())?).into_owned();
+    Ok(Outcome { name: job.name, passed: status.success(), took, said })
+}
+
+/// Prints what a person wants to see of it, at once, so that it stays together.
+fn show(outcome: &Outcome) {
+    let Outcome { name, passed, took, said } = outcome;
+    let counts: Vec<&str> = said.lines().filter_map(counts).collect();
+    let word = if *passed { "ok     " } else { "FAILED " };
+    let mut text = format!("{word} {name}: {} ({:.1} s)\n", counts.join(", "), took.as_secs_f64());
+    if !passed {
+        text.push_str(failures(said).trim_start());
+        text.push('\n');
+    }
+    for skip in skips(said) {
+        text.push_str(&format!("skipped {name} {skip}\n"));
+    }
+    print!("{text}");
+}
+
+/// `N passed; N failed` of libtest's last line.
+fn counts(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    rest.split_once("; 0 ignored").map_or(Some(rest), |(counts, _)| Some(counts))
+}
+
+/// The part of a failed program's output that tells of failures: the last of it where there is none.
+fn failures(said: &str) -> String {
+    match said.find("\nfailures:\n") {
+        Some(at) => said[at..].to_owned(),
+        None => {
+            let lines: Vec<&str> = said.lines().collect();
+            lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\nrunning 2 tests\n..\nsuccesses:\n\n---- a::b stdout ----\nfirst\nskipped: no S3 server\n\n\
+                        ---- c stdout ----\nskipped in process: a cluster\n\nsuccesses:\n    a::b\n    c\n\n\
+                        test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
+
+    #[test]
+    fn what_was_skipped_is_found_with_its_test_and_reason() {
+        assert_eq!(skips(SAID), ["a::b: no S3 server", "c: in process: a cluster"]);
+        assert_eq!(SAID.lines().filter_map(counts).collect::<Vec<_>>(), ["2 passed; 0 failed"]);
+    }
+
+    #[test]
+    fn of_a_failed_program_what_failed_is_told() {
+        let said = "successes:\n\n---- a stdout ----\nlong\n\nfailures:\n\n---- b stdout ----\nwrong\n";
+        assert_eq!(failures(said), "\nfailures:\n\n---- b stdout ----\nwrong\n");
+        assert_eq!(failures("killed"), "killed");
+    }
+
+    #[test]
+    fn programs_of_tests_alone_are_run_in_the_folder_of_their_package() {
+        let row = |name: &str, test: bool, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/node/Cargo.toml","target":{{"name":"{name}"}},"profile":{{"test":{test}}},"executable":{executable}}}"#
+            )
+        };
+        let messages = [
+            r#"{"reason":"build-script-executed"}"#.to_owned(),
+            row("ferroflow_node", true, r#""/t/node-1""#),
+            row("ferroflow", false, r#""/t/ferroflow""#),
+            row("serde", false, "null"),
+            "not json".to_owned(),
+        ];
+        let found = programs(&messages.join("\n")).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].name, "node ferroflow_node");
+        assert_eq!(found[0].command.get_current_dir(), Some(Path::new("/w/crates/node")));
+    }
+}
