@@ -45,6 +45,7 @@ if lacking="$(cargo xtask cluster lacking --with s3 --with postgres)"; then
     part "official suite, as an ordinary user" \
         env FERROFLOW_LOAD="$images" FERROFLOW_CONFORMANCE_WRITE= conformance/official.sh user
     part "kfp cases" env FERROFLOW_LOAD="$images" conformance/kfp.sh
+    part "artifacts in S3" conformance/storage.sh
     part "examples" env FERROFLOW_LOAD="$images" conformance/examples.sh
     part "demo" scripts/demo.sh
     part "real cluster" env FERROFLOW_REPORT="$reports/real" conformance/real.sh
@@ -52,6 +53,7 @@ else
     lacking="missing here: ${lacking//$'\n'/, }"
     part "clients" env FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
     part "kfp cases" conformance/kfp.sh
+    part "artifacts in S3" conformance/storage.sh
     skip "official suite" "its images cannot be made; $lacking"
     skip "examples" "their images cannot be made; $lacking"
     part "demo" scripts/demo.sh

@@ -1,6 +1,7 @@
 //! The binary: command line, configuration, wiring. The only crate that knows all others.
 
 mod args;
+mod artifacts;
 mod commands;
 mod gateway;
 mod images_file;
