@@ -37,7 +37,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{artifacts::Kept, launcher, paths, problem::Problem};
+use crate::{artifacts::Kept, image_names::ImageNames, launcher, paths, problem::Problem};
 
 /// The namespace of pipelines that name none, as the client takes it to be.
 pub const NAMESPACE: &str = "kubeflow";
@@ -98,6 +98,7 @@ pub async fn start(
             endpoint: format!("http://{service}:{PORT}/pipeline"),
             launcher: LauncherSource::HostPath(launcher::place(data)?.display().to_string()),
             token_key: token_key(data)?,
+            images: Some(Arc::new(ImageNames::open(&paths::images(data))?)),
             pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
             ..EngineConfig::default()
         },

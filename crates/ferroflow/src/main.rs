@@ -4,6 +4,7 @@ mod args;
 mod artifacts;
 mod commands;
 mod gateway;
+mod image_names;
 mod images_file;
 mod launcher;
 mod paths;
