@@ -1,8 +1,10 @@
 //! The binary: command line, configuration, wiring. The only crate that knows all others.
 
 mod args;
+mod artifacts;
 mod commands;
 mod gateway;
+mod image_names;
 mod images_file;
 mod launcher;
 mod paths;

@@ -20,7 +20,7 @@ use rand::RngExt;
 use super::up::{self, Ended};
 use crate::{
     args::Serve,
-    gateway, paths,
+    artifacts, gateway, paths,
     problem::Problem,
     record::{self, Record},
     wiring,
@@ -63,6 +63,7 @@ pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
 async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group: Group) -> anyhow::Result<String> {
     let listener = gateway::listen_on(serve.listen, "--listen").await?;
     let address = listener.local_addr().context("the gateway's address")?.to_string();
+    let kept = artifacts::open(data, &serve.artifacts).await?;
     let client = client(serve).await?;
     let written = gateway::write_namespace(&client, &serve.namespace).await;
     written.with_context(|| format!("the cluster does not take namespace {:?}", serve.namespace))?;
@@ -81,10 +82,11 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
             running_steps_per_namespace: serve.running_steps_per_namespace,
             annotates: false,
             token_key: gateway::token_key(data)?,
+            pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
             ..EngineConfig::default()
         },
         records: gateway::records(data)?,
-        blobs: gateway::blobs(data)?,
+        blobs: kept.blobs,
         client,
         access: access.clone(),
         zone: gateway::zone()?,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     fault::Fault,
     ir::{Component, Container, ImportUri, Importer, ParameterType, Schema},
-    place::{IN_WORKSPACE, Place},
+    place::{IMAGE_SCHEME, IN_WORKSPACE, Place},
     placeholder::{self, Field, Placeholder},
     pod,
     resolve::{self, Facts},
@@ -198,9 +198,22 @@ pub fn order(step: &Step<'_>) -> Result<WorkOrder, Fault> {
         let what = "has neither command nor args; what an image runs by itself is not known before it is pulled";
         return Err(Fault::new("container.command", what));
     }
+    if step.root.is_some() && pod::uses_workspace(step) {
+        let what = "is at /kfp-workspace for all steps, and nothing can be mounted here; it needs a node with the isolation \
+                    environment or container";
+        return Err(Fault::new("workspace", what));
+    }
     let mut directories = BTreeSet::new();
     let place = step.place();
     for artifact in step.inputs.artifacts.values().flatten() {
+        if artifact.uri.starts_with(IMAGE_SCHEME) {
+            // It is there: the pod has brought it along.
+            if place.root.is_some() {
+                let what = format!("{} is a model in an image, which needs the isolation container", artifact.uri);
+                return Err(Fault::new(format!("inputs.artifacts.{}", artifact.name), what));
+            }
+            continue;
+        }
         let Some(path) = place.artifact_path(artifact) else { continue };
         let file = InputFile { artifact: artifact.id.clone(), path };
         // The same artifact may be several inputs, in one place.
@@ -344,6 +357,13 @@ pub fn import(
     };
     if uri.is_empty() {
         return Err(Fault::new("importer.artifactUri", "is empty"));
+    }
+    if uri.starts_with(IMAGE_SCHEME) && importer.download_to_workspace {
+        return Err(Fault::new("importer.downloadToWorkspace", "is not for images (oci://); leave it out"));
+    }
+    if uri.starts_with(IMAGE_SCHEME) && importer.schema.title != "system.Model" {
+        let what = format!("is {:?}; an image (oci://) is imported as system.Model only", importer.schema.title);
+        return Err(Fault::new("importer.typeSchema", what));
     }
     let metadata = placeholder::expand_value(&importer.metadata.clone().into(), &lookup);
     let mut metadata = metadata.as_object().cloned().unwrap_or_default();

@@ -227,6 +227,30 @@ fn an_importer_names_an_artifact_with_its_metadata_filled_in() {
     assert_eq!(step.place().artifact_path(&artifact).unwrap(), "/kfp-workspace/.artifacts/gcs/b/k");
     importer.uri = ImportUri::Parameter("nil".to_owned());
     assert!(imported(&importer).unwrap_err().to_string().contains("has no value, and it is the URI to import"));
+    importer.uri = ImportUri::Constant("oci://host/m:1".to_owned());
+    assert!(imported(&importer).unwrap_err().to_string().contains("downloadToWorkspace"));
+    importer.download_to_workspace = false;
+    assert_eq!(imported(&importer).unwrap().uri, "oci://host/m:1");
+    importer.schema.title = "system.Dataset".to_owned();
+    assert!(imported(&importer).unwrap_err().to_string().contains("system.Model only"));
+}
+
+#[test]
+fn what_needs_mounts_is_refused_where_there_are_none() {
+    let component = json!({"inputDefinitions": {"artifacts": {"d": {}}}});
+    let model = Case::new(component, json!({"command": ["cat", "{{$.inputs.artifacts['d'].path}}"]})).with_artifact(
+        "d",
+        "a1",
+        "oci://host/m:1",
+    );
+    let workspace = Case::new(json!({}), json!({"command": ["ls", "{{$.workspace_path}}"]}));
+    assert_eq!(order(&model.step()).unwrap().command[1], "/oci/host_m:1/models");
+    assert!(order(&model.step()).unwrap().inputs.is_empty(), "the pod has brought it along");
+    for (case, place) in [(&model, "inputs.artifacts"), (&workspace, "workspace")] {
+        order(&case.step()).unwrap();
+        let refused = order(&Step { root: Some("/var/w"), ..case.step() }).unwrap_err();
+        assert!(refused.to_string().starts_with(place), "{refused}");
+    }
 }
 
 proptest! {

@@ -337,3 +337,20 @@ fn stubs_stand_for_claims() {
     assert_eq!(claimed("argostub/deletepvc", json!({"pvc_name": "a"})).unwrap(), Some(Claim::Delete("a".to_owned())));
     assert_eq!(claimed("busybox", json!({})).unwrap(), None);
 }
+
+#[test]
+fn a_model_in_an_image_is_copied_out_before_the_step_starts() {
+    let component = json!({"inputDefinitions": {"artifacts": {"a": {}, "b": {}, "c": {}}}});
+    let case = Case::new(component, json!({"command": ["x"]}))
+        .with_artifact("a", "1", "oci://host:5000/team/m:1")
+        .with_artifact("b", "2", "oci://host:5000/team/m:1")
+        .with_artifact("c", "3", "s3://b/k");
+    let pod = pod(&case);
+    let inits = pod["spec"]["initContainers"].as_array().unwrap();
+    assert_eq!(inits.len(), 1, "once, though two inputs name it");
+    assert_eq!((&inits[0]["image"], &inits[0]["name"]), (&json!("host:5000/team/m:1"), &json!("ferroflow-model-0")));
+    assert_eq!(inits[0]["command"], json!([LAUNCHER, "copy", "/models", "/ferroflow/model/models"]));
+    let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = json!({"name": "ferroflow-model-0", "mountPath": "/oci/host:5000_team_m:1", "readOnly": true});
+    assert!(mounts.contains(&mount), "{mounts:?}");
+}
