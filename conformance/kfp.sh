@@ -1,13 +1,14 @@
 #!/bin/sh
 # Pipelines, by the unmodified kfp client: on the cluster of KUBECONFIG, else on an embedded one of its own.
 #
-#   kfp.sh [PART…]     names, cases, invalid, api, commands, corpus; all but the last where none is named
+#   kfp.sh [PART…]     names, cases, invalid, api, commands, upstream, corpus; all but the last where none is named
 #
 #   names     the harness finds what it should, and the tables say something of every file and of no other
 #   cases     a pipeline for every construct, compiled here and compared with cases.toml
 #   invalid   what must be refused with its reason
 #   api       what the API does besides: experiments, versions, lists, recurring runs, who may ask
 #   commands  the command line, where there is a gateway
+#   upstream  what is handed to a step compared with what upstream's own code makes of it, and pipelines with faults planted
 #   corpus    upstream's own test data, which is fetched (kfp/corpus.sh), compared with corpus.toml
 #
 # FERROFLOW_GATEWAY and FERROFLOW_TOKEN say where the API is, as `ferroflow env` prints them; without them it is asked
@@ -16,12 +17,20 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-all="names cases invalid api commands"
+all="names cases invalid api commands upstream"
 [ $# -gt 0 ] || set -- $all
 for part; do
     case " $all corpus " in *" $part "*) ;; *) echo "kfp.sh: no part $part; there are: $all corpus" >&2; exit 1 ;; esac
 done
 if [ -z "${KUBECONFIG:-}" ] && [ "$*" != names ]; then
+    case " $* " in *" corpus "*)
+        # Its archive is read before the cluster is up, and removed with the machine's other temporary files.
+        busybox=${TMPDIR:-/tmp}/ferroflow-kfp-busybox-$(id -u).tar
+        if python3 "$here/kfp/busybox.py" "$busybox"; then
+            export FERROFLOW_LOAD="${FERROFLOW_LOAD:-} $busybox" FERROFLOW_KFP_HAS="${FERROFLOW_KFP_HAS:-gpu} busybox"
+        fi
+        ;;
+    esac
     exec "$here/embedded.sh" exec --simulate nvidia.com/gpu=1 --images "$here/kfp/images.toml" -- "$0" "$@"
 fi
 # An embedded cluster's gateway is in its record; cases then go through the API server, and the others by the gateway.
@@ -60,6 +69,9 @@ run_part() {
         [ -n "$gateway" ] || { echo "there is no gateway here"; echo "0 passed, 0 failed, 1 skipped"; return; }
         binary=${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-$(dirname "$here")/target}/release/ferroflow}
         "$python" -W ignore "$here/kfp/commands.py" --binary "$binary" --gateway "$FERROFLOW_GATEWAY"
+        ;;
+    upstream)
+        "$python" -W ignore "$here/kfp/differential.py" $gateway
         ;;
     corpus)
         corpus=$("$here/kfp/corpus.sh")

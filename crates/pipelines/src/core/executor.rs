@@ -290,8 +290,15 @@ fn lookup(step: &Step<'_>, input: &Value, placeholder: &Placeholder<'_>) -> Opti
         }
         Placeholder::OutputFile(name) => input["outputs"]["parameters"].get(*name)?.get("outputFile").cloned(),
         Placeholder::InputArtifact(name, field) => {
-            let is_declared = || step.component.inputs.artifacts.contains_key(*name);
-            match step.inputs.artifacts.get(*name).and_then(|list| list.first()) {
+            let declared = step.component.inputs.artifacts.get(*name);
+            let is_declared = || declared.is_some();
+            let given = step.inputs.artifacts.get(*name);
+            // A list is a list, as container components of upstream's SDK read it; parts are those of its first.
+            if *field == Field::Whole && declared.is_some_and(|declared| declared.is_list) {
+                let items = given.into_iter().flatten();
+                return Some(items.map(|artifact| runtime_artifact(&artifact.id, artifact, step.place())).collect());
+            }
+            match given.and_then(|list| list.first()) {
                 Some(artifact) => artifact_field(step, &artifact.id, artifact, *field),
                 None => is_declared().then_some(Value::Null),
             }

@@ -146,6 +146,30 @@ fn the_work_order_says_what_to_fetch_make_run_and_hand_in() {
 }
 
 #[test]
+fn an_input_that_is_a_list_is_a_list_as_a_whole() {
+    let words = json!([
+        "{{$.inputs.artifacts['more']}}",
+        "{{$.inputs.artifacts['more'].uri}}",
+        "{{$.inputs.artifacts['data']}}"
+    ]);
+    let artifact = |id: &str, uri: &str| {
+        let kind = json!({"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"});
+        json!({"name": id, "type": kind, "uri": uri, "metadata": {}})
+    };
+    let read = |case: &Case| {
+        let words = command(&case.step(), &input(&case.step()).unwrap());
+        (serde_json::from_str::<Value>(&words[0]).unwrap(), words[1].clone(), words[2].clone())
+    };
+    let mut case = case(json!({"command": words}));
+    assert_eq!(read(&case).0, json!([]));
+    case = case.with_artifact("more", "a2", "gs://b/e").with_artifact("more", "a3", "gs://b/f");
+    let (list, uri, single) = read(&case);
+    assert_eq!(list, json!([artifact("a2", "gs://b/e"), artifact("a3", "gs://b/f")]));
+    assert_eq!(uri, "gs://b/e");
+    assert_eq!(serde_json::from_str::<Value>(&single).unwrap(), artifact("a1", "minio://b/d"));
+}
+
+#[test]
 fn words_of_a_command_are_resolved() {
     for (words, expected) in [
         (json!(["{{$.inputs.parameters['n']}}", "{{$.inputs.parameters['s']}}"]), json!(["1", "d-my \"run\""])),
