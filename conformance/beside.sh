@@ -42,6 +42,7 @@ serve() {
 finish() {
     status=$?
     trap - EXIT HUP INT TERM
+    [ -z "$command" ] || kill "$command" 2>/dev/null || true
     if kill -0 "$server" 2>/dev/null; then
         "$FERROFLOW_BINARY" --data-dir "$work/data" down >>"$work/log" 2>&1 || status=1
         wait "$server" || { echo "error: ferroflow serve ended with $?" >&2; status=1; }
@@ -51,7 +52,7 @@ finish() {
     exit "$status"
 }
 
-server=
+server= command=
 work=$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-beside-XXXXXX")
 trap finish EXIT
 trap 'exit 129' HUP
@@ -77,4 +78,8 @@ done
 environment=$("$FERROFLOW_BINARY" --data-dir "$work/data" env)
 eval "$environment"
 export FERROFLOW_DATA_DIR="$work/data"
-"$@"
+"$@" &
+command=$!
+wait "$command" && status=0 || status=$?
+command=
+exit "$status"

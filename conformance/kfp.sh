@@ -59,7 +59,7 @@ run_part() {
         ;;
     cases)
         through=
-        [ -z "$beside" ] || through=$gateway
+        [ -z "$beside" ] || through="$gateway --timeout 300"
         harness "$here/kfp/cases" cases.toml --compile --objects "$here/kfp/objects.yaml" $through $has ${FERROFLOW_KFP_WORDS:-}
         ;;
     invalid) harness "$here/kfp/invalid" invalid-own.toml $gateway ;;

@@ -19,6 +19,8 @@ from .kit import case, check, echo, refused, repeat, same
 from .webhook import Mutating
 
 IMAGE = "python:3.11"
+# The same without kfp, so that the step's own command installs it from the cluster's index.
+BARE = "ferroflow/mnist-steps:1"
 RUN = "ferroflow.dev/pipeline-run"
 
 
@@ -135,7 +137,7 @@ def writes(data: dsl.Output[dsl.Dataset], user: dsl.OutputPath(str)):
     return dsl.ContainerSpec(image=IMAGE, command=["sh", "-ec", script], args=[data.path, user])
 
 
-@dsl.component
+@dsl.component(base_image=BARE)
 def reads(data: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]) -> str:
     import os
 
