@@ -217,11 +217,21 @@ pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
     Ok(())
 }
 
-/// Makes a namespace, where there is none.
+/// Makes a namespace, where there is none. One that is there is enough where it may not be written.
 ///
 /// # Errors
-/// What the cluster refuses.
-pub async fn write_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
+/// When it cannot be written, and is not there or cannot be seen.
+pub async fn need_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
+    let Err(error) = write_namespace(client, name).await else { return Ok(()) };
+    let is_forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
+    if is_forbidden && matches!(Api::<Namespace>::all(client.clone()).get_opt(name).await, Ok(Some(_))) {
+        return Ok(());
+    }
+    let what = format!("namespace {name:?} is not there, or not to be seen, and cannot be made: {error}");
+    Err(Problem::new(what, "see that the cluster answers; make the namespace, or give rights to it").into())
+}
+
+async fn write_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     apply(&Api::<Namespace>::all(client.clone()), name, &namespace).await.map(drop)
 }

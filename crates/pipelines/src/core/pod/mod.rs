@@ -227,11 +227,19 @@ fn add_volumes(volumes: &mut Vec<Value>, more: Vec<Value>) {
 fn launcher_init(placement: &Placement<'_>) -> Vec<Value> {
     match placement.launcher {
         LauncherSource::HostPath(_) => Vec::new(),
+        // It asks for no more than a namespace that enforces the profile `restricted` gives, whatever its step asks for.
         LauncherSource::Image(image) => vec![json!({
             "name": "ferroflow-launcher",
             "image": image,
             "command": ["/ferroflow-launcher", "install", BIN],
             "volumeMounts": [{"name": BIN_VOLUME, "mountPath": BIN}],
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": true,
+                "runAsNonRoot": true,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
         })],
     }
 }

@@ -80,6 +80,7 @@ fn the_launcher_may_come_from_an_image() {
     let pod = serde_json::to_value(build(&case.step(), &placement(&launcher)).unwrap()).unwrap();
     let init = &pod["spec"]["initContainers"][0];
     assert_eq!(init["command"], json!(["/ferroflow-launcher", "install", BIN]));
+    assert_eq!(init["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["spec"]["volumes"][1], json!({"name": BIN_VOLUME, "emptyDir": {}}));
 }
 
@@ -128,6 +129,7 @@ fn the_platform_document_adds_what_it_says() {
         container["securityContext"],
         json!({
             "runAsUser": 1000, "runAsNonRoot": true, "capabilities": {"drop": ["ALL"]},
+            "allowPrivilegeEscalation": false, "seccompProfile": {"type": "RuntimeDefault"},
         })
     );
     assert_eq!(container["imagePullPolicy"], "Always");
