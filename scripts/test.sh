@@ -126,6 +126,7 @@ if [ -z "$lacking" ]; then
     # It has a network of its own.
     aside 0 "real cluster" env FERROFLOW_REPORT="$reports/real" conformance/real.sh
     part "kfp cases" env FERROFLOW_LOAD="$images" conformance/kfp.sh
+    part "artifacts in S3" conformance/storage.sh
     part "examples" env FERROFLOW_LOAD="$images" conformance/examples.sh
     part "demo" scripts/demo.sh
     await "real cluster"
@@ -133,6 +134,7 @@ else
     lacking="missing here: ${lacking//$'\n'/, }"
     part "clients" env FERROFLOW_REPORT="$reports/embedded" conformance/clients.sh
     part "kfp cases" conformance/kfp.sh
+    part "artifacts in S3" conformance/storage.sh
     skip "official suite" "its images cannot be made; $lacking"
     skip "examples" "their images cannot be made; $lacking"
     part "demo" scripts/demo.sh

@@ -166,8 +166,8 @@ fn build(repository: &Path, extras: &[Extra]) -> anyhow::Result<Built> {
     debian::require_root()?;
     let began = Instant::now();
     let programs = Programs::build(repository, extras)?;
-    let images = images::build(repository, &programs)?;
     let index = index::build(repository)?;
+    let images = images::build(repository, &programs, &index)?;
     eprintln!("programs, images and packages are there after {:.1} s", began.elapsed().as_secs_f64());
     Ok(Built { programs, images, index })
 }

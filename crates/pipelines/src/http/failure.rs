@@ -1,6 +1,6 @@
 //! Refusals, as `google.rpc.Status` with the HTTP status that belongs to its code.
 
-use ferroflow_platform::{access, http::body, records};
+use ferroflow_platform::{access, http::body, records, sql};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -102,6 +102,9 @@ impl From<Fault> for Failure {
 
 impl From<records::Error> for Failure {
     fn from(error: records::Error) -> Self {
+        if let records::Error::Sql(sql::Error::Full) = error {
+            return Self::new(Code::Unavailable, error.to_string());
+        }
         tracing::error!(%error, "records");
         Self::new(Code::Internal, format!("the record store failed: {error}; the server's log says more"))
     }

@@ -1,6 +1,10 @@
 //! Runs.
 
-use ferroflow_platform::{http::body::Body, records::Records};
+use ferroflow_platform::{
+    http::body::Body,
+    records::{self, Records},
+    sql,
+};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
@@ -222,12 +226,13 @@ async fn find_row(records: &Records, id: &str) -> Outcome<ShownRun> {
 /// What the engine refuses, as it is told.
 pub fn failure(error: EngineError) -> Failure {
     let code = match &error {
-        EngineError::NotFound { .. } => Code::NotFound,
+        EngineError::NotFound { .. } | EngineError::NoLog { .. } => Code::NotFound,
         EngineError::Fault(_) | EngineError::NotRunning { .. } => Code::InvalidArgument,
         EngineError::NotFinished { .. } | EngineError::NotFailed { .. } => Code::Aborted,
         EngineError::Exists(_) => Code::AlreadyExists,
         EngineError::Busy(_) => Code::TooMuch,
-        EngineError::Records(_) | EngineError::Blobs(_) => Code::Internal,
+        EngineError::Records(records::Error::Sql(sql::Error::Full)) => Code::Unavailable,
+        EngineError::Records(_) | EngineError::Blobs(_) | EngineError::Panicked(_) => Code::Internal,
         EngineError::Kube(_) | EngineError::Stopped => Code::Unavailable,
     };
     if code == Code::Internal {

@@ -195,7 +195,7 @@ async fn a_failed_run_is_gone_on_with_from_what_has_failed() {
 }
 
 #[tokio::test]
-async fn a_deleted_run_leaves_nothing_but_its_artifacts() {
+async fn a_deleted_run_leaves_nothing() {
     let bed = Bed::new().await;
     let run = bed.submit(&plain()).await;
     bed.step(&run, "make").await;
@@ -230,6 +230,44 @@ async fn a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why() {
     bed.restart().await;
     let row = bed.until_run(&run, RunState::Failed).await;
     assert_eq!(row.error.unwrap().reason, "Pipeline");
+}
+
+#[tokio::test]
+async fn a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever() {
+    use std::sync::atomic::Ordering::SeqCst;
+    let bed = Bed::new().await;
+    let run = bed.submit(&plain()).await;
+    let claims = bed.step(&run, "make").await;
+    bed.engine.shared.panics.store(1, SeqCst);
+    // It may panic over the report, or over how the pod looks.
+    let verdict = match bed.engine.finish(&claims, report(&[("out", "x")])).await {
+        Err(StepError::Unavailable(_)) => bed.engine.finish(&claims, report(&[("out", "x")])).await,
+        outcome => outcome,
+    };
+    assert_eq!(verdict.unwrap().exit_code, 0);
+    bed.succeed(&run, "take", &[]).await;
+    bed.until_run(&run, RunState::Succeeded).await;
+    assert_eq!(bed.engine.shared.panics.load(SeqCst), 0, "there was one");
+
+    let run = bed.submit(&plain()).await;
+    let claims = bed.step(&run, "make").await;
+    bed.engine.shared.panics.store(u32::MAX, SeqCst);
+    let asked = async {
+        while !matches!(bed.engine.begin(&claims, Begin::default()).await, Err(StepError::Stale { .. })) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    eventually("the run is given up", asked).await;
+    let row = bed.until_run(&run, RunState::Failed).await;
+    let error = row.error.unwrap();
+    assert_eq!(error.reason, "Internal");
+    assert!(error.message.contains("an actor panics"), "{}", error.message);
+    assert!(bed.engine.tasks(&run).await.unwrap().iter().all(|task| task.state.is_final()));
+    bed.engine.shared.panics.store(0, SeqCst);
+    bed.engine.retry(&run).await.unwrap();
+    bed.succeed(&run, "make", &[("out", "x")]).await;
+    bed.succeed(&run, "take", &[]).await;
+    bed.until_run(&run, RunState::Succeeded).await;
 }
 
 fn alone(executor: &Value, component: Value, inputs: Value) -> Value {
