@@ -42,6 +42,14 @@ struct Outcome {
     said: String,
 }
 
+/// How many tests of a program came out how.
+#[derive(Debug, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
 /// Runs all tests.
 ///
 /// # Errors
@@ -58,20 +66,24 @@ pub fn run(root: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
     fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     let jobs = Mutex::new(jobs(root)?);
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let failed: anyhow::Result<usize> = thread::scope(|scope| {
-        let work = || -> anyhow::Result<usize> {
-            let mut failed = 0;
+    let outcomes: anyhow::Result<Vec<Vec<Outcome>>> = thread::scope(|scope| {
+        let work = || -> anyhow::Result<Vec<Outcome>> {
+            let mut outcomes = Vec::new();
             while let Some(job) = next() {
                 let outcome = carry_out(job, &logs)?;
-                failed += usize::from(!outcome.passed);
                 show(&outcome);
+                outcomes.push(outcome);
             }
-            Ok(failed)
+            Ok(outcomes)
         };
         let workers: Vec<_> = (0..beside).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a thread panicked"))).sum()
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
     });
-    Ok(if failed? == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let tallies: Vec<Tally> = outcomes?.iter().flatten().map(tally).collect();
+    let sum = |count: fn(&Tally) -> usize| tallies.iter().map(count).sum::<usize>();
+    let failed = sum(|tally| tally.failed);
+    println!("{} passed, {failed} failed, {} skipped", sum(|tally| tally.passed), sum(|tally| tally.skipped));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What in the output of libtest, run with `--show-output`, says that a test was skipped: `TEST: reason`, a line each.
@@ -95,6 +107,13 @@ fn target(root: &Path) -> PathBuf {
 fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args(["test", "--quiet", "--workspace"]);
+    // What the cargo that runs this said of this package. Build scripts (ring's) are run anew where it changes.
+    let of_package = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| of_package.iter().any(|start| name.starts_with(start))) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 
@@ -181,10 +200,22 @@ fn show(outcome: &Outcome) {
     print!("{text}");
 }
 
+/// A program that failed without a failed test is one that failed.
+fn tally(outcome: &Outcome) -> Tally {
+    let number = |row: &str, word: &str| -> usize {
+        row.split("; ").find_map(|part| part.strip_suffix(word)?.trim().parse().ok()).unwrap_or(0)
+    };
+    let rows: Vec<&str> = outcome.said.lines().filter_map(counts).collect();
+    let sum = |word: &str| rows.iter().map(|row| number(row, word)).sum::<usize>();
+    let skipped = skips(&outcome.said).len();
+    let failed = sum("failed").max(usize::from(!outcome.passed));
+    Tally { passed: sum("passed").saturating_sub(skipped), failed, skipped }
+}
+
 /// `N passed; N failed` of libtest's last line.
 fn counts(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("test result: ")?.split_once(". ")?.1;
-    rest.split_once("; 0 ignored").map_or(Some(rest), |(counts, _)| Some(counts))
+    Some(rest.split_once("; 0 ignored").map_or(rest, |(counts, _)| counts))
 }
 
 /// The part of a failed program's output that tells of failures: the last of it where there is none.
@@ -210,6 +241,16 @@ mod tests {
     fn what_was_skipped_is_found_with_its_test_and_reason() {
         assert_eq!(skips(SAID), ["a::b: no S3 server", "c: in process: a cluster"]);
         assert_eq!(SAID.lines().filter_map(counts).collect::<Vec<_>>(), ["2 passed; 0 failed"]);
+    }
+
+    #[test]
+    fn a_test_that_was_skipped_is_no_test_that_passed() {
+        let of =
+            |passed: bool, said: String| tally(&Outcome { name: "a".to_owned(), passed, took: Duration::ZERO, said });
+        assert_eq!(of(true, SAID.to_owned()), Tally { passed: 0, failed: 0, skipped: 2 });
+        assert_eq!(of(true, SAID.replace("2 passed", "7 passed")), Tally { passed: 5, failed: 0, skipped: 2 });
+        assert_eq!(of(false, SAID.replace("0 failed", "3 failed")), Tally { passed: 0, failed: 3, skipped: 2 });
+        assert_eq!(of(false, "killed".to_owned()), Tally { passed: 0, failed: 1, skipped: 0 });
     }
 
     #[test]
