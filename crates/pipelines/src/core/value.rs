@@ -64,7 +64,7 @@ pub fn describe(value: &Value) -> String {
 
 /// The text of a value as a program's argument: a string as it is, everything else as compact JSON.
 ///
-/// Numbers are the shortest decimals that mean them, without an exponent: 1e-5 is `0.00001` (upstream's `PbValueToText`
+/// Numbers are the shortest decimals that mean them, without an exponent: 1e-7 is `0.0000001` (upstream's `PbValueToText`
 /// in `backend/src/v2/metadata/converter.go`). Those within lists and objects are JSON's.
 pub fn text(value: &Value) -> String {
     match value {
@@ -106,12 +106,12 @@ mod tests {
     #[test]
     fn text_of_numbers_has_no_exponent() {
         for (value, expected) in [
-            (json!(1e-5), "0.00001"),
+            (json!(1e-7), "0.0000001"),
             (json!(-2.5e-7), "-0.00000025"),
             (json!(1e21), "1000000000000000000000"),
             (json!(0.1), "0.1"),
             (json!(7), "7"),
-            (json!([1e-5]), "[1e-5]"),
+            (json!([1e-9]), "[1e-9]"),
         ] {
             assert_eq!(text(&value), expected);
         }

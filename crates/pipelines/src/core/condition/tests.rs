@@ -54,6 +54,7 @@ fn conditions_hold_or_not() {
         ("inputs.parameter_values['list'].exists(n, n > 1) && ![2, 1].all(n, n < 2 && [0].all(n, n == 0))", true),
         ("[].all(n, n.nothing) && ![].exists(n, n.nothing) && ['a'].exists(inputs, inputs == 'a')", true),
         // Numbers of inputs are doubles.
+        ("inputs.parameter_values['n'] / inputs.parameter_values['list'][1] == 2.5", true),
         ("inputs.parameter_values['n'] / 2.0 == 2.5 && string(inputs.parameter_values['n']) == '5'", true),
         (
             "string(1e6) == '1e+06' && string(-0.00001) == '-1e-05' && string(1234.5) == '1234.5' && string(7) == '7'",
