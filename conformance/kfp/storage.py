@@ -96,7 +96,8 @@ class Kit:
 
     def up(self, *words, place="s3://kept/team/a", endpoint=None, keys=KEYS):
         endpoint = endpoint or self.bucket.url
-        return self.ferroflow("up", "--detach", *PORTS, "--artifacts", place, "--s3-endpoint", endpoint, *words, keys=keys)
+        images = str(Path(__file__).parent / "images.toml")
+        return self.ferroflow("up", "--detach", *PORTS, "--images", images, "--artifacts", place, "--s3-endpoint", endpoint, *words, keys=keys)
 
     def started(self):
         done = self.ferroflow("env")
