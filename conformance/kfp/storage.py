@@ -287,7 +287,7 @@ def a_full_disk_loses_nothing_that_was_acknowledged_and_the_server_goes_on(k):
         assert done.returncode == 0, done.stderr
         small.place()
         acknowledged = [small.experiment(f"before-{number}") for number in range(5)]
-        with open(disk / "filler", "wb") as filler:
+        with open(disk / "filler", "wb", buffering=0) as filler:
             fill(filler)
         refused = None
         # What SQLite has written over before needs no space.
@@ -324,7 +324,6 @@ def fill(file):
         try:
             while True:
                 file.write(b"\0" * size)
-                file.flush()
         except OSError:
             continue
 
