@@ -96,7 +96,8 @@ class Kit:
 
     def up(self, *words, place="s3://kept/team/a", endpoint=None, keys=KEYS):
         endpoint = endpoint or self.bucket.url
-        return self.ferroflow("up", "--detach", *PORTS, "--artifacts", place, "--s3-endpoint", endpoint, *words, keys=keys)
+        images = str(Path(__file__).parent / "images.toml")
+        return self.ferroflow("up", "--detach", *PORTS, "--images", images, "--artifacts", place, "--s3-endpoint", endpoint, *words, keys=keys)
 
     def started(self):
         done = self.ferroflow("env")
@@ -286,7 +287,7 @@ def a_full_disk_loses_nothing_that_was_acknowledged_and_the_server_goes_on(k):
         assert done.returncode == 0, done.stderr
         small.place()
         acknowledged = [small.experiment(f"before-{number}") for number in range(5)]
-        with open(disk / "filler", "wb") as filler:
+        with open(disk / "filler", "wb", buffering=0) as filler:
             fill(filler)
         refused = None
         # What SQLite has written over before needs no space.
@@ -323,7 +324,6 @@ def fill(file):
         try:
             while True:
                 file.write(b"\0" * size)
-                file.flush()
         except OSError:
             continue
 
