@@ -134,7 +134,8 @@ def a_step_gets_its_launcher_from_the_image_and_no_credentials(k):
 
 @dsl.container_component
 def writes(data: dsl.Output[dsl.Dataset], user: dsl.OutputPath(str)):
-    script = 'mkdir -p "$(dirname "$0")" "$(dirname "$1")"; echo written >"$0"; printf %s "$(id -u)" >"$1"; if : 2>/dev/null >/probe; then exit 9; fi'
+    # Not `:`, with which a shell ends where a file cannot be opened.
+    script = 'mkdir -p "$(dirname "$0")" "$(dirname "$1")"; echo written >"$0"; printf %s "$(id -u)" >"$1"; if true 2>/dev/null >/probe; then exit 9; fi'
     return dsl.ContainerSpec(image=IMAGE, command=["sh", "-ec", script], args=[data.path, user])
 
 

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
+    sync::atomic::{AtomicI32, Ordering},
     time::Duration,
 };
 
@@ -77,11 +78,24 @@ fn children_by_parent() -> Vec<Pid> {
 /// Signals that wait to be read.
 pub struct Signals(OwnedFd);
 
+/// A signal to end that came while none was held back; 0 for none.
+static CAME: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn note(signal: libc::c_int) {
+    CAME.store(signal, Ordering::Relaxed);
+}
+
 impl Signals {
     /// Keeps SIGTERM, SIGINT and SIGCHLD from acting by themselves.
     pub fn take() -> io::Result<Self> {
-        // SAFETY: the set is made by the first call and outlives the others.
+        // SAFETY: the structures are made by the first calls and outlive the others; the handler stores a number only.
         let fd = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = note as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESTART;
+            for signal in [libc::SIGTERM, libc::SIGINT] {
+                check(libc::sigaction(signal, &raw const action, ptr::null_mut()))?;
+            }
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
             for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGCHLD] {
@@ -94,8 +108,8 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Starts a program that acts on signals by itself, for it inherits the mask of the moment. Whoever tells this process to
-    /// end in that moment ends it at once, and the container with it; that a child has ended is seen by [`reap`] anyhow.
+    /// Starts a program that acts on signals by itself, for it inherits the mask of the moment, and no handler. A signal to end
+    /// that comes in that moment is noted; that a child has ended is seen by [`reap`] anyhow.
     pub fn start(program: &mut std::process::Command) -> io::Result<std::process::Child> {
         // SAFETY: the sets are made by the first calls and outlive the last one.
         unsafe {
@@ -110,6 +124,10 @@ impl Signals {
 
     /// The next signal that has come, if any.
     pub fn next(&self) -> Option<i32> {
+        let came = CAME.swap(0, Ordering::Relaxed);
+        if came != 0 {
+            return Some(came);
+        }
         // SAFETY: a zeroed structure of numbers is valid, and the buffer has its size.
         let (count, signal) = unsafe {
             let mut info: libc::signalfd_siginfo = std::mem::zeroed();

@@ -7,16 +7,23 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// A program that one test has just written cannot be run (ETXTBSY) while what another one has just started still has the file
+/// open: one test at a time.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A directory with the program in front, and behind it an environment whose interpreter says how it was called.
 struct Place {
     dir: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Place {
     fn new() -> Self {
-        let place = Self { dir: tempfile::tempdir().unwrap() };
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Self { dir: tempfile::tempdir().unwrap(), _turn: turn };
         for directory in ["front", "env/bin", "home"] {
             fs::create_dir_all(place.path(directory)).unwrap();
         }

@@ -39,6 +39,10 @@ pub const SUBCOMMAND: &str = "pod-shim";
 /// Every process of a container has this variable; its value is the container's id.
 pub const CONTAINER_ID_VARIABLE: &str = "FERROFLOW_CONTAINER_ID";
 
+/// A supervisor has little to do for days: the binary's allocator gives back at once what it frees, not after a while that
+/// never comes (a variable of mimalloc).
+pub const RETURNS_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
+
 /// Runs as the supervisor of a pod. Call it before any thread exists.
 ///
 /// `args` are those after the subcommand: the pod's directory. Standard input is the listening socket.

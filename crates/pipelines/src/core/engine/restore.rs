@@ -122,11 +122,9 @@ impl Run {
         } else if row.attempt > row.first_attempt {
             node.phase = Phase::BackOff;
             let attempt = row.attempt;
-            match row.due_ms {
-                Some(at_ms) => self.effects.push(Effect::Timer { at_ms, wake: Wake::Retry { node: id, attempt } }),
-                // It waited for a place.
-                None => self.due_retry(id, attempt),
-            }
+            // One that waited for a place asks for it once those that have one have taken it again.
+            let at_ms = row.due_ms.unwrap_or_default();
+            self.effects.push(Effect::Timer { at_ms, wake: Wake::Retry { node: id, attempt } });
         }
     }
 
