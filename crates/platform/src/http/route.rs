@@ -1,7 +1,8 @@
 //! A table of routes: methods and patterns of paths to whatever stands for a handler.
 //!
 //! A pattern's segments are words or `{name}`, which takes one segment, percent-decoded; its last one may end in a verb as
-//! `{run_id}:archive`. Words are tried before names, so that `/pipelines/upload` is not a pipeline with that id.
+//! `{run_id}:archive`. Words are tried before names, so that `/pipelines/upload` is not a pipeline with that id, and verbs
+//! before names that would take them along.
 
 use http::Method;
 
@@ -41,7 +42,7 @@ impl<H> Routes<H> {
 
     /// Finds the route of a request.
     pub fn find(&self, method: &Method, path: &str) -> Found<'_, H> {
-        let mut best: Option<(usize, &H, Arguments)> = None;
+        let mut best: Option<((usize, usize), &H, Arguments)> = None;
         let mut others = Vec::new();
         for (own, pattern, handler) in self.rows {
             let Some(arguments) = matches(pattern, path) else { continue };
@@ -49,9 +50,9 @@ impl<H> Routes<H> {
                 others.push(*own);
                 continue;
             }
-            let names = arguments.0.len();
-            if best.as_ref().is_none_or(|(fewest, ..)| names < *fewest) {
-                best = Some((names, handler, arguments));
+            let taken = (arguments.0.len(), arguments.0.iter().map(|(_, value)| value.len()).sum());
+            if best.as_ref().is_none_or(|(least, ..)| taken < *least) {
+                best = Some((taken, handler, arguments));
             }
         }
         match best {
@@ -126,6 +127,7 @@ mod tests {
         ("DELETE", "/runs/{id}", 3),
         ("GET", "/runs/all", 4),
         ("GET", "/runs/{id}/tasks/{task}", 5),
+        ("GET", "/runs/{id}:download", 6),
     ]);
 
     fn check(method: &str, path: &str) -> Option<(u8, Vec<String>)> {
@@ -147,6 +149,8 @@ mod tests {
             ("POST", "/runs/a:archive", found(2, &["a"])),
             ("POST", "/runs/a%3Aarchive", found(2, &["a"])),
             ("GET", "/runs/all", found(4, &[])),
+            ("GET", "/runs/a:download", found(6, &["a"])),
+            ("GET", "/runs/a:archive", found(1, &["a:archive"])),
             ("GET", "/runs/a/tasks/b", found(5, &["a", "b"])),
             ("GET", "/runs/", None),
             ("GET", "/runs", None),
