@@ -7,6 +7,7 @@ need_all
 need go "install Go 1.24 or newer"
 with_uv
 with_registry
+with_postgres
 passed=0 failed=0 skipped=0
 summary=""
 part() { # NAME COMMAND...

@@ -59,7 +59,11 @@ pub(super) fn resume(shared: Arc<Shared>, inbox: Arc<Inbox>) {
 /// Repeats a run from the store until it has ended.
 async fn go_on(shared: &Arc<Shared>, inbox: &Arc<Inbox>, mut outcome: Result<(), EngineError>) {
     while let Err(error) = outcome {
-        let is_lost = matches!(error, EngineError::Records(records::Error::Stopped) | EngineError::Fault(_));
+        let is_lost = matches!(
+            error,
+            // Of a run that another replica carries out by now nothing is written any more.
+            EngineError::Records(records::Error::Stopped | records::Error::Fenced { .. }) | EngineError::Fault(_)
+        );
         tracing::error!(run = inbox.run, %error, "a run cannot be carried out");
         if is_lost {
             return give_up(shared, inbox, &error).await;

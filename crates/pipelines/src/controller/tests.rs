@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ferroflow_platform::{blob::Blobs, clock::SystemClock, records::Records, task::Group};
 use ferroflow_testkit::{
-    TestCluster,
+    TestCluster, on_each_store,
+    records::{Store, TestRecords},
     wait::{eventually, until},
 };
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -42,10 +43,11 @@ struct Bed {
     group: Group,
     engine: Engine,
     _directory: TempDir,
+    _opened: TestRecords,
 }
 
 impl Bed {
-    async fn new() -> Self {
+    async fn new(store: Store) -> Self {
         let config = EngineConfig {
             namespace: "default".to_owned(),
             endpoint: "http://10.96.0.9:8888/pipeline".to_owned(),
@@ -53,15 +55,16 @@ impl Bed {
             token_key: vec![7; 32],
             ..EngineConfig::default()
         };
-        Self::with(config).await
+        Self::with(store, config).await
     }
 
-    async fn with(config: EngineConfig) -> Self {
+    async fn with(store: Store, config: EngineConfig) -> Self {
         let cluster = TestCluster::start().await;
         let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), "default");
         until(&accounts, "default", "is made", |_| true).await;
         let directory = tempfile::tempdir().unwrap();
-        let records = Records::open(&directory.path().join("records.db"), Box::new(|error| panic!("{error}"))).unwrap();
+        let opened = store.open().await;
+        let records = opened.records.clone();
         let blobs = Blobs::local(&directory.path().join("blobs")).unwrap();
         let group = Group::new();
         let engine = Engine::start(
@@ -73,7 +76,7 @@ impl Bed {
             group.clone(),
         );
         let engine = engine.await.unwrap();
-        Self { records, blobs, config, group, engine, cluster, _directory: directory }
+        Self { records, blobs, config, group, engine, cluster, _directory: directory, _opened: opened }
     }
 
     /// Ends the engine as it stands, and starts another one on the same store.

@@ -343,6 +343,7 @@ pub fn import(
     if uri.is_empty() {
         return Err(Fault::new("importer.artifactUri", "is empty"));
     }
+    super::uri::check("importer.artifactUri", &uri)?;
     let metadata = placeholder::expand_value(&importer.metadata.clone().into(), &lookup);
     let mut metadata = metadata.as_object().cloned().unwrap_or_default();
     if importer.download_to_workspace {

@@ -227,7 +227,8 @@ pub fn failure(error: EngineError) -> Failure {
         EngineError::NotFinished { .. } | EngineError::NotFailed { .. } => Code::Aborted,
         EngineError::Exists(_) => Code::AlreadyExists,
         EngineError::Busy(_) => Code::TooMuch,
-        EngineError::Records(_) | EngineError::Blobs(_) => Code::Internal,
+        EngineError::Records(error) => super::failure::code(error),
+        EngineError::Blobs(_) => Code::Internal,
         EngineError::Kube(_) | EngineError::Stopped => Code::Unavailable,
     };
     if code == Code::Internal {

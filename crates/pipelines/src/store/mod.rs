@@ -10,6 +10,8 @@
 pub mod artifacts;
 pub mod cache;
 pub mod catalogue;
+#[cfg(test)]
+mod differential_tests;
 pub mod experiments;
 pub mod pipelines;
 pub mod query;
@@ -20,6 +22,8 @@ pub mod runs;
 pub mod schema;
 pub mod shown;
 pub mod tasks;
+#[cfg(test)]
+mod tests;
 
 use ferroflow_platform::records::{Error, Records, Row};
 use serde::de::DeserializeOwned;

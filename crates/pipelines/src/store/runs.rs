@@ -112,9 +112,12 @@ pub fn insert(run: &RunRow) -> Statement {
     Statement::new(sql, values)
 }
 
-/// Records a spec, which many runs share.
+/// Records a spec, which many runs share. One that is there is held until the write ends, so that it does not go with the
+/// last of its other runs meanwhile.
 pub fn insert_spec(digest: &str, spec: &Value) -> Statement {
-    let sql = "INSERT INTO pipelines_specs (digest, spec) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+    // An update that is not carried out holds the row on PostgreSQL, and costs nothing on SQLite.
+    let sql = "INSERT INTO pipelines_specs (digest, spec) VALUES ($1, $2) \
+               ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest WHERE 1 = 0";
     Statement::new(sql, [digest.into(), spec.to_string().into()])
 }
 
@@ -137,9 +140,12 @@ pub fn delete(run: &RunRow) -> Vec<Statement> {
     let of = |sql: &'static str| Statement::new(sql, [(&run.run_id).into()]);
     let spec = "DELETE FROM pipelines_specs WHERE digest = $1 \
                 AND NOT EXISTS (SELECT 1 FROM pipelines_runs WHERE spec_digest = $1)";
+    // Whoever records a run of the spec has done so, or waits, before other runs are looked for.
+    let hold = "UPDATE pipelines_specs SET digest = digest WHERE digest = $1";
     vec![
         of("DELETE FROM pipelines_tasks WHERE run_id = $1"),
         of("DELETE FROM pipelines_runs WHERE run_id = $1"),
+        Statement::new(hold, [(&run.spec_digest).into()]),
         Statement::new(spec, [(&run.spec_digest).into()]),
     ]
 }
