@@ -42,7 +42,7 @@ bench() { "$target/release/ferroflow-bench" --ferroflow "$FERROFLOW_BINARY" --ou
 
 # A whole real cluster is a further peer where one can be started: outside of its network how long it takes and what it
 # weighs, inside of it what it does.
-cargo build --quiet --package xtask
+cargo build --quiet --bin xtask
 xtask=$target/debug/xtask
 if lacking=$("$xtask" cluster lacking); then
     archive=$("$xtask" cluster images | grep /images-)

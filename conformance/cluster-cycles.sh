@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 count="${1:-20}"
 nodes="${2:-1}"
 beside=(--with s3 --with postgres)
-cargo build --quiet --package xtask
-program="$(realpath "${CARGO_TARGET_DIR:-target}/debug/xtask")"
+. scripts/need.sh
+program="$(realpath "$(xtask_program)")"
 xtask() { "$program" cluster "$@"; }
 state="${XDG_STATE_HOME:-/var/tmp}/ferroflow-cluster"
 work="$(mktemp -d)"

@@ -8,16 +8,18 @@
 # examples print.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/need.sh
 
 [ $# -gt 0 ] || set -- replicas distributed
-export FERROFLOW_LOAD="${FERROFLOW_LOAD:-$(cargo xtask cluster images)}"
+program="$(xtask_program)"
+export FERROFLOW_LOAD="${FERROFLOW_LOAD:-$("$program" cluster images)}"
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 passed=0 failed=0 skipped=0
 for example; do
     printf '\n== %s on the embedded cluster\n' "$example"
     load="$FERROFLOW_LOAD"
-    [ "$example" != distributed ] || load="$(cargo xtask cluster images distributed)"
+    [ "$example" != distributed ] || load="$("$program" cluster images distributed)"
     status=0
     FERROFLOW_LOAD="$load" conformance/embedded.sh exec ${FERROFLOW_UP:-} -- "examples/$example/run.sh" 2>&1 | tee "$log" || status=$?
     # The cluster's own last words come after those of the example.

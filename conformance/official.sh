@@ -34,7 +34,7 @@ esac
 passes=${FERROFLOW_CONFORMANCE_PASSES:-parallel serial}
 
 if [ "$kind" = real ] && [ -z "${FERROFLOW_CONFORMANCE_KUBECONFIG:-}" ]; then
-    (cd "$root" && cargo build --quiet --package xtask)
+    (cd "$root" && cargo build --quiet --bin xtask)
     xtask=${CARGO_TARGET_DIR:-$root/target}/debug/xtask
     "$here/kubernetes/build.sh" ginkgo e2e.test >/dev/null
     trap '"$xtask" cluster down' EXIT

@@ -6,4 +6,4 @@ FERROFLOW_ORACLE="$(conformance/oracle/build.sh)"
 FERROFLOW_ORACLE_CASES="${1:-10000}"
 FERROFLOW_ORACLE_SEED="${2:-1}"
 export FERROFLOW_ORACLE FERROFLOW_ORACLE_CASES FERROFLOW_ORACLE_SEED
-exec cargo test --release --package ferroflow-cluster --test oracle -- --nocapture
+exec cargo test --release --package ferroflow-cluster --package ferroflow-pipelines --test oracle -- --nocapture

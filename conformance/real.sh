@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
 # Starts a real cluster, runs suites and examples on it inside of its network, and removes it.
 #
-#   real.sh                          the clients' suites, the services beside Kubernetes, and the examples
-#   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, mnist, replicas, distributed, image,
-#                                    kube-rs
+#   real.sh                          the clients' suites, the services beside Kubernetes, pipelines, and the examples
+#   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, kfp, mnist, replicas, distributed,
+#                                    image, kube-rs, kfp-all, mnist-pipeline
 #
-# `kube-rs` is run only where it is named. `services` asks, from within pods, for what stands beside Kubernetes: the package
-# index, and S3 and PostgreSQL, which the cluster is given where this part is run. `image` runs the release binary in the
-# image that is made of it. Each part prints `N passed, N failed, N skipped` or counts as one; the last line sums them up.
-# It fails when one failed, or when this machine lacks something for a real cluster, with what that is.
+# The last three are run only where they are named. `services` asks, from within pods, for what stands beside Kubernetes: the
+# package index, and S3 and PostgreSQL, which the cluster is given where this part is run. `kfp` is pipelines by
+# `ferroflow serve` beside the cluster (beside.sh): some of the cases, and what there is only there; `kfp-all` is all of it.
+# `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or counts as
+# one; the last line sums them up. It fails when one failed, or when this machine lacks something for a real cluster, with
+# what that is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
 with_uv
 
-suites="raw faults answers kubectl python model services"
+suites="raw faults answers kubectl python model services kfp"
 examples="mnist replicas distributed image"
+named="kube-rs kfp-all mnist-pipeline"
+# Cases that a real node, scheduler or cluster decides, and one or two of everything else.
+some="secret config-maps pod-metadata empty-directories claim workspace tolerations no-node timeout-of image-policy task-conf
+    resources unknown-image out-of-memory killed-by missing-program python-types artifact-of-directories retry-until
+    to-be-terminated exit-handler#failed loop-over-output cache-of-artifacts"
 nodes=1
 if [ "${1:-}" = --nodes ]; then
     nodes="$2"
@@ -23,17 +30,17 @@ if [ "${1:-}" = --nodes ]; then
 fi
 [ $# -gt 0 ] || set -- $suites $examples
 for part; do
-    case " $suites $examples kube-rs " in
+    case " $suites $examples $named " in
     *" $part "*) ;;
-    *) echo "real.sh: no part $part; there are: $suites $examples kube-rs" >&2; exit 1 ;;
+    *) echo "real.sh: no part $part; there are: $suites $examples $named" >&2; exit 1 ;;
     esac
 done
 
 beside=()
 [[ " $* " != *" services "* ]] || beside=(--with s3 --with postgres)
 
-cargo build --quiet --package xtask
-xtask() { "${CARGO_TARGET_DIR:-target}/debug/xtask" cluster "$@"; }
+program="$(xtask_program)"
+xtask() { "$program" cluster "$@"; }
 lacking="$(xtask lacking "${beside[@]}")" || {
     echo "error: a real cluster cannot be started here; missing: ${lacking//$'\n'/, }" >&2
     exit 1
@@ -56,6 +63,12 @@ for part; do
     [ "$part" != kube-rs ] || export FERROFLOW_KUBE_RS="$(conformance/kube_rs_program.sh)"
     [ ! -e "conformance/clients/$part/requirements.txt" ] ||
         conformance/clients/environment.sh "conformance/clients/$part" >/dev/null
+    case $part in kfp | kfp-all | mnist-pipeline)
+        conformance/clients/environment.sh conformance/kfp >/dev/null
+        [ -x "${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-target}/release/ferroflow}" ] ||
+            cargo build --quiet --release --package ferroflow
+        ;;
+    esac
 done
 PATH="$PATH:$(conformance/kubernetes/build.sh kubectl)"
 export PATH
@@ -79,6 +92,9 @@ for part; do
     mnist | replicas | distributed) command=("examples/$part/run.sh") ;;
     image | services) command=("conformance/$part.sh") ;;
     kube-rs) command=(conformance/kube_rs.sh) ;;
+    kfp) command=(env "FERROFLOW_KFP_WORDS=$some" conformance/beside.sh conformance/kfp.sh cases invalid api commands beside) ;;
+    kfp-all) command=(conformance/beside.sh conformance/kfp.sh cases invalid api commands beside) ;;
+    mnist-pipeline) command=(conformance/beside.sh examples/mnist-pipeline/run.sh) ;;
     *) command=(conformance/clients.sh "$part") ;;
     esac
     status=0

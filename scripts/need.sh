@@ -78,3 +78,12 @@ uidmap_programs() {
     fi
     echo "$folder/usr/bin"
 }
+
+# The program of `cargo xtask`: FERROFLOW_XTASK names one that is built already.
+xtask_program() {
+    if [ -z "${FERROFLOW_XTASK:-}" ]; then
+        cargo build --quiet --bin xtask >&2
+        FERROFLOW_XTASK="${CARGO_TARGET_DIR:-$PWD/target}/debug/xtask"
+    fi
+    echo "$FERROFLOW_XTASK"
+}

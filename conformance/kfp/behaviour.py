@@ -2,6 +2,7 @@
 
     behaviour.py --host URL --token TOKEN [WORD…]
     behaviour.py --kubeconfig FILE [WORD…]
+    behaviour.py --part beside --parallel 1 --host URL --token TOKEN [WORD…]     beside another cluster (../beside.sh)
 
 Prints a line a case and `N passed, N failed, N skipped`.
 """
@@ -23,8 +24,7 @@ sys.dont_write_bytecode = True
 from api.kit import CASES, Failure, Kit, Skip  # noqa: E402
 from kit.server import ApiException, Server, reason  # noqa: E402
 
-for part in ("access", "experiments", "pipelines", "runs", "recurring"):
-    importlib.import_module(f"api.{part}")
+PARTS = ("access", "experiments", "pipelines", "runs", "recurring")
 
 
 def judged(function, server, work, namespace):
@@ -51,7 +51,10 @@ def main():
     parser.add_argument("--kubeconfig", help="the way to the API where no host is given")
     parser.add_argument("--namespace", default="kubeflow")
     parser.add_argument("--parallel", type=int, default=4)
+    parser.add_argument("--part", action="append", help=f"a file of api/; where none is named: {', '.join(PARTS)}")
     options = parser.parse_intermixed_args()
+    for part in options.part or PARTS:
+        importlib.import_module(f"api.{part}")
     if options.kubeconfig:
         os.environ["KUBECONFIG"] = options.kubeconfig
     logging.disable(logging.INFO)

@@ -1,6 +1,8 @@
 """The command line of pipelines: `ferroflow run`, `runs` and `pipelines`, against a gateway.
 
-    commands.py --binary PROGRAM --gateway URL --token TOKEN [WORD…]
+    commands.py --binary PROGRAM --gateway URL --token TOKEN [--python PYTHON] [WORD…]
+
+With --python its packages compile what is Python, and not an environment of the command's own.
 
 Prints a line a case and `N passed, N failed, N skipped`.
 """
@@ -70,6 +72,8 @@ class Kit:
     def run(self, *words, place=True):
         where = ["--gateway", self.options.gateway, "--token", self.options.token] if place else []
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FERROFLOW")}
+        if self.options.python and words[0] == "run":
+            where += ["--python", self.options.python]
         command = [self.options.binary, "--data-dir", str(self.data), *words, *where]
         return Ended(subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, stdin=subprocess.DEVNULL))
 
@@ -183,6 +187,7 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--gateway", required=True)
     parser.add_argument("--token", default=os.environ.get("KFP_TOKEN"))
+    parser.add_argument("--python", help="a Python that has kfp")
     options = parser.parse_intermixed_args()
     counts = {"passed": 0, "failed": 0}
     with tempfile.TemporaryDirectory() as work:

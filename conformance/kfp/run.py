@@ -52,10 +52,13 @@ class Harness:
         path = self.folder / row.file
         if not path.exists():
             raise Failed(f"there is no {path}")
+        if "replace" in row:
+            path = self.replaced(row, path)
         if "refused" in row:
             return self.refused(row, path)
         pipeline = self.server.client.upload_pipeline(str(path), pipeline_name=f"{re.sub('[^a-z0-9]+', '-', row.name.lower())[:80].strip('-')}-{self.mark}")
         run, tree, seconds = self.run(row, pipeline, path, 1)
+        row.did = {task.path: {"state": task.state, "outputs": task.parameters()} for task in tree.tasks if task.path}
         found = compare.run(row, run, tree, lambda task: self.server.log(run.run_id, task.id), seconds)
         if not found and "cached" in row:
             second, again, _ = self.run(row, pipeline, path, 2)
@@ -63,6 +66,18 @@ class Harness:
             tree = again if found else tree
         if found:
             raise Failed("\n".join(found) + f"\n{tree.text()}")
+
+    def replaced(self, row, path):
+        """A copy of the file with other words in it."""
+        text = path.read_text(encoding="utf-8")
+        for old, new in row["replace"].items():
+            if old not in text:
+                raise Failed(f"there is no {old!r} to replace in {path}")
+            text = text.replace(old, new)
+        copy = self.options.work / "replaced" / row.file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="utf-8")
+        return copy
 
     def run(self, row, pipeline, path, number):
         """Runs it and waits: the run, its tasks, and how long it took."""
@@ -160,7 +175,7 @@ def arguments():
     parser.add_argument("--parallel", type=int, default=4, help="pipelines at the same time")
     parser.add_argument("--timeout", type=int, default=120, help="seconds for one run")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between two questions for a run's state")
-    parser.add_argument("--report", type=Path, help="a JSON file for the results")
+    parser.add_argument("--report", type=Path, help="a JSON file for the results, and what the tasks of each run have come to")
     parser.add_argument("--compile", action="store_true", help="FOLDER holds Python sources, which are compiled first")
     parser.add_argument("--names-only", action="store_true", help="compare the folder's names with the table's, and end")
     return parser.parse_intermixed_args()
@@ -187,7 +202,7 @@ def main():
             harness = Harness(server, folder, options)
             with ThreadPoolExecutor(options.parallel) as pool:
                 results = [(row, pool.submit(judged, harness, row)) for row in rows]
-                return told([(row.name, result.result()) for row, result in printed(results, options.out)], options)
+                return told([(row, result.result()) for row, result in printed(results, options.out)], options)
 
 
 def printed(results, out):
@@ -206,7 +221,10 @@ def printed(results, out):
 def told(results, options):
     counts = {name: sum(outcome == name for _, (outcome, _, _) in results) for name in ("passed", "failed", "skipped")}
     if options.report:
-        rows = [{"name": name, "result": outcome, "reason": why, "seconds": round(seconds, 2)} for name, (outcome, why, seconds) in results]
+        rows = [
+            {"name": row.name, "result": outcome, "reason": why, "seconds": round(seconds, 2), "tasks": getattr(row, "did", {})}
+            for row, (outcome, why, seconds) in results
+        ]
         options.report.parent.mkdir(parents=True, exist_ok=True)
         options.report.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts), file=options.out)

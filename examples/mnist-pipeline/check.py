@@ -2,11 +2,13 @@
 
     check.py PIPELINE.yaml [DATA]
 
-The server is the one that `kfp.Client()` finds by itself. DATA is where the four IDX files are for the steps; without it
+The server is the one that `kfp.Client()` finds by itself: that of KF_PIPELINES_ENDPOINT with the token FERROFLOW_TOKEN, as
+`ferroflow env` prints them beside another cluster, or the kubeconfig's. DATA is where the four IDX files are for the steps; without it
 their image says so.
 """
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -61,7 +63,7 @@ def artifact(step, name):
 
 
 def main(package, data=""):
-    client = kfp.Client()
+    client = kfp.Client(existing_token=os.environ.get("FERROFLOW_TOKEN") if "KF_PIPELINES_ENDPOINT" in os.environ else None)
     given = {"data": data, "wanted": WANTED}
     first, ran, seconds = run(client, package, given, "mnist, the first time")
     fact("the first run succeeds", first.state == "SUCCEEDED", f"{first.state}: {first.error and first.error.message}")

@@ -1,7 +1,8 @@
-//! Repository checks, code generation and a real cluster to test on: `cargo xtask <command>`.
+//! Repository checks, code generation, tests side by side and a real cluster to test on: `cargo xtask <command>`.
 
 mod cluster;
 mod generate;
+mod suite;
 mod tidy;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-const USAGE: &str = "usage: cargo xtask tidy [--sizes] | generate | cluster …";
+const USAGE: &str = "usage: cargo xtask tidy [--sizes] | generate | test … | skips | cluster …";
 
 fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
@@ -34,6 +35,12 @@ fn main() -> anyhow::Result<ExitCode> {
             let kubernetes = module(root, "k8s.io/kubernetes")?;
             let api = module(root, "k8s.io/api")?;
             generate::run(&kubernetes, &api, &root.join("crates/cluster/data/schema.txt"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["test", ref rest @ ..] => suite::run(root, rest),
+        ["skips"] => {
+            let said = std::io::read_to_string(std::io::stdin()).context("what a program of tests said")?;
+            suite::skips(&said).iter().for_each(|skip| println!("skipped {skip}"));
             Ok(ExitCode::SUCCESS)
         }
         ["cluster", ref rest @ ..] => cluster::run(root, rest),

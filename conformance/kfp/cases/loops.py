@@ -77,7 +77,8 @@ def loop_over_item():
 @dsl.pipeline(name="loop-with-limit")
 def loop_with_limit():
     with dsl.ParallelFor([1, 2, 3, 4, 5, 6], parallelism=2) as number:
-        shell(script=f"sleep 0.5; echo {number}").set_caching_options(False)
+        # Long enough to overlap where a pod takes a second or two to start.
+        shell(script=f"sleep 3; echo {number}").set_caching_options(False)
 
 
 @dsl.component

@@ -5,10 +5,12 @@ A row is a table whose name is a file of the folder, with or without `.yaml`; `f
     group          which part of the table it belongs to; `--group` chooses
     skip           why it is not run
     needs          what is not everywhere, and is said to be there with --has: "gpu" a device nvidia.com/gpu, "large-node" the
-                   CPUs and memory that upstream's files ask for, "shared-files" steps that see the files of this machine;
+                   CPUs and memory that upstream's files ask for, "shared-files" steps that see the files of this machine,
+                   "busybox" the image ghcr.io/containerd/busybox, whose shell knows `[[`;
                    "kubernetes", objects of the cluster, is there where a kubeconfig is given
     inputs         parameters; those that are required and not named are filled at random by type
     root           pipeline_root of the run
+    replace        words of the file and others that stand for them in what is uploaded
     state          how the run ends: SUCCEEDED where nothing is said
     refused        what the error has to say (a regular expression) where upload or run must be answered with 400
     tasks          path or pattern of tasks -> their state, or several with `|` between them, or { STATE = count }; ABSENT
@@ -42,6 +44,7 @@ FIELDS = {
     "needs": str,
     "inputs": dict,
     "root": str,
+    "replace": dict,
     "state": str,
     "refused": str,
     "tasks": dict,
@@ -62,7 +65,7 @@ FIELDS = {
     "note": str,
 }
 STATES = ("SUCCEEDED", "CACHED", "SKIPPED", "FAILED", "CANCELED", "PENDING", "RUNNING", "ABSENT")
-NEEDS = ("kubernetes", "gpu", "large-node", "shared-files")
+NEEDS = ("kubernetes", "gpu", "large-node", "shared-files", "busybox")
 
 
 class Fault(Exception):

@@ -30,3 +30,7 @@ pub const NODE_ADDRESS: &str = "10.200.0.1";
 /// each line after `install`, as `{"main": [["kfp==2.14.3", "--no-deps"]]}`. A node may have them installed before the
 /// command runs; the command itself stays as it is.
 pub const PYTHON_INSTALLS_ANNOTATION: &str = "ferroflow.dev/python-installs";
+
+/// On a Pod, with any value: whoever made it hears from within that it runs. A node may leave out the status that says so of
+/// one that ends soon.
+pub const REPORTS_ITSELF_ANNOTATION: &str = "ferroflow.dev/reports-itself";

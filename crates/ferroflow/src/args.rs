@@ -6,7 +6,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use ferroflow_images::core::{platform::Platform, reference::Reference};
 use ferroflow_node::{PodNetworkKind, Thresholds, runtime::Isolation};
 
-use crate::pipeline_args::{Pipelines, Run, Runs};
+use crate::{
+    artifacts::Artifacts,
+    pipeline_args::{Pipelines, Run, Runs},
+};
 
 /// A machine-learning platform on Kubernetes, in one binary.
 #[derive(Parser, Debug)]
@@ -113,6 +116,9 @@ pub struct Up {
     /// What runs beside the API.
     #[arg(long, value_enum, default_value_t = Parts::All)]
     pub parts: Parts,
+
+    #[command(flatten)]
+    pub artifacts: Artifacts,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -144,6 +150,9 @@ pub struct Serve {
     /// Steps that have a pod at the same time in one namespace.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub running_steps_per_namespace: usize,
+
+    #[command(flatten)]
+    pub artifacts: Artifacts,
 }
 
 /// What a server consists of.

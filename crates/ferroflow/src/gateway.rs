@@ -16,7 +16,7 @@ use ferroflow_pipelines::{
 };
 use ferroflow_platform::{
     access::Access,
-    blob::{Blobs, Directory},
+    blob::Directory,
     clock::SharedClock,
     gateway::{Gateway, Service},
     identity::Identity,
@@ -37,7 +37,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{launcher, paths, problem::Problem};
+use crate::{artifacts::Kept, image_names::ImageNames, launcher, paths, problem::Problem};
 
 /// The namespace of pipelines that name none, as the client takes it to be.
 pub const NAMESPACE: &str = "kubeflow";
@@ -82,6 +82,7 @@ pub async fn start(
     data: &Path,
     listener: TcpListener,
     cluster: &Cluster,
+    kept: Kept,
     clock: SharedClock,
     group: Group,
 ) -> anyhow::Result<SocketAddr> {
@@ -97,10 +98,12 @@ pub async fn start(
             endpoint: format!("http://{service}:{PORT}/pipeline"),
             launcher: LauncherSource::HostPath(launcher::place(data)?.display().to_string()),
             token_key: token_key(data)?,
+            images: Some(Arc::new(ImageNames::open(&paths::images(data))?)),
+            pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
             ..EngineConfig::default()
         },
         records: records(data)?,
-        blobs: blobs(data)?,
+        blobs: kept.blobs,
         client,
         access: access.clone(),
         zone: zone()?,
@@ -129,14 +132,6 @@ pub fn records(data: &Path) -> anyhow::Result<Records> {
         process::exit(74);
     });
     Records::open(&paths::records(data), failed).context("the record store cannot be opened")
-}
-
-/// The artifacts of a data directory.
-///
-/// # Errors
-/// When the directory cannot be made.
-pub fn blobs(data: &Path) -> anyhow::Result<Blobs> {
-    Blobs::local(&paths::artifacts(data)).context("the directory of artifacts cannot be made")
 }
 
 /// The key of step tokens, made once: tokens of steps that run outlive a restart.
@@ -222,11 +217,21 @@ pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
     Ok(())
 }
 
-/// Makes a namespace, where there is none.
+/// Makes a namespace, where there is none. One that is there is enough where it may not be written.
 ///
 /// # Errors
-/// What the cluster refuses.
-pub async fn write_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
+/// When it cannot be written, and is not there or cannot be seen.
+pub async fn need_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
+    let Err(error) = write_namespace(client, name).await else { return Ok(()) };
+    let is_forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
+    if is_forbidden && matches!(Api::<Namespace>::all(client.clone()).get_opt(name).await, Ok(Some(_))) {
+        return Ok(());
+    }
+    let what = format!("namespace {name:?} is not there, or not to be seen, and cannot be made: {error}");
+    Err(Problem::new(what, "see that the cluster answers; make the namespace, or give rights to it").into())
+}
+
+async fn write_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     apply(&Api::<Namespace>::all(client.clone()), name, &namespace).await.map(drop)
 }

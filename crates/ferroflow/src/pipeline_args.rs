@@ -22,6 +22,33 @@ pub struct Place {
     pub namespace: String,
 }
 
+/// Whom a command asks, and how it prints what it is told.
+#[derive(ClapArgs, Debug)]
+pub struct Ask {
+    /// How it is printed.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// How much of a list is printed.
+#[derive(ClapArgs, Debug)]
+pub struct Most {
+    /// How many.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub limit: u32,
+}
+
+/// A run of the server.
+#[derive(ClapArgs, Debug)]
+pub struct Which {
+    /// The run: its id, the beginning of it, or its name.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+}
+
 /// What a pipeline is taken from.
 #[derive(ClapArgs, Debug)]
 pub struct Source {
@@ -68,12 +95,8 @@ pub struct Run {
     #[arg(long)]
     pub no_wait: bool,
 
-    /// How the outcome is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 /// `ferroflow runs`
@@ -88,14 +111,15 @@ pub enum Runs {
     /// Run a failed run again, from the steps that failed.
     Retry(RetryRun),
     /// End a run that is under way.
-    Terminate(TerminateRun),
+    Terminate(ChangeRun),
+    /// Remove a run with its logs and what its steps have written, but for what other runs have taken over from it.
+    Delete(ChangeRun),
 }
 
 #[derive(ClapArgs, Debug)]
 pub struct ListRuns {
-    /// How many.
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
-    pub limit: u32,
+    #[command(flatten)]
+    pub most: Most,
 
     /// Only those of this experiment.
     #[arg(long, value_name = "NAME")]
@@ -105,37 +129,27 @@ pub struct ListRuns {
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
 
-    /// How the list is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 #[derive(ClapArgs, Debug)]
 pub struct GetRun {
-    /// The run: its id, the beginning of it, or its name.
-    #[arg(value_name = "RUN")]
-    pub run: String,
+    #[command(flatten)]
+    pub which: Which,
 
     /// Every task, also the iterations of loops.
     #[arg(long)]
     pub all: bool,
 
-    /// How it is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 #[derive(ClapArgs, Debug)]
 pub struct Logs {
-    /// The run: its id, the beginning of it, or its name.
-    #[arg(value_name = "RUN")]
-    pub run: String,
+    #[command(flatten)]
+    pub which: Which,
 
     /// The step: its path, as for-loop-1/0/train, or its key where only one has it. Without it all steps, one after the other.
     #[arg(value_name = "STEP")]
@@ -152,27 +166,21 @@ pub struct Logs {
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Exit code: as of `ferroflow run`.")]
 pub struct RetryRun {
-    /// The run: its id, the beginning of it, or its name.
-    #[arg(value_name = "RUN")]
-    pub run: String,
+    #[command(flatten)]
+    pub which: Which,
 
     /// Return once it is started.
     #[arg(long)]
     pub no_wait: bool,
 
-    /// How the outcome is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct TerminateRun {
-    /// The run: its id, the beginning of it, or its name.
-    #[arg(value_name = "RUN")]
-    pub run: String,
+pub struct ChangeRun {
+    #[command(flatten)]
+    pub which: Which,
 
     #[command(flatten)]
     pub place: Place,
@@ -191,16 +199,11 @@ pub enum Pipelines {
 
 #[derive(ClapArgs, Debug)]
 pub struct ListPipelines {
-    /// How many.
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
-    pub limit: u32,
-
-    /// How the list is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    #[command(flatten)]
+    pub most: Most,
 
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -209,12 +212,8 @@ pub struct GetPipeline {
     #[arg(value_name = "PIPELINE")]
     pub pipeline: String,
 
-    /// How it is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -230,12 +229,8 @@ pub struct UploadPipeline {
     #[arg(long, value_name = "NAME")]
     pub version: Option<String>,
 
-    /// How the outcome is printed.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
     #[command(flatten)]
-    pub place: Place,
+    pub ask: Ask,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

@@ -30,7 +30,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Parts, Up},
-    gateway,
+    artifacts, gateway,
     images_file::ImagesFile,
     launcher, paths,
     record::Record,
@@ -69,10 +69,17 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
     });
     let images = images(up)?;
     let listener = if up.parts == Parts::Api { None } else { Some(gateway::listen(up.gateway_port).await?) };
+    // Before anything runs: what is wrong with it shall be all that is told.
+    let served = match listener {
+        Some(listener) => Some((listener, artifacts::open(data, &up.artifacts).await?)),
+        None => None,
+    };
     let cluster = Cluster::start(options, clock.clone(), group.clone(), failed).await;
     let cluster = cluster.context("the cluster cannot be started")?;
-    let gateway = match listener {
-        Some(listener) => Some(gateway::start(data, listener, &cluster, clock.clone(), group.clone()).await?),
+    let gateway = match served {
+        Some((listener, kept)) => {
+            Some(gateway::start(data, listener, &cluster, kept, clock.clone(), group.clone()).await?)
+        }
         None => None,
     };
     let node = match up.parts {

@@ -20,7 +20,7 @@ pub const TAR: &str = "application/x-tar";
 pub fn directories(order: &Order) -> io::Result<()> {
     let mut made = HashSet::new();
     let files = order.parameters.iter().chain(&order.artifacts).chain(&order.inputs).map(|named| &named.path);
-    let parents = files.chain([&order.output_file]).filter_map(|file| Path::new(file).parent());
+    let parents = files.filter_map(|file| Path::new(file).parent());
     for directory in order.directories.iter().map(Path::new).chain(parents) {
         if made.insert(directory) && !directory.as_os_str().is_empty() {
             fs::create_dir_all(directory).map_err(|error| {

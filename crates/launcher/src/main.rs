@@ -6,10 +6,12 @@
 //!
 //! * `ferroflow-launcher` is a step's launcher ([`step`]).
 //! * `ferroflow-launcher install DIR` copies the program to a directory, as an init container does.
+//! * `ferroflow-launcher copy FROM TO` copies a directory, as an init container of another image does.
 //! * By another name it may play another role ([`front`]).
 
 mod client;
 mod control;
+mod copy;
 mod front;
 mod inputs;
 mod install;
@@ -38,12 +40,13 @@ fn main() -> ExitCode {
     match words.as_slice() {
         [] => ExitCode::from(step::main()),
         [verb, directory] if verb == "install" => install::main(Path::new(directory)),
+        [verb, from, to] if verb == "copy" => copy::main(Path::new(from), Path::new(to)),
         [verb] if verb == "--version" => {
             println!("ferroflow-launcher {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("usage: ferroflow-launcher | ferroflow-launcher install DIR");
+            eprintln!("usage: ferroflow-launcher | ferroflow-launcher install DIR | ferroflow-launcher copy FROM TO");
             ExitCode::from(2)
         }
     }

@@ -24,28 +24,33 @@ use super::{
 };
 
 /// Raised when what is written from the same input changes.
-const FORM: u32 = 5;
+const FORM: u32 = 6;
 /// Where Apache and nginx have their pages.
 const HTTPD_PAGES: &str = "usr/local/apache2/htdocs";
 const NGINX_PAGES: &str = "usr/share/nginx/html";
 /// Where `nautilus` has what a test reads of it.
 const NAUTILUS_PAGES: &str = "srv";
 
-/// Builds what is missing and returns the archives.
+/// Builds what is missing and returns the archives. `packages` is what [`index::build`] returned.
 ///
 /// # Errors
 /// When a tree cannot be made or an archive cannot be written.
-pub fn build(repository: &Path, programs: &Programs) -> anyhow::Result<Vec<PathBuf>> {
+pub fn build(repository: &Path, programs: &Programs, packages: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let folder = cache::folder("images")?;
     fs::create_dir_all(&folder)?;
-    let mut archives = vec![tests_and_examples(repository, programs, &folder)?];
+    let mut archives = vec![tests_and_examples(repository, programs, packages, &folder)?];
     archives.extend(ferroflow(repository, &folder)?);
     archives.extend(launcher(repository, &folder)?);
     Ok(archives)
 }
 
 /// The archive of everything that comes from elsewhere.
-fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> anyhow::Result<PathBuf> {
+fn tests_and_examples(
+    repository: &Path,
+    programs: &Programs,
+    packages: &Path,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     let train = repository.join("examples/mnist/train.py");
     let agnhost = programs.path("agnhost")?;
     let (sample, etcd, nnp) = (programs.path("sample-apiserver")?, programs.path("etcd")?, programs.path("nnp")?);
@@ -59,6 +64,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         &digest_of(Path::new("/usr/bin/busybox"))?,
         &digest_of(&train)?,
         &index::pip_configuration(),
+        &packages.display().to_string(),
     ]);
     let archive = folder.join(format!("images-{key}.tar"));
     if archive.exists() {
@@ -80,6 +86,7 @@ fn tests_and_examples(repository: &Path, programs: &Programs, folder: &Path) -> 
         etcd: layer("etcd", &single("usr/local/bin/etcd", roots::host_file(&etcd)?)?)?,
         mnist: layer("mnist", &mnist_layer(repository, &train)?)?,
         pip: layer("pip", &pip_layer()?)?,
+        kfp: layer("kfp", &index::installed(packages, "kfp", &work.path("kfp-packages"))?)?,
     };
     write_whole(&archive, &[for_tests(&layers), for_people(&layers)].concat())?;
     Ok(archive)
@@ -125,6 +132,7 @@ struct Layers {
     etcd: LayerFile,
     mnist: LayerFile,
     pip: LayerFile,
+    kfp: LayerFile,
 }
 
 /// Stand-ins for the images that the official suite of Kubernetes 1.34 names.
@@ -148,9 +156,10 @@ fn for_tests(layers: &Layers) -> Vec<Image> {
 
 /// Images of the names that people write, for the clients' suites and the examples.
 fn for_people(layers: &Layers) -> Vec<Image> {
-    let Layers { debian, busybox, mnist, pip, .. } = layers;
+    let Layers { debian, busybox, mnist, pip, kfp, .. } = layers;
     vec![
-        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian, pip], &[], &["python3"]),
+        // With kfp, which else each Python step of a pipeline would install for itself.
+        image(&["python:3.11", "python:3.11-slim", "python:3"], &[debian, pip, kfp], &[], &["python3"]),
         image(&["busybox:latest", "busybox:1.36", "busybox:1.37"], &[busybox], &[], &["sh"]),
         Image {
             start: Start {
@@ -159,6 +168,15 @@ fn for_people(layers: &Layers) -> Vec<Image> {
                 ..Start::default()
             },
             ..image(&["lachlanevenson/tf-mnist:gpu"], &[debian, mnist], &[], &[])
+        },
+        // Steps of examples/mnist-pipeline, which install from the index what they want.
+        Image {
+            start: Start {
+                env: vec![path_variable(), "MNIST_DATA=/data".to_owned()],
+                cmd: vec!["python3".to_owned()],
+                ..Start::default()
+            },
+            ..image(&["ferroflow/mnist-steps:1"], &[debian, mnist, pip], &[], &[])
         },
     ]
 }

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, path::PathBuf, process::Command};
 
 use anyhow::{Context, ensure};
+use ferroflow_images::{core::layer::Layer, store::add_tree};
 use serde_json::Value;
 
 use super::{
@@ -58,6 +59,33 @@ pub fn build(repository: &Path) -> anyhow::Result<PathBuf> {
         outcome => outcome.with_context(|| folder.display().to_string())?,
     }
     Ok(folder)
+}
+
+/// A layer with one of the packages of the folder that [`build`] returned, where Debian's Python looks for what was
+/// installed. It is installed into `work` first.
+///
+/// # Errors
+/// When pip cannot install it, or what it left cannot be read.
+pub fn installed(folder: &Path, package: &str, work: &Path) -> anyhow::Result<Layer> {
+    let version = python_version()?;
+    let minor = version.rsplit_once('.').map_or(version.as_str(), |(minor, _)| minor);
+    let place = format!("usr/local/lib/{}/dist-packages", minor.to_lowercase().replace(' ', ""));
+    let target = work.join(&place);
+    pip(Command::new(PYTHON)
+        .args(["-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"])
+        .args(["--root-user-action=ignore", "--find-links"])
+        .arg(folder.join("wheels"))
+        .arg("--target")
+        .arg(&target)
+        .arg(package))?;
+    // By content, since the times of files in layers are not those that they have here.
+    pip(Command::new(PYTHON)
+        .args(["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"])
+        .args(["-s", &work.display().to_string(), "-p", "/"])
+        .arg(&target))?;
+    let mut layer = Layer::default();
+    add_tree(&mut layer, work, "", &|_| false)?;
+    Ok(layer)
 }
 
 /// How the server is started on the folder that [`build`] returned. Nobody may upload.

@@ -44,7 +44,8 @@ use self::{
 
 /// How the command is used.
 pub const USAGE: &str = "usage: cargo xtask cluster <command>
-  build [--with …]…          installs what is needed from Debian, builds programs and images, fetches packages
+  install [--with …]…        installs what is needed from Debian
+  build [--with …]…          does so, builds programs and images, fetches packages
   up [--nodes 1|2] [--simulate NAME=COUNT]… [--with s3|postgres]… [--durable]
                              builds what is missing, then starts a cluster anew; with an S3 server or PostgreSQL in it
                              where asked for; durable as one in production, where it is to be measured
@@ -82,6 +83,7 @@ struct Built {
 /// What went wrong, in words for whoever called it.
 pub fn run(repository: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
     match words {
+        ["install", options @ ..] => debian::install(&parse_extras(options)?)?,
         ["build", options @ ..] => {
             build(repository, &parse_extras(options)?)?;
         }
@@ -164,8 +166,8 @@ fn build(repository: &Path, extras: &[Extra]) -> anyhow::Result<Built> {
     debian::require_root()?;
     let began = Instant::now();
     let programs = Programs::build(repository, extras)?;
-    let images = images::build(repository, &programs)?;
     let index = index::build(repository)?;
+    let images = images::build(repository, &programs, &index)?;
     eprintln!("programs, images and packages are there after {:.1} s", began.elapsed().as_secs_f64());
     Ok(Built { programs, images, index })
 }

@@ -166,6 +166,12 @@ impl Change {
         Self { kind, entry, previous, frame: OnceLock::new() }
     }
 
+    /// The same change, without what was made for watchers.
+    #[must_use]
+    pub fn without_frame(&self) -> Self {
+        Self::new(self.kind, self.entry.clone(), self.previous.clone())
+    }
+
     /// The type that a watcher who selects nothing is told.
     pub fn event_type(&self) -> &'static str {
         match (self.kind, &self.previous) {
@@ -173,6 +179,12 @@ impl Change {
             (ChangeKind::Put, None) => "ADDED",
             (ChangeKind::Put, Some(_)) => "MODIFIED",
         }
+    }
+
+    /// Whether its line has been made.
+    #[cfg(test)]
+    pub fn is_framed(&self) -> bool {
+        self.frame.get().is_some()
     }
 
     /// The line of a watch for this change in its stored form, made once for all watchers.

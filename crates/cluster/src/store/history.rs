@@ -13,6 +13,9 @@ const CHANGES: usize = 20_000;
 /// fill the memory.
 const BYTES: usize = 32 << 20;
 
+/// Changes from the end on that keep their line of a watch, which is as long as the object: nearly all watchers are no
+/// further behind, and one that is has it made once more.
+const FRAMED: usize = 256;
 /// Changes from the end on at which it is looked before the ring is searched.
 const NEAR: usize = 4;
 
@@ -29,6 +32,10 @@ impl History {
     pub fn push(&mut self, change: Change) {
         self.bytes += weight(&change);
         self.changes.push_back(Arc::new(change));
+        let last = self.changes.len().checked_sub(FRAMED + 1).and_then(|number| self.changes.get_mut(number));
+        if let Some(last) = last {
+            *last = Arc::new(last.without_frame());
+        }
         while self.changes.len() > CHANGES || self.bytes > BYTES {
             let Some(oldest) = self.changes.pop_front() else { break };
             self.bytes -= weight(&oldest);
@@ -70,4 +77,28 @@ impl History {
 /// A change keeps its previous state alive; the new one lives anyhow until it is replaced.
 fn weight(change: &Change) -> usize {
     change.previous.as_ref().map_or(0, |previous| previous.json.len()) + 64
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::store::ChangeKind;
+
+    #[test]
+    fn old_changes_keep_no_line_of_a_watch_and_give_the_same_one_again() {
+        let mut history = History::default();
+        let mut lines = Vec::new();
+        for revision in 1..=(FRAMED as u64 + 3) {
+            let json = Bytes::from(format!("{{\"metadata\":{{\"resourceVersion\":\"{revision}\"}}}}"));
+            let entry = Arc::new(Entry::new(ObjectKey::new("a", "b"), revision, json));
+            history.push(Change::new(ChangeKind::Put, entry, None));
+            lines.push(history.after(revision - 1, 1)[0].frame());
+        }
+        let changes = history.after(0, usize::MAX);
+        let kept = changes.iter().filter(|change| change.is_framed()).count();
+        assert_eq!((changes.len(), kept), (FRAMED + 3, FRAMED));
+        assert_eq!(changes.iter().map(|change| change.frame()).collect::<Vec<_>>(), lines);
+    }
 }

@@ -11,13 +11,18 @@ pub fn run(data: &Path) -> anyhow::Result<ExitCode> {
     let record = record::find(data)?.record;
     // Pipelines beside another cluster have no kubeconfig of their own.
     let kubeconfig = paths::kubeconfig(data);
-    if kubeconfig.exists() {
+    let has_cluster = kubeconfig.exists();
+    if has_cluster {
         println!("export KUBECONFIG={}", quoted(&kubeconfig.to_string_lossy()));
     }
     if let Some(gateway) = record.gateway {
         let token = fs::read_to_string(paths::token(data)).context("the administrator's token cannot be read")?;
-        // The client's links lead to the gateway; its calls go through the API server as long as no host is set.
+        // The client's links lead to the gateway; its calls go through our API server as long as no host is set, and beside
+        // another cluster, whose API server knows no way to here, to the gateway too.
         println!("export KF_PIPELINES_UI_ENDPOINT={}", quoted(&format!("http://{gateway}/pipeline")));
+        if !has_cluster {
+            println!("export KF_PIPELINES_ENDPOINT={}", quoted(&format!("http://{gateway}/pipeline")));
+        }
         println!("export FERROFLOW_GATEWAY={}", quoted(&format!("http://{gateway}")));
         println!("export FERROFLOW_TOKEN={}", quoted(token.trim()));
     }

@@ -19,7 +19,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Compiles, starts and follows a run.
 pub fn run(data: &Path, options: &Run) -> anyhow::Result<ExitCode> {
-    let api = Api::find(data, &options.place)?;
+    let api = Api::find(data, &options.ask.place)?;
     let mut compiled = compile::compiled(data, &options.source)?;
     let values = parameters::typed(&compiled.pipeline, &options.parameters)?;
     if options.no_cache {
@@ -42,10 +42,10 @@ pub fn run(data: &Path, options: &Run) -> anyhow::Result<ExitCode> {
         let id = run["run_id"].as_str().context("the server started a run without an id")?;
         eprintln!("run {id}: {name}");
         if options.no_wait {
-            started(&run, id, options.output);
+            started(&run, id, options.ask.output);
             return Ok(ExitCode::SUCCESS);
         }
-        outcome(&api, id, options.output).await
+        outcome(&api, id, options.ask.output).await
     })
 }
 

@@ -32,14 +32,21 @@ pub fn run(data: &Path, runs: Runs) -> anyhow::Result<ExitCode> {
     let api = |place: &Place| Api::find(data, place);
     runtime.block_on(async {
         match runs {
-            Runs::List(options) => list(&api(&options.place)?, &options).await,
-            Runs::Get(options) => get(&api(&options.place)?, &options).await,
+            Runs::List(options) => list(&api(&options.ask.place)?, &options).await,
+            Runs::Get(options) => get(&api(&options.ask.place)?, &options).await,
             Runs::Logs(options) => logs(&api(&options.place)?, &options).await,
-            Runs::Retry(options) => retry(&api(&options.place)?, &options).await,
+            Runs::Retry(options) => retry(&api(&options.ask.place)?, &options).await,
             Runs::Terminate(options) => {
                 let api = api(&options.place)?;
-                let id = resolve(&api, &options.run).await?;
+                let id = resolve(&api, &options.which.run).await?;
                 api.post(&format!("/runs/{id}:terminate"), &json!({})).await?;
+                println!("{id}");
+                Ok(ExitCode::SUCCESS)
+            }
+            Runs::Delete(options) => {
+                let api = api(&options.place)?;
+                let id = resolve(&api, &options.which.run).await?;
+                api.delete(&format!("/runs/{id}")).await?;
                 println!("{id}");
                 Ok(ExitCode::SUCCESS)
             }
@@ -48,7 +55,7 @@ pub fn run(data: &Path, runs: Runs) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(api: &Api, options: &ListRuns) -> anyhow::Result<ExitCode> {
-    let limit = options.limit.to_string();
+    let limit = options.most.limit.to_string();
     let mut query = vec![("page_size", limit.as_str()), ("sort_by", "created_at desc")];
     let experiment = match &options.experiment {
         Some(name) => Some(experiment(api, name).await?),
@@ -64,7 +71,7 @@ async fn list(api: &Api, options: &ListRuns) -> anyhow::Result<ExitCode> {
     }
     let found = api.get("/runs", &query).await?;
     let runs = found["runs"].as_array().cloned().unwrap_or_default();
-    match options.output {
+    match options.ask.output {
         Output::Json => println!("{:#}", Value::Array(runs)),
         Output::Text => print(
             &["RUN", "STATE", "CREATED", "TOOK", "NAME"],
@@ -114,9 +121,9 @@ async fn resolve(api: &Api, word: &str) -> anyhow::Result<String> {
 }
 
 async fn get(api: &Api, options: &GetRun) -> anyhow::Result<ExitCode> {
-    let id = resolve(api, &options.run).await?;
+    let id = resolve(api, &options.which.run).await?;
     let seen = follow::look(api, &id).await?;
-    if options.output == Output::Json {
+    if options.ask.output == Output::Json {
         println!("{:#}", whole(&seen));
         return Ok(ExitCode::SUCCESS);
     }
@@ -144,7 +151,7 @@ async fn get(api: &Api, options: &GetRun) -> anyhow::Result<ExitCode> {
 }
 
 async fn logs(api: &Api, options: &Logs) -> anyhow::Result<ExitCode> {
-    let id = resolve(api, &options.run).await?;
+    let id = resolve(api, &options.which.run).await?;
     let seen = follow::look(api, &id).await?;
     let tree = seen.tree();
     let Some(word) = &options.step else {
@@ -219,11 +226,11 @@ fn steps(seen: &Seen) -> String {
 }
 
 async fn retry(api: &Api, options: &RetryRun) -> anyhow::Result<ExitCode> {
-    let id = resolve(api, &options.run).await?;
+    let id = resolve(api, &options.which.run).await?;
     api.post(&format!("/runs/{id}:retry"), &json!({})).await?;
     if options.no_wait {
         println!("{id}");
         return Ok(ExitCode::SUCCESS);
     }
-    outcome(api, &id, options.output).await
+    outcome(api, &id, options.ask.output).await
 }

@@ -1,6 +1,13 @@
 //! `ferroflow serve`: pipelines beside a cluster that is there already.
 
-use std::{fs, net::IpAddr, path::Path, process, process::ExitCode, sync::Arc};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    process,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use ferroflow_pipelines::controller::{EngineConfig, LauncherSource};
@@ -20,7 +27,7 @@ use rand::RngExt;
 use super::up::{self, Ended};
 use crate::{
     args::Serve,
-    gateway, paths,
+    artifacts, gateway, paths,
     problem::Problem,
     record::{self, Record},
     wiring,
@@ -62,10 +69,10 @@ pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
 
 async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group: Group) -> anyhow::Result<String> {
     let listener = gateway::listen_on(serve.listen, "--listen").await?;
-    let address = listener.local_addr().context("the gateway's address")?.to_string();
+    let address = reached(listener.local_addr().context("the gateway's address")?).to_string();
+    let kept = artifacts::open(data, &serve.artifacts).await?;
     let client = client(serve).await?;
-    let written = gateway::write_namespace(&client, &serve.namespace).await;
-    written.with_context(|| format!("the cluster does not take namespace {:?}", serve.namespace))?;
+    gateway::need_namespace(&client, &serve.namespace).await?;
     if let Err(error) = gateway::write_roles(&client).await {
         // Rights can be given otherwise, and the administrator's token has them all.
         tracing::warn!(%error, "roles for pipelines cannot be written to the cluster");
@@ -79,12 +86,13 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
             launcher: LauncherSource::Image(serve.launcher_image.clone()),
             running_steps: serve.running_steps,
             running_steps_per_namespace: serve.running_steps_per_namespace,
-            annotates_python: false,
+            annotates: false,
             token_key: gateway::token_key(data)?,
+            pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
             ..EngineConfig::default()
         },
         records: gateway::records(data)?,
-        blobs: gateway::blobs(data)?,
+        blobs: kept.blobs,
         client,
         access: access.clone(),
         zone: gateway::zone()?,
@@ -103,6 +111,16 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
     };
     record::write(data, &record)?;
     Ok(address)
+}
+
+/// Where programs of this machine reach what listens: on every address means on loopback too.
+fn reached(mut listening: SocketAddr) -> SocketAddr {
+    match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listening.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listening.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    listening
 }
 
 /// What launchers call, and the host in it. Launchers look up no names, so that one of theirs runs in every image.
@@ -146,7 +164,16 @@ fn token(data: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::endpoint;
+    use super::{endpoint, reached};
+
+    #[test]
+    fn what_listens_on_every_address_is_reached_on_loopback() {
+        for (listening, wanted) in
+            [("0.0.0.0:88", "127.0.0.1:88"), ("[::]:88", "[::1]:88"), ("10.1.2.3:88", "10.1.2.3:88")]
+        {
+            assert_eq!(reached(listening.parse().unwrap()).to_string(), wanted);
+        }
+    }
 
     #[test]
     fn pods_are_given_a_url_with_an_address() {

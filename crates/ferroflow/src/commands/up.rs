@@ -202,6 +202,7 @@ fn words(up: &Up) -> Vec<std::ffi::OsString> {
         words.extend(["--images".into(), images.into()]);
     }
     words.extend(["--parts".into(), format!("{:?}", up.parts).to_lowercase().into()]);
+    words.extend(up.artifacts.words());
     words
 }
 

@@ -6,8 +6,9 @@ mod bench;
 
 use std::{
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
-    process::Stdio,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -145,21 +146,36 @@ async fn the_launcher_waits_while_the_control_plane_is_away() {
     bench.outputs(&[], &["a"]);
     let busy = || StepError::Unavailable("starting".to_owned());
     bench.refusing((0..4).map(|_| busy()));
-    let child = bench.command(&bench.token(600)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut child = bench.command(&bench.token(600)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = said_away(&mut child).await;
     bench.serve().await;
     let ran = bench.wait(child).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.errors.contains("is away (Connection refused") && ran.errors.contains("is back"), "{}", ran.errors);
+    assert!(said.contains("is away (Connection refused") && ran.errors.contains("is back"), "{said}{}", ran.errors);
     assert_eq!(fs::read_to_string(bench.work().join("count")).unwrap(), "once\n");
     assert_eq!(bench.stored(&format!("{ROOT}/a")).await.unwrap(), "x\n");
 
     let bench = Bench::away("true");
-    let child = bench.command(&bench.token(600)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut child = bench.command(&bench.token(600)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    said_away(&mut child).await;
     // SAFETY: the call takes numbers only.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
     assert_eq!(bench.wait(child).await.code, 143);
+}
+
+/// The line in which a launcher says that nobody answers, once it has said so.
+async fn said_away(child: &mut Child) -> String {
+    let mut errors = child.stderr.take().unwrap();
+    let said = tokio::task::spawn_blocking(move || {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while errors.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        (String::from_utf8(line).unwrap(), errors)
+    });
+    let (line, errors) = tokio::time::timeout(Duration::from_secs(60), said).await.expect("it says nothing").unwrap();
+    child.stderr = Some(errors);
+    line
 }
 
 #[tokio::test]

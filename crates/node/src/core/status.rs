@@ -418,8 +418,8 @@ pub fn patch(pod: &Pod, status: &PodStatus) -> Value {
 }
 
 /// Whether what the node would write is what the pod's object says already.
-pub fn is_written(pod: &Pod, status: &PodStatus) -> bool {
-    let Some(current) = &pod.status else { return false };
+pub fn is_written(current: Option<&PodStatus>, status: &PodStatus) -> bool {
+    let Some(current) = current else { return false };
     let own = |status: &PodStatus| {
         let mut own = status.clone();
         let conditions = own.conditions.take().into_iter().flatten();
@@ -430,8 +430,8 @@ pub fn is_written(pod: &Pod, status: &PodStatus) -> bool {
         (own.qos_class, own.nominated_node_name, own.resize, own.resource_claim_statuses) = (None, None, None, None);
         own
     };
-    // Times are stored in whole seconds: compare what would be stored.
-    serde_json::to_value(own(current)).ok() == serde_json::to_value(own(status)).ok()
+    // Times are stored in whole seconds: compare what would be stored, as it is sent, whose fields have one order.
+    serde_json::to_vec(&own(current)).ok() == serde_json::to_vec(&own(status)).ok()
 }
 
 /// What is observed of a container whose pod's status was written by an earlier agent.

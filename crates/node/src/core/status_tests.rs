@@ -121,8 +121,8 @@ fn a_patch_takes_away_what_is_not_said_any_more() {
     assert_eq!(body["status"]["conditions"][2]["reason"], Value::Null);
     assert!(body["status"].as_object().unwrap().contains_key("reason"));
     let written = Pod { status: Some(status.clone()), ..pod.clone() };
-    assert!(is_written(&written, &status));
-    assert!(!is_written(&pod, &status));
+    assert!(is_written(written.status.as_ref(), &status));
+    assert!(!is_written(pod.status.as_ref(), &status));
 }
 
 #[test]

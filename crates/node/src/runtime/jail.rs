@@ -27,9 +27,10 @@ use crate::shim::{
 /// When something cannot be made.
 pub fn prepare(home: &Path, launch: &Launch, message: &Path, ids: u32) -> Result<Jail, Error> {
     let scratch = scratch(home, launch.number);
-    // What an image has of its own is in its layers.
-    let of_image = ["upper", "work", "etc"];
-    for name in SCRATCH.into_iter().filter(|name| is_environment(launch) || of_image.contains(name)) {
+    // What an image has of its own is in its layers; an environment has no layer of its own, but what covers directories of
+    // the host brings its work directories.
+    let unused: &[&str] = if is_environment(launch) { &["work"] } else { &["tmp", "var-tmp", "run", "home"] };
+    for name in SCRATCH.into_iter().filter(|name| !unused.contains(name)) {
         let mode = match name {
             "tmp" | "var-tmp" => 0o1777,
             "home" => 0o777,

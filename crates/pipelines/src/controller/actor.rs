@@ -24,7 +24,7 @@ use crate::{
         task::TaskError,
         value::Artifact,
     },
-    store::{cache::CacheKey, runs::RunRow},
+    store::{cache::CacheKey, expiry, runs::RunRow},
 };
 
 /// What nobody waits for is recorded after this at the latest, so that a step of a few milliseconds is one write.
@@ -87,6 +87,8 @@ impl Actor {
             }
             self.wait().await;
             let (messages, sights) = self.inbox.take();
+            #[cfg(test)]
+            self.shared.stumble();
             self.take(messages, sights);
         }
     }
@@ -275,7 +277,8 @@ impl Actor {
                 self.run.handle(Event::Looked { node, found: Found::Busy }, self.shared.now_ms());
             }
         }
-        let found = firsts.iter().map(|(_, key)| super::lookup::look(&self.shared, key));
+        let images: Vec<String> = firsts.iter().map(|(node, _)| self.run.image(*node).unwrap_or_default()).collect();
+        let found = firsts.iter().zip(&images).map(|((_, key), image)| super::lookup::look(&self.shared, key, image));
         let found = futures::future::try_join_all(found).await?;
         for ((node, key), found) in firsts.into_iter().zip(found) {
             if matches!(found, Found::Hit { .. }) {
@@ -296,9 +299,15 @@ impl Actor {
             self.row.history.clone_from(&standing.history);
         }
         let mut statements = std::mem::take(&mut self.first);
-        statements.extend(super::commit::statements(&self.row, commit, self.shared.now_ms()));
+        let images = super::commit::images(&self.shared, &commit).await;
+        statements.extend(super::commit::statements(&self.row, commit, &images, self.shared.now_ms()));
+        let due_ms = self.run.expires_ms();
+        statements.extend(due_ms.map(|due_ms| expiry::set(&self.inbox.run, due_ms)));
         if !statements.is_empty() {
             self.shared.records.write(statements).await?;
+        }
+        if due_ms.is_some() {
+            self.shared.expiries.notify_one();
         }
         Ok(())
     }

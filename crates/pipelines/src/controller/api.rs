@@ -28,6 +28,12 @@ pub enum EngineError {
     NotFailed { run: String, state: &'static str },
     #[error("run \"{0}\" exists already")]
     Exists(String),
+    /// What a step has printed is not there.
+    #[error("there is no log of task \"{task}\": {why}")]
+    NoLog { task: String, why: String },
+    /// A run could not be carried out for a fault of this program.
+    #[error("a fault of the server: {0}")]
+    Panicked(String),
     #[error(transparent)]
     Fault(#[from] Fault),
     #[error("too many runs are under way ({0}); wait until one has ended")]

@@ -1,8 +1,11 @@
 //! The life of a run's actor: from the first write or the store to the end, through faults of the store.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use ferroflow_platform::{records, task::Kind};
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
 use tokio::sync::oneshot;
 
 use super::{
@@ -10,6 +13,7 @@ use super::{
     api::EngineError,
     inbox::Inbox,
     load::{self, Goes},
+    pods::RUN_LABEL,
     shared::Shared,
 };
 use crate::{
@@ -21,6 +25,8 @@ use crate::{
     store,
 };
 
+/// Panics of one run's actor after which it begins again from the store; the next one ends the run.
+const PANICS: u32 = 3;
 /// A run that cannot be carried out is tried again after this.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,12 +36,18 @@ pub(super) fn begin(actor: Actor, started: oneshot::Sender<Result<(), EngineErro
     group.spawn(format!("run {}", actor.inbox.run), Kind::Transient, async move {
         let (shared, inbox) = (actor.shared.clone(), actor.inbox.clone());
         let mut actor = actor;
-        match actor.start().await {
+        match caught(actor.start()).await {
+            // It may have been recorded before.
+            Err(EngineError::Panicked(text)) => {
+                let _ = started.send(Err(EngineError::Panicked(text.clone())));
+                drop(actor);
+                go_on(&shared, &inbox, Err(EngineError::Panicked(text))).await;
+            }
             Err(error) => drop(started.send(Err(error))),
             Ok(()) => {
                 // Whoever has submitted the run and left finds it by its id.
                 let _ = started.send(Ok(()));
-                let outcome = actor.drive().await;
+                let outcome = caught(actor.drive()).await;
                 drop(actor);
                 go_on(&shared, &inbox, outcome).await;
             }
@@ -49,42 +61,63 @@ pub(super) fn begin(actor: Actor, started: oneshot::Sender<Result<(), EngineErro
 pub(super) fn resume(shared: Arc<Shared>, inbox: Arc<Inbox>) {
     let group = shared.group.clone();
     group.spawn(format!("run {}", inbox.run), Kind::Transient, async move {
-        let outcome = restore(&shared, &inbox).await;
+        let outcome = caught(restore(&shared, &inbox)).await;
         go_on(&shared, &inbox, outcome).await;
         shared.leave(&inbox);
         Ok::<(), std::convert::Infallible>(())
     });
 }
 
+/// What a future comes to, or the text of its panic.
+async fn caught(future: impl Future<Output = Result<(), EngineError>>) -> Result<(), EngineError> {
+    // Nothing that the future has changed in memory is used after it: a run is read anew from the store.
+    AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(EngineError::Panicked(text.unwrap_or_else(|| "a panic without a text".to_owned())))
+    })
+}
+
 /// Repeats a run from the store until it has ended.
 async fn go_on(shared: &Arc<Shared>, inbox: &Arc<Inbox>, mut outcome: Result<(), EngineError>) {
+    let mut panics = 0;
     while let Err(error) = outcome {
-        let is_lost = matches!(
-            error,
-            // Of a run that another replica carries out by now nothing is written any more.
-            EngineError::Records(records::Error::Stopped | records::Error::Fenced { .. }) | EngineError::Fault(_)
-        );
+        panics += u32::from(matches!(error, EngineError::Panicked(_)));
+        // Of a run that another replica carries out by now nothing is written any more.
+        let is_over = matches!(error, EngineError::Records(records::Error::Stopped | records::Error::Fenced { .. }));
+        let is_lost = is_over || matches!(error, EngineError::Fault(_)) || panics > PANICS;
         tracing::error!(run = inbox.run, %error, "a run cannot be carried out");
         if is_lost {
             return give_up(shared, inbox, &error).await;
         }
         shared.release(&inbox.run);
         shared.clock.sleep(PAUSE).await;
-        outcome = restore(shared, inbox).await;
+        outcome = caught(restore(shared, inbox)).await;
     }
 }
 
-/// Ends a run whose pipeline cannot be read any more: another version of this program has taken it.
+/// Ends a run that cannot be carried out: its pipeline cannot be read any more, since another version of this program has
+/// taken it, or a fault of this program comes again and again.
 async fn give_up(shared: &Arc<Shared>, inbox: &Arc<Inbox>, error: &EngineError) {
-    let EngineError::Fault(fault) = error else { return };
+    let reason = match error {
+        EngineError::Fault(_) => "Pipeline",
+        EngineError::Panicked(_) => "Internal",
+        _ => return,
+    };
     let Ok(Some(mut row)) = store::runs::get(&shared.records, &inbox.run).await else { return };
     let (state, at_ms) = (RunState::Failed, shared.now_ms());
     row.state = state;
     row.finished_ms = Some(at_ms);
     row.history.push(StateChange { state, at_ms });
-    row.error = Some(TaskError { reason: "Pipeline".to_owned(), message: fault.to_string(), exit_code: None });
-    if let Err(error) = shared.records.write(vec![store::runs::update_state(&row)]).await {
+    row.error = Some(TaskError { reason: reason.to_owned(), message: error.to_string(), exit_code: None });
+    let ended = vec![store::tasks::close(&row.run_id, at_ms), store::runs::update_state(&row)];
+    if let Err(error) = shared.records.write(ended).await {
         tracing::error!(run = inbox.run, %error, "a run cannot be ended");
+    }
+    let pods: kube::Api<Pod> = kube::Api::namespaced(shared.client.clone(), &row.namespace);
+    let of_run = ListParams::default().labels(&format!("{RUN_LABEL}={}", row.run_id));
+    if let Err(error) = pods.delete_collection(&DeleteParams::default(), &of_run).await {
+        tracing::warn!(run = inbox.run, %error, "the pods of a run that was given up cannot be deleted");
     }
 }
 

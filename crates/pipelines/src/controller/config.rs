@@ -1,9 +1,18 @@
 //! What the engine is started with.
 
+use std::sync::Arc;
+
 pub use crate::core::pod::LauncherSource;
 
+/// What names of images stand for where steps run.
+pub trait ImageDigests: std::fmt::Debug + Send + Sync {
+    /// The digest, `sha256:…`, that a step from an image of this name would run from; `None` where that is not known. It may
+    /// wait for a disk.
+    fn digest(&self, image: &str) -> Option<String>;
+}
+
 /// Settings of the engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// The namespace of runs that name none.
     pub namespace: String,
@@ -16,10 +25,13 @@ pub struct EngineConfig {
     pub running_steps: usize,
     /// Steps that have a pod at the same time in one namespace.
     pub running_steps_per_namespace: usize,
-    /// Whether pods of Python steps carry the annotation by which a node gives them an environment.
-    pub annotates_python: bool,
+    /// Whether the node is ours: pods then carry annotations by which it gives Python steps an environment, and writes fewer
+    /// statuses.
+    pub annotates: bool,
     /// Signs step tokens: 32 bytes that stay the same over restarts.
     pub token_key: Vec<u8>,
+    /// What the names of images stand for; `None` where nobody can tell before a step runs.
+    pub images: Option<Arc<dyn ImageDigests>>,
 }
 
 impl Default for EngineConfig {
@@ -32,8 +44,9 @@ impl Default for EngineConfig {
             // A kubelet takes 110 pods by default, and the embedded node is one.
             running_steps: 100,
             running_steps_per_namespace: 100,
-            annotates_python: true,
+            annotates: true,
             token_key: Vec::new(),
+            images: None,
         }
     }
 }

@@ -16,10 +16,10 @@ use super::{
     api::{EngineError, LogStream, StepError, Steps},
     carry,
     config::EngineConfig,
+    expiry,
     inbox::{Inbox, Message, Reply},
     load::{self, Goes},
-    logs,
-    pods::RUN_LABEL,
+    logs, removal,
     shared::Shared,
 };
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
 /// Carries out runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Whether a log ends with what there is.
@@ -71,6 +71,17 @@ impl Engine {
             cleaning.pods.clean().await;
             Ok::<(), std::convert::Infallible>(())
         });
+        let clearing = shared.clone();
+        shared.group.spawn("removal of what runs have left", Kind::Essential, async move {
+            removal::run(clearing).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let expiring = shared.clone();
+        shared.group.spawn("expiry of what runs have in the cluster", Kind::Essential, async move {
+            expiry::run(expiring).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        removal::sweep_uploads(&shared);
         for row in store::runs::active(&shared.records).await? {
             if let Some(inbox) = shared.enter(&row.run_id, &row.pipeline_name)? {
                 carry::resume(shared.clone(), inbox);
@@ -189,7 +200,8 @@ impl Engine {
         }
     }
 
-    /// Removes a run, its tasks, logs and pods; one that is under way is stopped first. Its artifacts stay.
+    /// Removes a run, its tasks and pods; one that is under way is stopped first. Its logs, what its steps have written,
+    /// and what the cache knows of it follow in the background, but for what other runs have taken over.
     ///
     /// # Errors
     /// [`EngineError::NotFound`].
@@ -201,27 +213,10 @@ impl Engine {
             }
         }
         let row = self.row(run).await?;
-        self.shared.records.write(store::runs::delete(&row)).await?;
-        self.remove_objects(&row).await?;
-        let logs = format!("pipelines/logs/{run}");
-        self.shared.blobs.delete(&logs).await.map_err(|error| EngineError::Blobs(error.to_string()))
-    }
-
-    async fn remove_objects(&self, row: &RunRow) -> Result<(), EngineError> {
-        use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-        let client = self.shared.client.clone();
-        let pods: kube::Api<Pod> = kube::Api::namespaced(client.clone(), &row.namespace);
-        let of_run = kube::api::ListParams::default().labels(&format!("{RUN_LABEL}={}", row.run_id));
-        let params = kube::api::DeleteParams::default();
-        pods.delete_collection(&params, &of_run).await?;
-        // A run that has succeeded has none.
-        if row.state != RunState::Succeeded {
-            let claims: kube::Api<PersistentVolumeClaim> = kube::Api::namespaced(client, &row.namespace);
-            match claims.delete(&load::workspace_name(row), &params).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                other => drop(other?),
-            }
-        }
+        let place = load::directory(&self.shared, &row).await?.unwrap_or_default();
+        expiry::remove_objects(&self.shared, &row).await?;
+        self.shared.records.write(store::removal::delete(&row, &place, self.shared.now_ms())).await?;
+        self.shared.removals.notify_one();
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use crate::{
     core::{
         engine::{Action, Event, Facts, NodeId, sight::Sight},
         ir::Workspace,
+        place::IN_WORKSPACE,
         pod::{self, Claim},
         task::TaskError,
         value::{Artifact, Values},
@@ -206,9 +207,25 @@ impl Hands {
     }
 
     async fn import(&self, output: String, artifact: Artifact, reuse: bool) -> Result<Values, TaskError> {
+        self.in_store(&artifact).await?;
         let found = if reuse { self.imported(&artifact).await? } else { None };
         let artifacts = [(output, vec![found.unwrap_or(artifact)])].into();
         Ok(Values { artifacts, ..Values::default() })
+    }
+
+    /// What is to lie in the workspace must be there to be put into it; each step that reads it does that.
+    async fn in_store(&self, artifact: &Artifact) -> Result<(), TaskError> {
+        let failed = |message: String| TaskError { reason: "Importer".to_owned(), message, exit_code: None };
+        if artifact.metadata.get(IN_WORKSPACE) != Some(&Value::Bool(true)) {
+            return Ok(());
+        }
+        match self.shared.blobs.exists(&artifact.uri).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(failed(format!("nothing is stored at {}, so it cannot be put into the workspace", artifact.uri)))
+            }
+            Err(error) => Err(failed(format!("{} cannot be put into the workspace: {error}", artifact.uri))),
+        }
     }
 
     async fn imported(&self, wanted: &Artifact) -> Result<Option<Artifact>, TaskError> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{api::EngineError, shared::Shared};
 use crate::{
     core::{
-        engine::{Facts, Run, Standing},
+        engine::{Facts, Run, Standing, handover::Handed},
         fault::Fault,
         id,
         ir::{self, Pipeline},
@@ -45,6 +45,16 @@ pub(super) fn facts(shared: &Shared, row: &RunRow, pipeline: &Pipeline) -> Facts
 /// What upstream's workflow would be called.
 pub(super) fn resource_name(row: &RunRow) -> String {
     format!("{}-{}", id::dns(&row.pipeline_name, 50), id::suffix(&[&row.run_id], 5))
+}
+
+/// Where the steps of a run put their outputs; `None` where its pipeline cannot be read any more.
+pub(super) async fn directory(shared: &Shared, row: &RunRow) -> Result<Option<String>, EngineError> {
+    let spec = store::runs::spec(&shared.records, &row.spec_digest).await?;
+    let pipeline = spec.and_then(|spec| ir::read::pipeline(&spec).ok());
+    Ok(pipeline.map(|pipeline| {
+        let facts = facts(shared, row, &pipeline);
+        Handed::directory(&facts, &pipeline)
+    }))
 }
 
 /// The name of a run's workspace.

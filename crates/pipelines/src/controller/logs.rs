@@ -14,7 +14,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    core::task::TaskRow,
+    core::task::{TaskKind, TaskRow, TaskState},
     store::{self, runs::RunRow},
 };
 
@@ -36,10 +36,35 @@ pub(super) async fn open(shared: &Shared, run: &str, task: &str, follow: Follow)
         if let Some(log) = of_pod(shared, &row, &found, follow).await? {
             return Ok(log);
         }
+        if let Some(earlier) = &found.cache.hit {
+            return of_earlier(shared, &found, earlier).await;
+        }
         if follow == Follow::No || found.state.is_final() {
-            return Err(missing("log of task", task));
+            return Err(EngineError::NoLog { task: found.path.clone(), why: why_none(&found).to_owned() });
         }
         shared.clock.sleep(PAUSE).await;
+    }
+}
+
+/// The log of the task whose outputs a task has taken over.
+async fn of_earlier(shared: &Shared, task: &TaskRow, earlier: &str) -> Result<LogStream, EngineError> {
+    if let Some(found) = store::tasks::find(&shared.records, earlier).await?
+        && let Some(log) = kept(shared, &found).await?
+    {
+        return Ok(log);
+    }
+    let why = format!("it took over the outputs of the earlier task {earlier}, whose log is gone with its run");
+    Err(EngineError::NoLog { task: task.path.clone(), why })
+}
+
+/// Why a task has no log that is kept, and none of a pod.
+fn why_none(task: &TaskRow) -> &'static str {
+    match (task.kind, task.state) {
+        (TaskKind::Runtime, TaskState::Pending) => "it has not started",
+        (TaskKind::Runtime, TaskState::Skipped) => "it was skipped",
+        (TaskKind::Runtime, TaskState::Canceled) => "it was canceled before it had printed anything",
+        (TaskKind::Runtime, _) => "it has printed nothing that was kept",
+        _ => "it is no step, so nothing runs in a pod for it",
     }
 }
 

@@ -14,6 +14,7 @@ mod carry;
 mod commit;
 pub mod config;
 mod engine;
+mod expiry;
 mod flights;
 mod hands;
 mod inbox;
@@ -22,6 +23,7 @@ mod logs;
 mod lookup;
 mod places;
 pub mod pods;
+mod removal;
 pub mod schedule;
 mod shared;
 
@@ -29,5 +31,5 @@ mod shared;
 mod tests;
 
 pub use api::{EngineError, LogStream, StepError, Steps};
-pub use config::{EngineConfig, LauncherSource};
+pub use config::{EngineConfig, ImageDigests, LauncherSource};
 pub use engine::{Engine, Follow};

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ferroflow_platform::clock::SharedClock;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -58,14 +59,15 @@ struct State {
 /// All pods of steps.
 pub(super) struct Pods {
     client: Client,
+    clock: SharedClock,
     state: Mutex<State>,
     work: Notify,
     synced: watch::Sender<bool>,
 }
 
 impl Pods {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, state: Mutex::default(), work: Notify::new(), synced: watch::Sender::new(false) }
+    pub(super) fn new(client: Client, clock: SharedClock) -> Self {
+        Self { client, clock, state: Mutex::default(), work: Notify::new(), synced: watch::Sender::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,7 +129,7 @@ impl Pods {
                 Ok(Event::Delete(pod)) => self.gone(&(pod.namespace().unwrap_or_default(), pod.name_any())),
                 Err(error) => {
                     tracing::debug!(%error, "watch of pods interrupted");
-                    tokio::time::sleep(PAUSE).await;
+                    self.clock.sleep(PAUSE).await;
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::Records, task::Group};
+use tokio::sync::Notify;
 
 use super::{api::EngineError, config::EngineConfig, flights::Flights, inbox::Inbox, places::Places, pods::Pods};
 use crate::core::{engine::Limits, token::TokenKey};
@@ -29,6 +30,13 @@ pub(super) struct Shared {
     pub(super) flights: Flights,
     pub(super) pods: Pods,
     pub(super) tokens: TokenKey,
+    /// How often the actors of runs are to panic yet.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicU32,
+    /// A run has ended whose pods do not stay.
+    pub(super) expiries: Notify,
+    /// A run was removed.
+    pub(super) removals: Notify,
     active: Mutex<HashMap<String, Active>>,
 }
 
@@ -44,8 +52,12 @@ impl Shared {
         Self {
             places: Places::new(config.running_steps, config.running_steps_per_namespace),
             flights: Flights::default(),
-            pods: Pods::new(client.clone()),
+            pods: Pods::new(client.clone(), clock.clone()),
             tokens: TokenKey::new(&config.token_key),
+            #[cfg(test)]
+            panics: std::sync::atomic::AtomicU32::new(0),
+            expiries: Notify::new(),
+            removals: Notify::new(),
             active: Mutex::default(),
             config,
             records,
@@ -58,6 +70,14 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Active>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Panics as often as a test has asked for.
+    #[cfg(test)]
+    pub(super) fn stumble(&self) {
+        use std::sync::atomic::Ordering::SeqCst;
+        let left = self.panics.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_err(), "an actor panics, as a test wants it");
     }
 
     /// Milliseconds since 1970.

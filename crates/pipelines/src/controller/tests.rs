@@ -1,5 +1,6 @@
 //! Runs against the in-process cluster, with launchers that the tests play.
 
+mod clearing;
 mod life;
 mod many;
 
@@ -48,14 +49,17 @@ struct Bed {
 
 impl Bed {
     async fn new(store: Store) -> Self {
-        let config = EngineConfig {
+        Self::with(store, Self::config()).await
+    }
+
+    fn config() -> EngineConfig {
+        EngineConfig {
             namespace: "default".to_owned(),
             endpoint: "http://10.96.0.9:8888/pipeline".to_owned(),
             launcher: LauncherSource::HostPath("/opt/ferroflow".to_owned()),
             token_key: vec![7; 32],
             ..EngineConfig::default()
-        };
-        Self::with(store, config).await
+        }
     }
 
     async fn with(store: Store, config: EngineConfig) -> Self {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     fault::Fault,
     ir::{Component, Container, ImportUri, Importer, ParameterType, Schema},
-    place::{IN_WORKSPACE, Place},
+    place::{IMAGE_SCHEME, IN_WORKSPACE, Place},
     placeholder::{self, Field, Placeholder},
     pod,
     resolve::{self, Facts},
@@ -198,9 +198,22 @@ pub fn order(step: &Step<'_>) -> Result<WorkOrder, Fault> {
         let what = "has neither command nor args; what an image runs by itself is not known before it is pulled";
         return Err(Fault::new("container.command", what));
     }
+    if step.root.is_some() && pod::uses_workspace(step) {
+        let what = "is at /kfp-workspace for all steps, and nothing can be mounted here; it needs a node with the isolation \
+                    environment or container";
+        return Err(Fault::new("workspace", what));
+    }
     let mut directories = BTreeSet::new();
     let place = step.place();
     for artifact in step.inputs.artifacts.values().flatten() {
+        if artifact.uri.starts_with(IMAGE_SCHEME) {
+            // It is there: the pod has brought it along.
+            if place.root.is_some() {
+                let what = format!("{} is a model in an image, which needs the isolation container", artifact.uri);
+                return Err(Fault::new(format!("inputs.artifacts.{}", artifact.name), what));
+            }
+            continue;
+        }
         let Some(path) = place.artifact_path(artifact) else { continue };
         let file = InputFile { artifact: artifact.id.clone(), path };
         // The same artifact may be several inputs, in one place.
@@ -210,7 +223,9 @@ pub fn order(step: &Step<'_>) -> Result<WorkOrder, Fault> {
         }
     }
     order.output_file = step.output_file()?;
-    directories.extend(parent(&order.output_file));
+    // Its name is chosen for this attempt, so that a program that was not told it does not write it: most have no use for it.
+    directories
+        .extend(parent(&order.output_file).filter(|parent| order.command.iter().any(|word| word.contains(parent))));
     for name in step.component.outputs.parameters.keys() {
         let path = step.parameter_path(name);
         directories.extend(parent(&path));
@@ -275,8 +290,15 @@ fn lookup(step: &Step<'_>, input: &Value, placeholder: &Placeholder<'_>) -> Opti
         }
         Placeholder::OutputFile(name) => input["outputs"]["parameters"].get(*name)?.get("outputFile").cloned(),
         Placeholder::InputArtifact(name, field) => {
-            let is_declared = || step.component.inputs.artifacts.contains_key(*name);
-            match step.inputs.artifacts.get(*name).and_then(|list| list.first()) {
+            let declared = step.component.inputs.artifacts.get(*name);
+            let is_declared = || declared.is_some();
+            let given = step.inputs.artifacts.get(*name);
+            // A list is a list, as container components of upstream's SDK read it; parts are those of its first.
+            if *field == Field::Whole && declared.is_some_and(|declared| declared.is_list) {
+                let items = given.into_iter().flatten();
+                return Some(items.map(|artifact| runtime_artifact(&artifact.id, artifact, step.place())).collect());
+            }
+            match given.and_then(|list| list.first()) {
                 Some(artifact) => artifact_field(step, &artifact.id, artifact, *field),
                 None => is_declared().then_some(Value::Null),
             }
@@ -344,6 +366,13 @@ pub fn import(
         return Err(Fault::new("importer.artifactUri", "is empty"));
     }
     super::uri::check("importer.artifactUri", &uri)?;
+    if uri.starts_with(IMAGE_SCHEME) && importer.download_to_workspace {
+        return Err(Fault::new("importer.downloadToWorkspace", "is not for images (oci://); leave it out"));
+    }
+    if uri.starts_with(IMAGE_SCHEME) && importer.schema.title != "system.Model" {
+        let what = format!("is {:?}; an image (oci://) is imported as system.Model only", importer.schema.title);
+        return Err(Fault::new("importer.typeSchema", what));
+    }
     let metadata = placeholder::expand_value(&importer.metadata.clone().into(), &lookup);
     let mut metadata = metadata.as_object().cloned().unwrap_or_default();
     if importer.download_to_workspace {

@@ -1,9 +1,9 @@
 //! What a step stands for in the cache: two steps with one fingerprint would make the same.
 //!
 //! Upstream's key (`driver/cache.go`): names of input artifacts, input parameters as they were resolved and without
-//! defaults, what is declared of outputs, image, command and claims that are mounted. Ours has the environment, what
-//! else the platform document mounts or sets in it, and the image's digest where it is known, since all of these change
-//! what a step does. The pipeline's name is in it too, which upstream has beside it.
+//! defaults, what is declared of outputs, image, command and claims that are mounted. Ours has the environment and what
+//! else the platform document mounts or sets in it, since all of these change what a step does. (The digest of the image
+//! is compared beside it: when a step is looked up its image may not be here yet, and then it is not known.) The pipeline's name is in it too, which upstream has beside it.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +28,7 @@ const VISIBLE: [&str; 7] = [
 
 /// The fingerprint of a step: 64 hexadecimal digits.
 ///
-/// `settings` are the executor's as [`pod::settings`](super::pod::settings) gave them, `image_digest` is `sha256:…` where
-/// it is known. With `cacheKey` only that and the component's name count.
+/// `settings` are the executor's as [`pod::settings`](super::pod::settings) gave them. With `cacheKey` only that and the component's name count.
 pub fn of(
     pipeline: &str,
     task: &Task,
@@ -37,7 +36,6 @@ pub fn of(
     container: &Container,
     inputs: &Values,
     settings: &Map<String, Value>,
-    image_digest: Option<&str>,
 ) -> String {
     if let Some(key) = &task.caching.key {
         return hash(format!("{pipeline}\0{}\0{key}", task.component).as_bytes());
@@ -75,7 +73,6 @@ pub fn of(
         "outputArtifacts": outputs,
         "outputParameters": kinds,
         "image": container.image,
-        "imageDigest": image_digest,
         "command": container.command,
         "args": container.args,
         "claims": claims,
@@ -118,7 +115,6 @@ mod tests {
         container: Container,
         inputs: Values,
         settings: Map<String, Value>,
-        digest: Option<&'static str>,
     }
 
     impl Case {
@@ -145,12 +141,11 @@ mod tests {
                 container: Container { image: "i".to_owned(), command: vec!["true".into()], ..Container::default() },
                 inputs,
                 settings: Map::new(),
-                digest: None,
             }
         }
 
         fn fingerprint(&self) -> String {
-            of("p", &self.task, &self.component, &self.container, &self.inputs, &self.settings, self.digest)
+            of("p", &self.task, &self.component, &self.container, &self.inputs, &self.settings)
         }
     }
 
@@ -161,7 +156,7 @@ mod tests {
     fn what_a_step_can_see_is_in_it_and_nothing_else() {
         let base = Case::new().fingerprint();
         assert_eq!(base, Case::new().fingerprint());
-        let rows: [Row; 14] = [
+        let rows: [Row; 13] = [
             ("a parameter", true, |case| drop(case.inputs.parameters.insert("n".to_owned(), json!({"a": 2, "b": 2})))),
             ("the order of fields", false, |case| {
                 drop(case.inputs.parameters.insert("n".to_owned(), json!({"a": 2, "b": 1})));
@@ -170,7 +165,6 @@ mod tests {
             ("an artifact", true, |case| case.inputs.artifacts.get_mut("data").unwrap()[0].id = "a2".to_owned()),
             ("an artifact's URI", false, |case| case.inputs.artifacts.get_mut("data").unwrap()[0].uri = "u".to_owned()),
             ("the image", true, |case| case.container.image = "j".to_owned()),
-            ("its digest", true, |case| case.digest = Some("sha256:1")),
             ("an argument", true, |case| case.container.args.push("x".into())),
             ("the environment", true, |case| case.container.env.push(("A".to_owned(), "b".to_owned()))),
             ("resources", false, |case| case.container.resources.cpu_limit = Some("1".to_owned())),

@@ -11,6 +11,11 @@ use super::{resolve::WORKSPACE, value::Artifact};
 /// Schemes and the directories that the SDK has for them.
 pub const SCHEMES: [(&str, &str); 3] = [("minio://", "minio"), ("s3://", "s3"), ("gs://", "gcs")];
 
+/// The scheme of models that are images.
+pub const IMAGE_SCHEME: &str = "oci://";
+/// The directory of such an image that the model is in.
+pub const MODELS: &str = "/models";
+
 /// The metadata that says that an artifact lies in the workspace.
 pub const IN_WORKSPACE: &str = "_kfp_workspace";
 
@@ -50,8 +55,18 @@ impl Place<'_> {
         own.unwrap_or_else(|| told.to_owned())
     }
 
+    /// Where the directory of a model's image lies, as the SDK has it: `/oci/` and the image with `_` for `/`. `None` for
+    /// other URIs, and where nothing is mounted.
+    pub fn model_directory(&self, uri: &str) -> Option<String> {
+        let image = uri.strip_prefix(IMAGE_SCHEME).filter(|image| !image.is_empty() && self.root.is_none())?;
+        Some(format!("/oci/{}", image.replace('/', "_")))
+    }
+
     /// Where the SDK looks for an artifact with these metadata.
     pub fn artifact_path(&self, artifact: &Artifact) -> Option<String> {
+        if let Some(directory) = self.model_directory(&artifact.uri) {
+            return Some(format!("{directory}{MODELS}"));
+        }
         let path = self.path(&artifact.uri)?;
         if artifact.metadata.get(IN_WORKSPACE) == Some(&Value::Bool(true)) {
             return Some(format!("{WORKSPACE}/.artifacts/{}", path.trim_start_matches('/')));
@@ -81,6 +96,9 @@ mod tests {
             assert_eq!(mounted.path(uri).as_deref(), with_mounts, "{uri}");
             assert_eq!(plain.path(uri).as_deref(), without, "{uri}");
         }
+        let model = Artifact { uri: "oci://host:5000/team/m:1".to_owned(), ..Artifact::default() };
+        assert_eq!(mounted.artifact_path(&model).as_deref(), Some("/oci/host:5000_team_m:1/models"));
+        assert_eq!(plain.artifact_path(&model), None);
         assert_eq!(mounted.shown("minio://b/k"), "minio://b/k");
         assert_eq!(plain.shown("minio://b/k"), "/var/w/minio/b/k");
         assert_eq!(plain.shown("https://a"), "https://a");

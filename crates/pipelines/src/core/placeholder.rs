@@ -60,8 +60,13 @@ pub fn expand(text: &str, lookup: &Lookup<'_>) -> String {
             result.push_str(from);
             return result;
         };
+        // A bare quote within JSON ends the string: what seems to be one placeholder are parts of several.
+        let is_torn = is_json && from[3..end].replace("\\\\", "").replace("\\\"", "").contains('"');
         let inner = from[3..end].replace("\\\"", "\"");
-        match parse(&inner).and_then(|(placeholder, escapes)| Some((lookup(&placeholder)?, escapes))) {
+        match parse(&inner)
+            .filter(|_| !is_torn)
+            .and_then(|(placeholder, escapes)| Some((lookup(&placeholder)?, escapes)))
+        {
             Some((found, escapes)) => {
                 let times = escapes + usize::from(is_json);
                 result.push_str(&(0..times).fold(value::text(&found), |text, _| escape(&text)));
@@ -175,6 +180,7 @@ mod tests {
             Placeholder::InputParameter("n") => Some(json!(1)),
             Placeholder::InputParameter("list") => Some(json!([1, "x"])),
             Placeholder::InputParameter("none") => Some(Value::Null),
+            Placeholder::InputParameter("\", \"") => Some(json!("torn")),
             Placeholder::OutputFile("o") => Some(json!("/out/o")),
             Placeholder::InputArtifact("a", Field::Path) => Some(json!("/minio/a")),
             Placeholder::OutputArtifact("m", Field::MetadataKey("k")) => Some(json!("v")),
@@ -198,6 +204,7 @@ mod tests {
             ("{\"a\": \"{{$.inputs.parameters['s']}}\"}", "{\"a\": \"a\\\"b\"}"),
             ("[\"{{$.inputs.parameters[\\\"s\\\"]}}\"]", "[\"a\\\"b\"]"),
             ("{\"a\": {{$.inputs.parameters['n']}}}", "{\"a\": 1}"),
+            ("[\"{{$.inputs.parameters['\", \"']}}\"]", "[\"{{$.inputs.parameters['\", \"']}}\"]"),
             // What is not known stays.
             ("{{$.nothing}} {{$.inputs.parameters['nil']}} {{$", "{{$.nothing}} {{$.inputs.parameters['nil']}} {{$"),
             ("{{$ {{$.pipeline_job_name}}", "{{$ run"),

@@ -108,4 +108,6 @@ pub struct TaskRow {
     pub inputs: Values,
     pub outputs: Values,
     pub cache: CacheNote,
+    /// When its next attempt may begin, while it waits for that.
+    pub due_ms: Option<i64>,
 }

@@ -64,10 +64,14 @@ pub fn describe(value: &Value) -> String {
 
 /// The text of a value as a program's argument: a string as it is, everything else as compact JSON.
 ///
-/// Numbers are the shortest decimals that mean them (section "Text form" of upstream's `PbValueToText`).
+/// Numbers are the shortest decimals that mean them, without an exponent: 1e-7 is `0.0000001` (upstream's `PbValueToText`
+/// in `backend/src/v2/metadata/converter.go`). Those within lists and objects are JSON's.
 pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(|| number.to_string(), |float| float.to_string())
+        }
         value => value.to_string(),
     }
 }
@@ -98,6 +102,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn text_of_numbers_has_no_exponent() {
+        for (value, expected) in [
+            (json!(1e-7), "0.0000001"),
+            (json!(-2.5e-7), "-0.00000025"),
+            (json!(1e21), "1000000000000000000000"),
+            (json!(0.1), "0.1"),
+            (json!(7), "7"),
+            (json!([1e-9]), "[1e-9]"),
+        ] {
+            assert_eq!(text(&value), expected);
+        }
+    }
 
     #[test]
     fn integral_numbers_are_integers_at_any_depth() {

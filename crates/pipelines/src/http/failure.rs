@@ -1,6 +1,6 @@
 //! Refusals, as `google.rpc.Status` with the HTTP status that belongs to its code.
 
-use ferroflow_platform::{access, http::body, records};
+use ferroflow_platform::{access, http::body, records, sql};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -104,7 +104,10 @@ impl From<Fault> for Failure {
 pub fn code(error: &records::Error) -> Code {
     match error {
         records::Error::Nul { .. } => Code::InvalidArgument,
-        records::Error::Away { .. } | records::Error::InDoubt(_) | records::Error::Fenced { .. } => Code::Unavailable,
+        records::Error::Sql(sql::Error::Full)
+        | records::Error::Away { .. }
+        | records::Error::InDoubt(_)
+        | records::Error::Fenced { .. } => Code::Unavailable,
         _ => Code::Internal,
     }
 }

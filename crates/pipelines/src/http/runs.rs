@@ -222,13 +222,13 @@ async fn find_row(records: &Records, id: &str) -> Outcome<ShownRun> {
 /// What the engine refuses, as it is told.
 pub fn failure(error: EngineError) -> Failure {
     let code = match &error {
-        EngineError::NotFound { .. } => Code::NotFound,
+        EngineError::NotFound { .. } | EngineError::NoLog { .. } => Code::NotFound,
         EngineError::Fault(_) | EngineError::NotRunning { .. } => Code::InvalidArgument,
         EngineError::NotFinished { .. } | EngineError::NotFailed { .. } => Code::Aborted,
         EngineError::Exists(_) => Code::AlreadyExists,
         EngineError::Busy(_) => Code::TooMuch,
         EngineError::Records(error) => super::failure::code(error),
-        EngineError::Blobs(_) => Code::Internal,
+        EngineError::Blobs(_) | EngineError::Panicked(_) => Code::Internal,
         EngineError::Kube(_) | EngineError::Stopped => Code::Unavailable,
     };
     if code == Code::Internal {

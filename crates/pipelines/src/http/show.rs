@@ -176,8 +176,8 @@ fn kind(kind: TaskKind) -> &'static str {
         TaskKind::Loop => "LOOP",
         TaskKind::LoopIteration => "LOOP_ITERATION",
         TaskKind::ExitHandler => "EXIT_HANDLER",
-        // The proposal has no type of its own for an importer.
-        TaskKind::Runtime | TaskKind::Importer => "RUNTIME",
+        TaskKind::Runtime => "RUNTIME",
+        TaskKind::Importer => "IMPORTER",
     }
 }
 

@@ -12,6 +12,8 @@ pub struct CacheEntry {
     pub outputs: Values,
     /// URIs that must still have bytes for the outputs to count.
     pub kept: Vec<String>,
+    /// `sha256:…` of the image that the step ran from, where that was known.
+    pub image: Option<String>,
 }
 
 /// Where a fingerprint counts.
@@ -24,10 +26,10 @@ pub struct CacheKey {
 
 /// Records the outputs of a task that has succeeded.
 pub fn save(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64) -> Statement {
-    let sql = "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, created_ms) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (namespace, pipeline_name, fingerprint) DO UPDATE SET \
+    let sql = "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, created_ms, \
+               image) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (namespace, pipeline_name, fingerprint) DO UPDATE SET \
                run_id = excluded.run_id, task_id = excluded.task_id, outputs = excluded.outputs, \
-               kept = excluded.kept, created_ms = excluded.created_ms";
+               kept = excluded.kept, created_ms = excluded.created_ms, image = excluded.image";
     let values = [
         (&key.namespace).into(),
         (&key.pipeline_name).into(),
@@ -37,6 +39,7 @@ pub fn save(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64) -> St
         text(&entry.outputs).into(),
         text(&entry.kept).into(),
         now_ms.into(),
+        entry.image.clone().into(),
     ];
     Statement::new(sql, values)
 }
@@ -46,7 +49,7 @@ pub fn save(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64) -> St
 /// # Errors
 /// [`Error`].
 pub async fn get(records: &Records, key: &CacheKey) -> Result<Option<CacheEntry>, Error> {
-    let sql = "SELECT task_id, outputs, kept FROM pipelines_cache \
+    let sql = "SELECT task_id, outputs, kept, image FROM pipelines_cache \
                WHERE namespace = $1 AND pipeline_name = $2 AND fingerprint = $3";
     let values = [(&key.namespace).into(), (&key.pipeline_name).into(), (&key.fingerprint).into()];
     let rows = records.read(Statement::new(sql, values)).await?;
@@ -54,5 +57,6 @@ pub async fn get(records: &Records, key: &CacheKey) -> Result<Option<CacheEntry>
 }
 
 fn entry(row: &Row) -> Result<CacheEntry, Error> {
-    Ok(CacheEntry { task_id: row.text(0)?.to_owned(), outputs: json(row, 1)?, kept: json(row, 2)? })
+    let image = row.optional_text(3)?.map(str::to_owned);
+    Ok(CacheEntry { task_id: row.text(0)?.to_owned(), outputs: json(row, 1)?, kept: json(row, 2)?, image })
 }

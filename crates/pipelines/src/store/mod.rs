@@ -2,6 +2,7 @@
 //!
 //! * [`schema`]: the tables of runs and what belongs to them.
 //! * [`runs`], [`tasks`], [`artifacts`], [`cache`]: rows of those tables, read and written.
+//! * [`removal`], [`expiry`]: what goes when runs go, and after they have ended.
 //! * [`catalogue`]: the tables of what runs are made from.
 //! * [`experiments`], [`pipelines`], [`recurring`]: rows of those.
 //! * [`shown`]: runs as they are shown.
@@ -13,11 +14,13 @@ pub mod catalogue;
 #[cfg(test)]
 mod differential_tests;
 pub mod experiments;
+pub mod expiry;
 pub mod pipelines;
 pub mod query;
 #[cfg(test)]
 mod query_tests;
 pub mod recurring;
+pub mod removal;
 pub mod runs;
 pub mod schema;
 pub mod shown;

@@ -134,22 +134,6 @@ pub fn update_state(run: &RunRow) -> Statement {
     Statement::new(sql, values).must_change()
 }
 
-/// Removes a run and its tasks; a spec goes with the last run of it. Artifacts stay, and what the cache knows of them:
-/// other runs may have taken them over.
-pub fn delete(run: &RunRow) -> Vec<Statement> {
-    let of = |sql: &'static str| Statement::new(sql, [(&run.run_id).into()]);
-    let spec = "DELETE FROM pipelines_specs WHERE digest = $1 \
-                AND NOT EXISTS (SELECT 1 FROM pipelines_runs WHERE spec_digest = $1)";
-    // Whoever records a run of the spec has done so, or waits, before other runs are looked for.
-    let hold = "UPDATE pipelines_specs SET digest = digest WHERE digest = $1";
-    vec![
-        of("DELETE FROM pipelines_tasks WHERE run_id = $1"),
-        of("DELETE FROM pipelines_runs WHERE run_id = $1"),
-        Statement::new(hold, [(&run.spec_digest).into()]),
-        Statement::new(spec, [(&run.spec_digest).into()]),
-    ]
-}
-
 /// The run of an id.
 ///
 /// # Errors

@@ -1,7 +1,28 @@
 //! The tables of runs, in the steps that made them. A step is never changed after a release.
 
 /// Steps of runs, tasks, artifacts and the cache.
-pub const RUNS: &[&[&str]] = &[&[
+pub const RUNS: &[&[&str]] = &[FIRST, USES, DUE, IMAGE, EXPIRY];
+
+/// Who uses the outputs of whose tasks, and whose files are to be removed.
+const USES: &[&str] = &[
+    "CREATE TABLE pipelines_uses (task_id TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (task_id, run_id))",
+    "CREATE INDEX pipelines_uses_by_run ON pipelines_uses (run_id)",
+    "CREATE TABLE pipelines_removals (run_id TEXT PRIMARY KEY, place TEXT NOT NULL, created_ms BIGINT NOT NULL)",
+];
+
+/// When the next attempt of a task may begin.
+const DUE: &[&str] = &["ALTER TABLE pipelines_tasks ADD COLUMN due_ms BIGINT"];
+
+/// Which image a cached step ran from.
+const IMAGE: &[&str] = &["ALTER TABLE pipelines_cache ADD COLUMN image TEXT"];
+
+/// When the pods of runs that have ended go.
+const EXPIRY: &[&str] = &[
+    "CREATE TABLE pipelines_expiries (run_id TEXT PRIMARY KEY, due_ms BIGINT NOT NULL)",
+    "CREATE INDEX pipelines_expiries_by_time ON pipelines_expiries (due_ms, run_id)",
+];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE pipelines_specs (digest TEXT PRIMARY KEY, spec TEXT NOT NULL)",
     "CREATE TABLE pipelines_runs (run_id TEXT PRIMARY KEY, experiment_id TEXT NOT NULL, namespace TEXT NOT NULL, \
      display_name TEXT NOT NULL, description TEXT NOT NULL, storage_state TEXT NOT NULL, state TEXT NOT NULL, \
@@ -29,4 +50,4 @@ pub const RUNS: &[&[&str]] = &[&[
     "CREATE TABLE pipelines_cache (namespace TEXT NOT NULL, pipeline_name TEXT NOT NULL, fingerprint TEXT NOT NULL, \
      run_id TEXT NOT NULL, task_id TEXT NOT NULL, outputs TEXT NOT NULL, kept TEXT NOT NULL, created_ms BIGINT NOT NULL, \
      PRIMARY KEY (namespace, pipeline_name, fingerprint))",
-]];
+];

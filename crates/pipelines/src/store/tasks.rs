@@ -7,7 +7,8 @@ use crate::core::task::TaskRow;
 
 /// The columns of a task in the order in which [`task`] reads them.
 pub const COLUMNS: &str = "run_id, task_id, parent_id, path, task_key, display_name, kind, iteration, iteration_count, \
-    state, attempt, first_attempt, pod_name, work_root, created_ms, started_ms, ended_ms, error, inputs, outputs, cache";
+    state, attempt, first_attempt, pod_name, work_root, created_ms, started_ms, ended_ms, error, inputs, outputs, cache, \
+    due_ms";
 
 /// Reads a row of [`COLUMNS`].
 ///
@@ -38,6 +39,7 @@ pub fn task(row: &Row) -> Result<TaskRow, Error> {
         inputs: json(row, 18)?,
         outputs: json(row, 19)?,
         cache: json(row, 20)?,
+        due_ms: row.optional_integer(21)?,
     })
 }
 
@@ -49,16 +51,16 @@ fn count(column: usize, value: i64) -> Result<u32, Error> {
 pub fn save(task: &TaskRow) -> Statement {
     let sql = "INSERT INTO pipelines_tasks (run_id, task_id, parent_id, path, task_key, display_name, kind, iteration, \
                iteration_count, state, attempt, first_attempt, pod_name, work_root, created_ms, started_ms, ended_ms, \
-               error, inputs, outputs, cache) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-               $16, $17, $18, $19, $20, $21) ON CONFLICT (task_id) DO UPDATE SET iteration_count = \
+               error, inputs, outputs, cache, due_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+               $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT (task_id) DO UPDATE SET iteration_count = \
                excluded.iteration_count, state = excluded.state, attempt = excluded.attempt, first_attempt = \
                excluded.first_attempt, pod_name = excluded.pod_name, work_root = excluded.work_root, started_ms = \
                excluded.started_ms, ended_ms = excluded.ended_ms, error = excluded.error, inputs = excluded.inputs, \
-               outputs = excluded.outputs, cache = excluded.cache";
+               outputs = excluded.outputs, cache = excluded.cache, due_ms = excluded.due_ms";
     Statement::new(sql, values(task))
 }
 
-fn values(task: &TaskRow) -> [ferroflow_platform::records::Value; 21] {
+fn values(task: &TaskRow) -> [ferroflow_platform::records::Value; 22] {
     [
         (&task.run_id).into(),
         (&task.task_id).into(),
@@ -81,6 +83,7 @@ fn values(task: &TaskRow) -> [ferroflow_platform::records::Value; 21] {
         text(&task.inputs).into(),
         text(&task.outputs).into(),
         text(&task.cache).into(),
+        task.due_ms.into(),
     ]
 }
 
@@ -108,6 +111,23 @@ pub async fn get(records: &Records, run_id: &str, task_id: &str) -> Result<Optio
     let sql = format!("SELECT {COLUMNS} FROM pipelines_tasks WHERE task_id = $1 AND run_id = $2");
     let rows = records.read(Statement::new(sql, [task_id.into(), run_id.into()])).await?;
     rows.first().map(task).transpose()
+}
+
+/// A task of whatever run.
+///
+/// # Errors
+/// [`Error`].
+pub async fn find(records: &Records, task_id: &str) -> Result<Option<TaskRow>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM pipelines_tasks WHERE task_id = $1");
+    let rows = records.read(Statement::new(sql, [task_id.into()])).await?;
+    rows.first().map(task).transpose()
+}
+
+/// Ends all tasks of a run that have not ended, since the run is given up.
+pub fn close(run_id: &str, now_ms: i64) -> Statement {
+    let sql = "UPDATE pipelines_tasks SET state = CASE WHEN parent_id IS NULL THEN 'FAILED' ELSE 'CANCELED' END, \
+               ended_ms = $2 WHERE run_id = $1 AND state IN ('PENDING', 'RUNNING')";
+    Statement::new(sql, [run_id.into(), now_ms.into()])
 }
 
 /// Removes a task.

@@ -12,9 +12,10 @@ use super::{
     cache::{self, CacheEntry, CacheKey},
     catalogue,
     experiments::{self, Experiment},
-    migrate,
+    expiry, migrate,
     pipelines::{self, Pipeline, Version},
     recurring::{self, Recurring},
+    removal,
     runs::{self, RunRow},
     schema, shown, tasks,
 };
@@ -36,6 +37,8 @@ on_each_store!(
     a_version_is_added_to_no_pipeline_that_goes,
     tags_that_two_set_at_once_are_those_of_one,
     data_of_every_release_is_read_by_this_one,
+    what_is_taken_over_stays_until_nobody_needs_it,
+    a_hit_is_noted_before_the_cache_forgets_or_not_at_all,
 );
 
 async fn opened(store: Store) -> TestRecords {
@@ -84,9 +87,9 @@ async fn runs_come_back_as_they_were_recorded_and_go_with_their_spec(store: Stor
     records.write(vec![shown::store("1", "ARCHIVED")]).await.unwrap();
     let gone = records.write(vec![runs::update_state(&run("none", "d"))]).await;
     assert!(matches!(gone, Err(Error::Unchanged(0))));
-    records.write(runs::delete(&one)).await.unwrap();
+    records.write(removal::delete(&one, "", 0)).await.unwrap();
     assert_eq!((count(records, "runs").await, count(records, "specs").await), (1, 1));
-    records.write(runs::delete(&other)).await.unwrap();
+    records.write(removal::delete(&other, "", 0)).await.unwrap();
     assert_eq!((count(records, "runs").await, count(records, "specs").await), (0, 0));
 }
 
@@ -113,6 +116,7 @@ fn task(path: &str) -> TaskRow {
         inputs: Values::default(),
         outputs: Values::default(),
         cache: CacheNote::default(),
+        due_ms: Some(8),
     }
 }
 
@@ -155,7 +159,12 @@ async fn artifacts_and_the_cache_come_back(store: Store) {
     let key = CacheKey { namespace: "a".to_owned(), pipeline_name: "p".to_owned(), fingerprint: "f".to_owned() };
     assert_eq!(cache::get(records, &key).await.unwrap(), None);
     for task in ["t1", "t2"] {
-        let entry = CacheEntry { task_id: task.to_owned(), outputs: Values::default(), kept: vec!["u".to_owned()] };
+        let entry = CacheEntry {
+            task_id: task.to_owned(),
+            outputs: Values::default(),
+            kept: vec!["u".to_owned()],
+            image: Some("sha256:0".to_owned()),
+        };
         records.write(vec![cache::save(&key, "r", &entry, 1)]).await.unwrap();
         assert_eq!(cache::get(records, &key).await.unwrap(), Some(entry));
     }
@@ -287,13 +296,14 @@ async fn a_spec_stays_while_runs_of_it_come_and_go(store: Store) {
     for round in 0..ROUNDS {
         let (old, new) = (run(&format!("old{round}"), "d"), run(&format!("new{round}"), "d"));
         records.write(insert(&old)).await.unwrap();
-        let (gone, made) = tokio::join!(records.write(runs::delete(&old)), records.write(insert(&new)));
+        let (gone, made) = tokio::join!(records.write(removal::delete(&old, "", 0)), records.write(insert(&new)));
         gone.unwrap();
         made.unwrap();
         assert!(runs::spec(records, "d").await.unwrap().is_some(), "round {round}: a run without its spec");
         let last = run(&format!("last{round}"), "d");
         records.write(insert(&last)).await.unwrap();
-        let (one, other) = tokio::join!(records.write(runs::delete(&last)), records.write(runs::delete(&new)));
+        let (one, other) =
+            tokio::join!(records.write(removal::delete(&last, "", 0)), records.write(removal::delete(&new, "", 0)));
         one.unwrap();
         other.unwrap();
         assert_eq!(count(records, "specs").await, 0, "round {round}: a spec without runs");
@@ -337,22 +347,35 @@ async fn tags_that_two_set_at_once_are_those_of_one(store: Store) {
     }
 }
 
-/// Rows as they were written when a table had had so many steps; a new step adds a row to its table's list.
-const RELEASES: [(&str, &[&[&str]], &[&str]); 2] = [
+/// A capability, its steps, and for each step what was written when it was the last one.
+type Release = (&'static str, &'static [&'static [&'static str]], &'static [&'static [&'static str]]);
+
+const RELEASES: [Release; 2] = [
     (
         "pipelines_runs",
         schema::RUNS,
         &[
-            "INSERT INTO pipelines_runs (run_id, experiment_id, namespace, display_name, description, storage_state, state, \
-           created_ms, scheduled_ms, service_account, pipeline_name, spec_digest, runtime_config, history) VALUES \
-           ('old', 'e', 'a', 'n', '', 'AVAILABLE', 'PENDING', 1, 1, '', 'p', 'd', '{}', '[]')",
+            &[
+                "INSERT INTO pipelines_runs (run_id, experiment_id, namespace, display_name, description, storage_state, \
+                 state, created_ms, scheduled_ms, service_account, pipeline_name, spec_digest, runtime_config, history) \
+                 VALUES ('old', 'e', 'a', 'n', '', 'AVAILABLE', 'PENDING', 1, 1, '', 'p', 'd', '{}', '[]')",
+                "INSERT INTO pipelines_tasks (task_id, run_id, path, task_key, display_name, kind, state, attempt, \
+                 first_attempt, created_ms, inputs, outputs, cache) VALUES ('t', 'old', 'root', 'root', '', 'ROOT', \
+                 'PENDING', 0, 0, 1, '{}', '{}', '{\"fingerprint\": \"\", \"reason\": \"\"}')",
+                "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, \
+                 created_ms) VALUES ('a', 'p', 'f', 'old', 't', '{}', '[]', 1)",
+            ],
+            &["INSERT INTO pipelines_uses (task_id, run_id) VALUES ('t', 'old')"],
+            &["UPDATE pipelines_tasks SET due_ms = NULL WHERE task_id = 't'"],
+            &["UPDATE pipelines_cache SET image = NULL WHERE task_id = 't'"],
+            &["INSERT INTO pipelines_expiries (run_id, due_ms) VALUES ('old', 5)"],
         ],
     ),
     (
         "pipelines_catalogue",
         catalogue::STEPS,
-        &["INSERT INTO pipelines_experiments (experiment_id, namespace, display_name, description, storage_state, \
-           created_ms, last_run_ms) VALUES ('old', 'a', 'n', '', 'AVAILABLE', 1, 0)"],
+        &[&["INSERT INTO pipelines_experiments (experiment_id, namespace, display_name, description, storage_state, \
+             created_ms, last_run_ms) VALUES ('old', 'a', 'n', '', 'AVAILABLE', 1, 0)"]],
     ),
 ];
 
@@ -361,16 +384,64 @@ async fn data_of_every_release_is_read_by_this_one(store: Store) {
     for release in 1..=releases {
         let opened = store.open().await;
         let records = &opened.records;
-        for (capability, steps, rows) in RELEASES {
-            assert_eq!(rows.len(), steps.len(), "{capability}: each step has a row as it was written then");
+        for (capability, steps, written) in RELEASES {
+            assert_eq!(written.len(), steps.len(), "{capability}: say for each step what was written then");
             let step = release.min(steps.len());
             records.migrate(capability, &steps[..step]).await.unwrap();
-            records.write(vec![Statement::new(rows[step - 1], [])]).await.unwrap();
+            let rows = written[..step].concat();
+            records.write(rows.into_iter().map(|sql| Statement::new(sql, [])).collect()).await.unwrap();
         }
         migrate(records).await.unwrap();
         catalogue::migrate(records).await.unwrap();
         assert_eq!(runs::get(records, "old").await.unwrap().unwrap().display_name, "n", "release {release}");
+        assert_eq!(tasks::get(records, "old", "t").await.unwrap().unwrap().due_ms, None, "release {release}");
+        let key = CacheKey { namespace: "a".to_owned(), pipeline_name: "p".to_owned(), fingerprint: "f".to_owned() };
+        assert_eq!(cache::get(records, &key).await.unwrap().unwrap().image, None, "release {release}");
         assert_eq!(experiments::get(records, "old").await.unwrap().unwrap().display_name, "n", "release {release}");
-        records.write(vec![runs::insert(&run("new", "d"))]).await.unwrap();
+        records.write(vec![runs::insert(&run("new", "d")), tasks::save(&task("root"))]).await.unwrap();
+    }
+}
+
+/// What is left of removed runs, and what others have taken over.
+async fn what_is_taken_over_stays_until_nobody_needs_it(store: Store) {
+    let opened = opened(store).await;
+    let records = &opened.records;
+    let artifact = |id: &str, run_id: &str, task_id: &str| ArtifactRow {
+        artifact: Artifact { id: id.to_owned(), uri: format!("u-{id}"), ..Artifact::default() },
+        run_id: run_id.to_owned(),
+        task_id: task_id.to_owned(),
+        ..ArtifactRow::default()
+    };
+    let rows = [artifact("1", "gone", "t1"), artifact("2", "gone", "t2"), artifact("3", "there", "t3")];
+    let mut write: Vec<Statement> = rows.iter().map(artifacts::insert).collect();
+    write.extend([runs::insert(&run("gone", "d")), runs::insert(&run("there", "d"))]);
+    write.extend([removal::use_artifact("2", "there"), removal::use_artifact("3", "there"), expiry::set("there", 5)]);
+    records.write(write).await.unwrap();
+    records.write(removal::delete(&run("gone", "d"), "place", 3)).await.unwrap();
+    let pending = removal::pending(records).await.unwrap();
+    assert_eq!((pending.len(), pending[0].run_id.as_str(), pending[0].place.as_str()), (1, "gone", "place"));
+    assert_eq!(removal::kept(records, "gone").await.unwrap(), ["u-2"]);
+    let unused = removal::unused(records).await.unwrap();
+    assert_eq!((unused.len(), unused[0].artifact_id.as_str(), unused[0].sharing), (1, "1", 0));
+    records.write(vec![removal::forget("1"), removal::done("gone")]).await.unwrap();
+    assert_eq!(removal::pending(records).await.unwrap(), []);
+    assert_eq!(expiry::next(records).await.unwrap(), Some(("there".to_owned(), 5)));
+    records.write(vec![tasks::close("there", 9), expiry::done("there")]).await.unwrap();
+    assert_eq!(expiry::next(records).await.unwrap(), None);
+}
+
+async fn a_hit_is_noted_before_the_cache_forgets_or_not_at_all(store: Store) {
+    let opened = opened(store).await;
+    let records = &opened.records;
+    for round in 0..ROUNDS {
+        let fingerprint = format!("f{round}");
+        let key = CacheKey { namespace: "a".to_owned(), pipeline_name: "p".to_owned(), fingerprint };
+        let entry = CacheEntry { task_id: format!("t{round}"), outputs: Values::default(), kept: vec![], image: None };
+        records.write(vec![cache::save(&key, "gone", &entry, 1)]).await.unwrap();
+        let hit = records.write(removal::use_hit(&key, &entry.task_id, "r"));
+        let (hit, forgot) = tokio::join!(hit, records.write(removal::forget_cache()));
+        forgot.unwrap();
+        let is_there = cache::get(records, &key).await.unwrap().is_some();
+        assert_eq!(is_there, hit.is_ok(), "round {round}: {hit:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Where in the store a URI's bytes lie, and how a file's name stands in an object's name.
 //!
 //! `minio://bucket/a/b` lies at `minio/bucket/a/b`: the store is one directory, or one bucket, and the scheme and bucket
-//! of a URI are parts of the names in it. A name without a scheme is the control plane's own and lies below `own`.
+//! of a URI are parts of the names in it. A name without a scheme is the control plane's own and lies below `own`. In a
+//! bucket all of that is below a prefix, and a URI of the bucket itself is the object of that name.
 
 use std::fmt::Write;
 
@@ -14,20 +15,46 @@ const SCHEMES: [&str; 4] = ["minio", "s3", "gs", "gcs"];
 /// Bytes of an object's name: S3's limit, which also keeps a path on disk far below that of Linux (4096).
 const LONGEST: usize = 1024;
 
-/// The object that a URI or own name stands for.
-pub fn object(place: &str) -> Result<Path, StoreError> {
-    let fault = |why: &str| StoreError::Place { place: place.to_owned(), why: why.to_owned() };
-    let (scheme, rest) = place.split_once("://").unwrap_or(("own", place));
-    if place.contains("://") && !SCHEMES.contains(&scheme) {
-        return Err(fault("only minio://, s3://, gs:// and gcs:// are kept here"));
+/// How a store is laid out: a directory as it is by default.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// What all names begin with: empty, or with a slash at its end.
+    prefix: String,
+    /// The bucket that the store is.
+    bucket: Option<String>,
+}
+
+impl Layout {
+    /// A bucket's, whose names begin with `prefix`.
+    pub fn of_bucket(bucket: &str, prefix: &str) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Self { prefix, bucket: Some(bucket.to_owned()) }
     }
-    let mut name = scheme.to_owned();
-    for part in rest.strip_suffix('/').unwrap_or(rest).split('/') {
-        let part = encoded(part.as_bytes()).ok_or_else(|| fault("it has an empty part, \".\" or \"..\""))?;
-        name.push('/');
-        name.push_str(&part);
+
+    /// The object that a URI or own name stands for.
+    pub fn object(&self, place: &str) -> Result<Path, StoreError> {
+        let fault = |why: &str| StoreError::Place { place: place.to_owned(), why: why.to_owned() };
+        let (scheme, rest) = place.split_once("://").unwrap_or(("own", place));
+        if place.contains("://") && !SCHEMES.contains(&scheme) {
+            return Err(fault("only minio://, s3://, gs:// and gcs:// are kept here"));
+        }
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_itself = scheme == "s3" && self.bucket.as_deref() == Some(bucket);
+        let (mut name, rest) =
+            if is_itself { (String::new(), key) } else { (format!("{}{scheme}", self.prefix), rest) };
+        for part in rest.strip_suffix('/').unwrap_or(rest).split('/') {
+            let part = encoded(part.as_bytes()).ok_or_else(|| fault("it has an empty part, \".\" or \"..\""))?;
+            if !name.is_empty() {
+                name.push('/');
+            }
+            name.push_str(&part);
+        }
+        if is_itself && format!("{name}/").starts_with(&format!("{}own/", self.prefix)) {
+            return Err(fault("the server keeps what is its own there"));
+        }
+        parsed(name).map_err(|why| fault(&why))
     }
-    parsed(name).map_err(|why| fault(&why))
 }
 
 /// The object of a file below `root`, named by its relative path.
@@ -103,6 +130,31 @@ fn decoded(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn object(place: &str) -> Result<Path, StoreError> {
+        Layout::default().object(place)
+    }
+
+    #[test]
+    fn a_uri_of_the_bucket_itself_is_the_object_of_that_name() {
+        for (prefix, place, expected) in [
+            ("", "s3://b/data/x.csv", Some("data/x.csv")),
+            ("", "s3://other/x", Some("s3/other/x")),
+            ("team/a", "s3://b/data/x.csv", Some("data/x.csv")),
+            ("/team/a/", "minio://b/x", Some("team/a/minio/b/x")),
+            ("team/a", "logs/1", Some("team/a/own/logs/1")),
+            ("team/a", "s3://b/team/a/own/logs/1", None),
+            ("team/a", "s3://b/team/a/own", None),
+            ("team/a", "s3://b/team/a/owner", Some("team/a/owner")),
+            ("", "s3://b/own/logs/1", None),
+            ("", "s3://b", None),
+            ("", "s3://b/", None),
+            ("", "s3://b/../x", None),
+        ] {
+            let found = Layout::of_bucket("b", prefix).object(place);
+            assert_eq!(found.ok().as_ref().map(Path::as_ref), expected, "{prefix} {place}");
+        }
+    }
 
     #[test]
     fn a_uri_is_an_object_below_its_scheme_and_bucket() {

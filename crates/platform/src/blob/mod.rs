@@ -5,11 +5,14 @@
 //! * [`Blobs`]: what users' programs made, of any size, in a directory or in S3, by URI.
 
 mod key;
+mod s3;
 mod store;
 mod tar;
 mod tree;
+mod unfinished;
 
-pub use store::{Blob, Blobs, Content, Flow, S3, StoreError, Stored};
+pub use s3::{S3, S3Fault};
+pub use store::{Blob, Blobs, Content, Flow, StoreError, Stored};
 
 use std::{
     fs,
@@ -30,6 +33,21 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// An error with what caused it, in one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some say what their cause says as well.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// A directory of blobs.

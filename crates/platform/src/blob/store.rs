@@ -1,6 +1,10 @@
 //! [`Blobs`]: objects of any size, in a directory or in S3. They stream: no act holds more than a few parts in memory.
 
-use std::{path::Path as FilePath, sync::Arc};
+use std::{
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use futures::{
@@ -8,14 +12,13 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, buffered::BufWriter,
-    local::LocalFileSystem, path::Path,
+    GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
-use super::{key, tree};
+use super::{S3, key::Layout, tree, unfinished};
 
 /// What can go wrong with an object.
 #[derive(Debug, thiserror::Error)]
@@ -63,21 +66,13 @@ pub struct Stored {
     pub digest: String,
 }
 
-/// Where a bucket is and who may use it.
-#[derive(Clone, Debug, Default)]
-pub struct S3 {
-    /// `http://127.0.0.1:7070`; empty for Amazon's own.
-    pub endpoint: String,
-    pub region: String,
-    pub bucket: String,
-    pub access_key: String,
-    pub secret_key: String,
-}
-
 /// Objects. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Blobs {
     pub(super) store: Arc<dyn ObjectStore>,
+    layout: Arc<Layout>,
+    /// Where the files are, of a store on disk.
+    directory: Option<PathBuf>,
     part: usize,
 }
 
@@ -98,26 +93,26 @@ impl Blobs {
     pub fn local(root: &FilePath) -> Result<Self, StoreError> {
         std::fs::create_dir_all(root)?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { store: Arc::new(store), part: PART_ON_DISK })
+        Ok(Self {
+            store: Arc::new(store),
+            layout: Arc::default(),
+            directory: Some(root.to_owned()),
+            part: PART_ON_DISK,
+        })
     }
 
-    /// Objects in a bucket of S3 or of a server that speaks as it does.
+    /// Objects in a bucket of S3, below its prefix. A URI of this very bucket (`s3://BUCKET/…`) is the object of that
+    /// name, so that what lies there already can be read, and what is written there is found by others.
     ///
     /// # Errors
-    /// [`StoreError`] where the options do not fit together; nothing is asked of the server yet.
-    pub fn s3(options: S3) -> Result<Self, StoreError> {
-        // The client takes the process's provider, of which there may be one already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(options.bucket)
-            .with_region(options.region)
-            .with_access_key_id(options.access_key)
-            .with_secret_access_key(options.secret_key)
-            .with_allow_http(options.endpoint.starts_with("http://"));
-        if !options.endpoint.is_empty() {
-            builder = builder.with_endpoint(options.endpoint);
-        }
-        Ok(Self { store: Arc::new(builder.build()?), part: PART_IN_S3 })
+    /// [`StoreError`] where the options do not fit together; nothing is asked of the server yet ([`S3::check`]).
+    pub fn s3(options: &S3) -> Result<Self, StoreError> {
+        let layout = Layout::of_bucket(&options.bucket, &options.prefix);
+        Ok(Self { store: Arc::new(options.patient()?), layout: Arc::new(layout), directory: None, part: PART_IN_S3 })
+    }
+
+    fn object(&self, place: &str) -> Result<Path, StoreError> {
+        self.layout.object(place)
     }
 
     /// Writes the object at `place` (a URI, or an own name) from a stream. An older one is replaced when the new one is
@@ -129,7 +124,7 @@ impl Blobs {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.write(key::object(place)?, bytes).await
+        self.write(self.object(place)?, bytes).await
     }
 
     /// Writes a small object.
@@ -137,7 +132,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_bytes(&self, place: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.store.put(&key::object(place)?, bytes.into()).await?;
+        self.store.put(&self.object(place)?, bytes.into()).await?;
         Ok(())
     }
 
@@ -155,7 +150,7 @@ impl Blobs {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.delete(place).await?;
-        let size = tree::unpack(self, &key::object(place)?, bytes).await?;
+        let size = tree::unpack(self, &self.object(place)?, bytes).await?;
         Ok(Stored { size, digest: String::new() })
     }
 
@@ -164,7 +159,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError`].
     pub async fn get(&self, place: &str) -> Result<Option<Blob>, StoreError> {
-        match self.store.get(&key::object(place)?).await {
+        match self.store.get(&self.object(place)?).await {
             Ok(found) => Ok(Some(Blob { size: found.meta.size, flow: flow(found) })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -176,7 +171,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::TooLarge`], and others.
     pub async fn read(&self, place: &str, limit: u64) -> Result<Option<Bytes>, StoreError> {
-        match self.store.get(&key::object(place)?).await {
+        match self.store.get(&self.object(place)?).await {
             Ok(found) if found.meta.size > limit => {
                 Err(StoreError::TooLarge { place: place.to_owned(), size: found.meta.size, limit })
             }
@@ -194,7 +189,7 @@ impl Blobs {
         if let Some(blob) = self.get(place).await? {
             return Ok(Some(Content::File(blob)));
         }
-        let root = key::object(place)?;
+        let root = self.object(place)?;
         let mut found = self.store.list(Some(&root));
         let Some(first) = found.try_next().await? else { return Ok(None) };
         let all = stream::iter([Ok(first)]).chain(found).boxed();
@@ -206,7 +201,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError`].
     pub async fn exists(&self, place: &str) -> Result<bool, StoreError> {
-        let object = key::object(place)?;
+        let object = self.object(place)?;
         match self.store.head(&object).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(self.store.list(Some(&object)).try_next().await?.is_some()),
@@ -219,7 +214,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete(&self, place: &str) -> Result<(), StoreError> {
-        let object = key::object(place)?;
+        let object = self.object(place)?;
         // A directory of the local store is no object, and deleting it as one is another error than that it is missing.
         let is_object = match self.store.head(&object).await {
             Ok(_) => true,
@@ -228,7 +223,39 @@ impl Blobs {
         };
         let below = self.store.list(Some(&object)).map_ok(|found| found.location).boxed();
         let itself = is_object.then_some(Ok(object));
-        let mut gone = self.store.delete_stream(stream::iter(itself).chain(below).boxed());
+        self.delete_all(stream::iter(itself).chain(below).boxed()).await
+    }
+
+    /// Removes all objects below this name but those at `kept` or below. Where there is nothing, nothing is done.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_below(&self, place: &str, kept: &[String]) -> Result<(), StoreError> {
+        // What cannot be a place holds nothing.
+        let kept: Vec<Path> = kept.iter().filter_map(|place| self.object(place).ok()).collect();
+        let root = self.object(place)?;
+        let below = self.store.list(Some(&root)).map_ok(|found| found.location);
+        let doomed = below.try_filter(move |found| {
+            let is_kept = kept.iter().any(|place| found.prefix_matches(place));
+            futures::future::ready(!is_kept)
+        });
+        self.delete_all(doomed.boxed()).await
+    }
+
+    /// Removes what writes have left that a kill has ended, and that nobody has written to since `before`; returns how much.
+    /// That is of a store on disk: parts of uploads to a bucket are removed by a rule of the bucket
+    /// (`AbortIncompleteMultipartUpload`).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_unfinished(&self, before: SystemTime) -> Result<usize, StoreError> {
+        let Some(directory) = self.directory.clone() else { return Ok(0) };
+        let removal = tokio::task::spawn_blocking(move || unfinished::remove(&directory, before));
+        Ok(removal.await.map_err(std::io::Error::other)??)
+    }
+
+    async fn delete_all(&self, doomed: BoxStream<'static, object_store::Result<Path>>) -> Result<(), StoreError> {
+        let mut gone = self.store.delete_stream(doomed);
         while let Some(outcome) = gone.next().await {
             match outcome {
                 Ok(_) | Err(object_store::Error::NotFound { .. }) => {}

@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use super::*;
+use super::{super::S3Fault, *};
 
 fn chunks(bytes: &[u8]) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
     let chunks: Vec<_> = bytes.chunks(7000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
@@ -89,6 +89,19 @@ async fn behaves(blobs: &Blobs) {
     let Some(Content::Directory(flow)) = blobs.open("minio://b/run/none").await.unwrap() else { panic!() };
     assert!(files_of(&gathered(flow).await).is_empty());
 
+    for name in ["kept", "keptish", "going/deep", "top"] {
+        blobs.put_bytes(&format!("minio://b/swept/{name}"), Bytes::from_static(b"x")).await.unwrap();
+    }
+    blobs
+        .delete_below("minio://b/swept", &["minio://b/swept/kept".to_owned(), "https://no/place".to_owned()])
+        .await
+        .unwrap();
+    for (name, stays) in [("kept", true), ("keptish", false), ("going", false), ("top", false)] {
+        assert_eq!(blobs.exists(&format!("minio://b/swept/{name}")).await.unwrap(), stays, "{name}");
+    }
+    blobs.delete_below("minio://b/swept", &[]).await.unwrap();
+    assert!(!blobs.exists("minio://b/swept").await.unwrap());
+
     assert!(blobs.exists("minio://b/run").await.unwrap());
     for place in ["minio://b/run/out", "minio://b/run/tree", "minio://b/run/none"] {
         assert!(blobs.exists(place).await.unwrap(), "{place}");
@@ -139,19 +152,28 @@ async fn a_bucket_keeps_files_and_trees() {
     command.env("ROOT_ACCESS_KEY_ID", "user").env("ROOT_SECRET_ACCESS_KEY", "password");
     command.stdout(std::process::Stdio::null());
     let _running = Running(command.spawn().unwrap());
-    let blobs = Blobs::s3(S3 {
+    let whole = S3 {
         endpoint: format!("http://{address}"),
         region: "us-east-1".to_owned(),
         bucket: "bucket".to_owned(),
         access_key: "user".to_owned(),
         secret_key: "password".to_owned(),
-    })
-    .unwrap();
-    behaves(&blobs).await;
-    let wrong = S3 { endpoint: format!("http://{address}"), bucket: "bucket".to_owned(), ..S3::default() };
-    let wrong =
-        S3 { region: "us-east-1".to_owned(), access_key: "user".to_owned(), secret_key: "x".to_owned(), ..wrong };
-    assert!(Blobs::s3(wrong).unwrap().exists("minio://b/k").await.is_err());
+        ..S3::default()
+    };
+    let part = S3 { prefix: "team/a".to_owned(), ..whole.clone() };
+    for options in [&whole, &part] {
+        options.check().await.unwrap();
+        behaves(&Blobs::s3(options).unwrap()).await;
+    }
+    let (whole_blobs, part_blobs) = (Blobs::s3(&whole).unwrap(), Blobs::s3(&part).unwrap());
+    part_blobs.put("s3://bucket/data/x", chunks(b"by its own name")).await.unwrap();
+    assert_eq!(file(&whole_blobs, "s3://bucket/data/x").await.unwrap(), b"by its own name");
+
+    let refused = S3 { secret_key: "x".to_owned(), ..whole.clone() };
+    assert!(matches!(refused.check().await, Err(S3Fault::Refused(_))));
+    assert!(Blobs::s3(&refused).unwrap().exists("minio://b/k").await.is_err());
+    let missing = S3 { bucket: "other".to_owned(), ..whole.clone() };
+    assert!(matches!(missing.check().await, Err(S3Fault::NoBucket(bucket)) if bucket == "other"));
 }
 
 #[tokio::test]
@@ -172,4 +194,47 @@ async fn a_tree_replaces_what_was_there() {
         let Some(Content::Directory(flow)) = blobs.open("s3://b/x").await.unwrap() else { panic!() };
         assert_eq!(files_of(&gathered(flow).await), files_of(tree));
     }
+}
+
+#[tokio::test]
+async fn what_a_kill_has_left_half_written_is_removed_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = Blobs::local(directory.path()).unwrap();
+    for place in ["s3://b/a#1", "s3://b/deep/er/b"] {
+        blobs.put_bytes(place, Bytes::from_static(b"whole")).await.unwrap();
+    }
+    for left in ["s3/b/out#1", "s3/b/deep/out#12"] {
+        std::fs::write(directory.path().join(left), b"half").unwrap();
+    }
+    assert_eq!(blobs.remove_unfinished(SystemTime::UNIX_EPOCH).await.unwrap(), 0, "somebody may write to them");
+    let later = SystemTime::now() + std::time::Duration::from_secs(1);
+    assert_eq!(blobs.remove_unfinished(later).await.unwrap(), 2);
+    for place in ["s3://b/a#1", "s3://b/deep/er/b"] {
+        assert_eq!(file(&blobs, place).await.unwrap(), b"whole", "{place}");
+    }
+}
+
+/// Ends in the middle of an upload, as a connection does that is cut.
+#[tokio::test]
+async fn an_upload_that_nobody_waits_for_any_more_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = Blobs::local(directory.path()).unwrap();
+    let (told, hears) = tokio::sync::oneshot::channel();
+    let mut told = Some(told);
+    let bytes = stream::iter(0..5).map(|_| Ok::<_, Infallible>(Bytes::from(vec![7; 1024 * 1024])));
+    let stuck = stream::once(async move {
+        told.take().unwrap().send(()).unwrap();
+        std::future::pending().await
+    });
+    let upload = blobs.put("s3://b/large", bytes.chain(stuck));
+    tokio::select! {
+        _ = upload => panic!("it does not end"),
+        heard = hears => heard.unwrap(),
+    }
+    let gone = async {
+        while std::fs::read_dir(directory.path().join("s3/b")).is_ok_and(|mut entries| entries.next().is_some()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
 }

@@ -105,8 +105,11 @@ impl Readers {
 }
 
 fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // One thread at a time has a connection, so that it needs no lock of its own.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    sql::keep_plans(&connection)?;
     Ok(connection)
 }
 

@@ -71,6 +71,14 @@ impl Api {
         self.json(Method::POST, path, Some(("application/json".to_owned(), body.to_string().into()))).await
     }
 
+    /// Deletes what is at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.json(Method::DELETE, path, None).await
+    }
+
     /// Uploads a file in the form that the client of upstream uses.
     ///
     /// # Errors

@@ -36,19 +36,19 @@ pub fn run(data: &Path, pipelines: Pipelines) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match pipelines {
-            Pipelines::List(options) => list(&Api::find(data, &options.place)?, &options).await,
-            Pipelines::Get(options) => get(&Api::find(data, &options.place)?, &options).await,
+            Pipelines::List(options) => list(&Api::find(data, &options.ask.place)?, &options).await,
+            Pipelines::Get(options) => get(&Api::find(data, &options.ask.place)?, &options).await,
             Pipelines::Upload(options) => upload(data, &options).await,
         }
     })
 }
 
 async fn list(api: &Api, options: &ListPipelines) -> anyhow::Result<ExitCode> {
-    let limit = options.limit.to_string();
+    let limit = options.most.limit.to_string();
     let query = [("page_size", limit.as_str()), ("sort_by", "created_at desc"), ("namespace", &api.namespace)];
     let found = api.get("/pipelines", &query).await?;
     let pipelines = found["pipelines"].as_array().cloned().unwrap_or_default();
-    match options.output {
+    match options.ask.output {
         Output::Json => println!("{:#}", Value::Array(pipelines)),
         Output::Text => print(
             &["PIPELINE", "CREATED", "NAME"],
@@ -79,7 +79,7 @@ async fn get(api: &Api, options: &GetPipeline) -> anyhow::Result<ExitCode> {
     let query = [("page_size", VERSIONS), ("sort_by", "created_at desc")];
     let found = api.get(&format!("/pipelines/{id}/versions"), &query).await?;
     let versions = found["pipeline_versions"].as_array().cloned().unwrap_or_default();
-    if options.output == Output::Json {
+    if options.ask.output == Output::Json {
         let mut whole = pipeline;
         whole["pipeline_versions"] = Value::Array(versions);
         println!("{whole:#}");
@@ -111,7 +111,7 @@ async fn get(api: &Api, options: &GetPipeline) -> anyhow::Result<ExitCode> {
 }
 
 async fn upload(data: &Path, options: &UploadPipeline) -> anyhow::Result<ExitCode> {
-    let api = Api::find(data, &options.place)?;
+    let api = Api::find(data, &options.ask.place)?;
     let compiled = compile::compiled(data, &options.source)?;
     let name = options.name.clone().unwrap_or_else(|| compiled.pipeline.name.clone());
     let made = match named(&api, &name).await? {
@@ -127,7 +127,7 @@ async fn upload(data: &Path, options: &UploadPipeline) -> anyhow::Result<ExitCod
             api.upload("/pipelines/upload_version", &query, &compiled.text).await?
         }
     };
-    match options.output {
+    match options.ask.output {
         Output::Json => println!("{made:#}"),
         Output::Text => {
             let version = text(&made["pipeline_version_id"]);

@@ -126,6 +126,8 @@ pub struct Worker {
     stage: Stage,
     /// The status that was written last, or the API server's.
     status: PodStatus,
+    /// An object, and the status that was found in it: most of what happens changes neither.
+    written: Option<(Arc<Pod>, PodStatus)>,
     /// The status that must be written.
     wanted: Option<PodStatus>,
     writing: bool,
@@ -179,6 +181,7 @@ impl Worker {
             stale: false,
             stage: Stage::Alive,
             status,
+            written: None,
             wanted: None,
             writing: false,
             write_at: None,

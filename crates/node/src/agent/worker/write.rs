@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ferroflow_api::names::REPORTS_ITSELF_ANNOTATION;
 use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::{
@@ -20,6 +21,10 @@ use crate::core::{
 /// have started: most have by then, and are written once.
 const START_PATIENCE: Duration = Duration::from_millis(100);
 
+/// The same of a pod whose maker hears from within that it runs, and of its running: most steps of pipelines have ended by
+/// then, and are written once.
+const LONG_START_PATIENCE: Duration = Duration::from_millis(250);
+
 impl Worker {
     pub(super) fn want_status(&mut self, situation: &Situation<'_>, plan: &Plan) {
         // A pod that ended under an agent whose records are lost is left as that one wrote it.
@@ -36,8 +41,10 @@ impl Worker {
         }
         let now = self.shared.clock.instant();
         let is_new = unknown && self.status.start_time.is_none() && !plan.ending && plan.verdict.is_none();
-        let since = self.launched_at.or(is_new.then_some(self.begun_at));
-        if let Some(until) = since.map(|since| since + START_PATIENCE)
+        let since = self.launched_at.or(is_new.then_some(self.begun_at)).map(|since| since + START_PATIENCE);
+        let is_told_otherwise = !plan.ending && plan.verdict.is_none() && self.reports_itself();
+        let longer = is_told_otherwise.then_some(self.begun_at + LONG_START_PATIENCE);
+        if let Some(until) = since.max(longer)
             && plan.waiting.is_empty()
             && now < until
         {
@@ -48,9 +55,19 @@ impl Worker {
         let address = if address.is_empty() { self.status.pod_ip.clone().unwrap_or_default() } else { address };
         let place = Place { pod_address: &address, host_address: &self.shared.config.address };
         let status = status::build(situation, plan, place, &self.status);
-        let base = Pod { status: Some(self.status.clone()), ..Pod::default() };
-        let written = status::is_written(&base, &status) && status::is_written(&self.pod, &status);
+        if self.written.as_ref().is_some_and(|(pod, written)| Arc::ptr_eq(pod, &self.pod) && *written == status) {
+            self.wanted = None;
+            return;
+        }
+        let is_written = |current| status::is_written(current, &status);
+        let written = is_written(Some(&self.status)) && is_written(self.pod.status.as_ref());
+        self.written = written.then(|| (self.pod.clone(), status.clone()));
         self.wanted = (!written).then_some(status);
+    }
+
+    fn reports_itself(&self) -> bool {
+        let annotations = self.pod.metadata.annotations.as_ref();
+        annotations.is_some_and(|annotations| annotations.contains_key(REPORTS_ITSELF_ANNOTATION))
     }
 
     pub(super) fn write(&mut self) {
@@ -67,7 +84,7 @@ impl Worker {
         self.write_at = None;
         self.writing = true;
         let body = status::patch(&self.pod, &status);
-        self.status = status;
+        (self.status, self.written) = (status, None);
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), &text(&self.pod.metadata.namespace));
         let (name, notes) = (text(&self.pod.metadata.name), self.notes.clone());
@@ -91,13 +108,13 @@ impl Worker {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 self.write_failures += 1;
                 self.write_at = Some(self.shared.clock.instant() + retry_after(self.write_failures));
-                self.status = PodStatus::default();
+                (self.status, self.written) = (PodStatus::default(), None);
             }
             Err(error) => {
                 tracing::warn!(uid = self.uid, %error, "cannot write a pod's status");
                 self.write_failures += 1;
                 self.write_at = Some(self.shared.clock.instant() + retry_after(self.write_failures));
-                self.status = self.pod.status.clone().unwrap_or_default();
+                (self.status, self.written) = (self.pod.status.clone().unwrap_or_default(), None);
             }
         }
     }

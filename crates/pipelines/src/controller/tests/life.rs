@@ -14,9 +14,10 @@ on_each_store!(
     an_image_that_is_missing_is_told_while_the_step_waits,
     a_terminated_run_deletes_its_pods_and_ends_as_failed,
     a_failed_run_is_gone_on_with_from_what_has_failed,
-    a_deleted_run_leaves_nothing_but_its_artifacts,
+    a_deleted_run_leaves_nothing,
     what_cannot_be_run_is_refused_when_it_is_submitted,
     a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why,
+    a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever,
     a_claim_of_storage_is_made_without_a_pod,
     an_artifact_is_imported_once_unless_the_pipeline_says_otherwise,
 );
@@ -202,7 +203,7 @@ async fn a_failed_run_is_gone_on_with_from_what_has_failed(store: Store) {
     assert!(matches!(bed.engine.retry(&run).await, Err(EngineError::NotFailed { .. })));
 }
 
-async fn a_deleted_run_leaves_nothing_but_its_artifacts(store: Store) {
+async fn a_deleted_run_leaves_nothing(store: Store) {
     let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     bed.step(&run, "make").await;
@@ -235,6 +236,43 @@ async fn a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why(store: S
     bed.restart().await;
     let row = bed.until_run(&run, RunState::Failed).await;
     assert_eq!(row.error.unwrap().reason, "Pipeline");
+}
+
+async fn a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever(store: Store) {
+    use std::sync::atomic::Ordering::SeqCst;
+    let bed = Bed::new(store).await;
+    let run = bed.submit(&plain()).await;
+    let claims = bed.step(&run, "make").await;
+    bed.engine.shared.panics.store(1, SeqCst);
+    // It may panic over the report, or over how the pod looks.
+    let verdict = match bed.engine.finish(&claims, report(&[("out", "x")])).await {
+        Err(StepError::Unavailable(_)) => bed.engine.finish(&claims, report(&[("out", "x")])).await,
+        outcome => outcome,
+    };
+    assert_eq!(verdict.unwrap().exit_code, 0);
+    bed.succeed(&run, "take", &[]).await;
+    bed.until_run(&run, RunState::Succeeded).await;
+    assert_eq!(bed.engine.shared.panics.load(SeqCst), 0, "there was one");
+
+    let run = bed.submit(&plain()).await;
+    let claims = bed.step(&run, "make").await;
+    bed.engine.shared.panics.store(u32::MAX, SeqCst);
+    let asked = async {
+        while !matches!(bed.engine.begin(&claims, Begin::default()).await, Err(StepError::Stale { .. })) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    eventually("the run is given up", asked).await;
+    let row = bed.until_run(&run, RunState::Failed).await;
+    let error = row.error.unwrap();
+    assert_eq!(error.reason, "Internal");
+    assert!(error.message.contains("an actor panics"), "{}", error.message);
+    assert!(bed.engine.tasks(&run).await.unwrap().iter().all(|task| task.state.is_final()));
+    bed.engine.shared.panics.store(0, SeqCst);
+    bed.engine.retry(&run).await.unwrap();
+    bed.succeed(&run, "make", &[("out", "x")]).await;
+    bed.succeed(&run, "take", &[]).await;
+    bed.until_run(&run, RunState::Succeeded).await;
 }
 
 fn alone(executor: &Value, component: Value, inputs: Value) -> Value {

@@ -1,25 +1,52 @@
-//! What an expression comes to. Numbers of JSON that are integral are CEL's `int`, others its `double`.
+//! What an expression comes to. Numbers that an expression holds are CEL's `int` where they are integral, and those that
+//! come from outside its `double`, as numbers of protobuf are.
 
-use std::cmp::Ordering;
+use std::{cell::Cell, cmp::Ordering};
 
 use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
-use super::{Expression, Function, Method, Operator};
-use crate::core::{
-    value::Parameters,
-    value::{describe, text},
-};
+use super::{Expression, Function, Method, Operator, number};
+use crate::core::value::{Parameters, describe};
+
+/// Values that one evaluation may copy and make: comprehensions multiply, and a run must not wait for one. A second's
+/// work at most.
+pub const MAX_WORK: usize = 1_000_000;
+/// Bytes of text that count as one value.
+const TEXT: usize = 64;
 
 /// What names mean.
+#[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// `inputs.parameter_values`
     pub parameters: Option<&'a Parameters>,
     /// Other names; an object.
     pub fields: &'a Value,
+    /// That of the innermost comprehension.
+    pub variable: Option<&'a Variable<'a>>,
+    /// What is left of [`MAX_WORK`].
+    pub work: &'a Cell<usize>,
+}
+
+/// The variable of a comprehension.
+pub struct Variable<'a> {
+    pub name: &'a str,
+    pub value: &'a Value,
+    /// Those of the comprehensions around it.
+    pub around: Option<&'a Variable<'a>>,
 }
 
 impl Scope<'_> {
+    /// Counts a value that is copied or made.
+    ///
+    /// # Errors
+    /// Where it was too much.
+    pub(super) fn count(&self, value: Value) -> Result<Value, String> {
+        let left = self.work.get().checked_sub(weight(&value));
+        self.work.set(left.unwrap_or_default());
+        left.map(|_| value).ok_or_else(|| format!("needs more than {MAX_WORK} values; compute it in a step"))
+    }
+
     /// An expression's value.
     ///
     /// # Errors
@@ -58,6 +85,7 @@ impl Scope<'_> {
                 };
                 negative.ok_or_else(|| format!("has a minus before {}", describe(&value)))
             }
+            Expression::Over(kind, of, variable, said) => self.over(*kind, of, variable, said),
             Expression::Binary(operator, left, right) => self.binary(*operator, left, right),
             Expression::Choice(condition, then, other) => {
                 if self.truth(condition)? {
@@ -69,34 +97,50 @@ impl Scope<'_> {
         }
     }
 
-    fn truth(&self, expression: &Expression) -> Result<bool, String> {
+    pub(super) fn truth(&self, expression: &Expression) -> Result<bool, String> {
         let value = self.value(expression)?;
         value.as_bool().ok_or_else(|| format!("needs true or false, and there is {}", describe(&value)))
     }
 
+    fn variable(&self, name: &str) -> Option<&Value> {
+        let mut next = self.variable;
+        while let Some(variable) = next {
+            if variable.name == name {
+                return Some(variable.value);
+            }
+            next = variable.around;
+        }
+        None
+    }
+
     fn name(&self, name: &str) -> Result<Value, String> {
+        if let Some(value) = self.variable(name) {
+            return self.count(value.clone());
+        }
         if let (Some(parameters), "inputs") = (self.parameters, name) {
-            let parameters: Map<_, _> = parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            return Ok(serde_json::json!({"parameter_values": parameters}));
+            let doubles = |value: &Value| number::doubles(value.clone());
+            let parameters: Map<_, _> = parameters.iter().map(|(name, value)| (name.clone(), doubles(value))).collect();
+            return self.count(serde_json::json!({"parameter_values": parameters}));
         }
         let known = match (self.parameters, self.fields) {
             (Some(_), _) => "inputs".to_owned(),
             (None, Value::Object(fields)) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
             (None, _) => "nothing".to_owned(),
         };
-        self.fields.get(name).cloned().ok_or_else(|| format!("uses {name}, which is not known; known is {known}"))
+        let found = self.fields.get(name).cloned();
+        found.ok_or_else(|| format!("uses {name}, which is not known; known is {known}")).and_then(|it| self.count(it))
     }
 
     /// The task's parameters, where an expression is `inputs.parameter_values`: so that they need not be copied.
     fn parameters(&self, expression: &Expression) -> Option<&Parameters> {
         let Expression::Member(of, name) = expression else { return None };
         let is_inputs = matches!(&**of, Expression::Name(name) if name == "inputs");
-        self.parameters.filter(|_| is_inputs && name == "parameter_values")
+        self.parameters.filter(|_| is_inputs && name == "parameter_values" && self.variable("inputs").is_none())
     }
 
     fn member(&self, of: &Expression, name: &str) -> Result<Value, String> {
         if let Some(parameters) = self.parameters(of) {
-            return parameter(parameters, name);
+            return self.count(parameter(parameters, name)?);
         }
         let value = self.value(of)?;
         value
@@ -108,13 +152,13 @@ impl Scope<'_> {
     fn index(&self, of: &Expression, index: &Expression) -> Result<Value, String> {
         let index = self.value(index)?;
         if let (Some(parameters), Value::String(name)) = (self.parameters(of), &index) {
-            return parameter(parameters, name);
+            return self.count(parameter(parameters, name)?);
         }
         let value = self.value(of)?;
         let found = match (&value, &index) {
             (Value::Object(fields), Value::String(name)) => fields.get(name),
             (Value::Array(items), Value::Number(_)) => {
-                index.as_u64().and_then(|index| items.get(usize::try_from(index).ok()?))
+                number::integral(&index).and_then(|index| items.get(usize::try_from(index).ok()?))
             }
             _ => None,
         };
@@ -125,9 +169,9 @@ impl Scope<'_> {
         if function == Function::Has {
             let Expression::Member(of, name) = argument else { return Ok(false.into()) };
             if let Some(parameters) = self.parameters(of) {
-                return Ok(parameters.get(name).is_some_and(|value| !value.is_null()).into());
+                return Ok(parameters.contains_key(name).into());
             }
-            return Ok(self.value(of)?.get(name).is_some_and(|value| !value.is_null()).into());
+            return Ok(self.value(of)?.get(name).is_some().into());
         }
         let value = self.value(argument)?;
         let wrong = |name: &str| format!("calls {name} with {}", describe(&value));
@@ -136,18 +180,20 @@ impl Scope<'_> {
             Function::Double => to_double(&value).ok_or_else(|| wrong("double")),
             Function::String => match value {
                 Value::Array(_) | Value::Object(_) => Err(wrong("string")),
-                value => Ok(text(&value).into()),
+                value => Ok(number::text(&value).into()),
             },
             Function::Bool => match &value {
                 Value::Bool(_) => Ok(value),
-                Value::String(text) if matches!(&**text, "true" | "True" | "TRUE" | "t" | "1") => Ok(true.into()),
-                Value::String(text) if matches!(&**text, "false" | "False" | "FALSE" | "f" | "0") => Ok(false.into()),
+                Value::String(text) if matches!(&**text, "true" | "True" | "TRUE" | "t" | "T" | "1") => Ok(true.into()),
+                Value::String(text) if matches!(&**text, "false" | "False" | "FALSE" | "f" | "F" | "0") => {
+                    Ok(false.into())
+                }
                 _ => Err(wrong("bool")),
             },
             Function::Size => size(&value).ok_or_else(|| wrong("size")),
             Function::ParseJson => match &value {
                 Value::String(text) => serde_json::from_str(text)
-                    .map(crate::core::value::integral)
+                    .map(number::doubles)
                     .map_err(|error| format!("calls parseJson with text that is not JSON: {error}")),
                 _ => Err(wrong("parseJson")),
             },
@@ -190,14 +236,24 @@ impl Scope<'_> {
                 Value::Object(fields) => Ok(left.as_str().is_some_and(|name| fields.contains_key(name)).into()),
                 _ => Err(format!("has \"in\" before {}, which is no list and no map", describe(&right))),
             },
-            _ => arithmetic(operator, &left, &right),
+            _ => arithmetic(operator, &left, &right).and_then(|made| self.count(made)),
         }
     }
 }
 
 fn parameter(parameters: &Parameters, name: &str) -> Result<Value, String> {
-    let value = parameters.get(name).cloned();
+    let value = parameters.get(name).cloned().map(number::doubles);
     value.ok_or_else(|| format!("needs the input parameter {name:?}, which the task is not given"))
+}
+
+/// How much a value counts: itself, and what is in it.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 1 + text.len() / TEXT,
+        Value::Array(items) => 1 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(weight).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
 }
 
 fn to_int(value: &Value) -> Option<Value> {

@@ -3,11 +3,20 @@
 //!
 //! What SDKs write is comparisons of `inputs.parameter_values['…']` under `int()`, `double()`, `!()` and `&&`, and
 //! `parseJson(string_value)["key"]`. Beyond that there are `||`, `? :`, arithmetic, `in`, lists, maps, indexing, `size`,
-//! `string`, `bool`, `has`, and the methods `contains`, `startsWith`, `endsWith`, `matches` and `size`. There are no
-//! comprehensions (`all`, `exists`, `map`, `filter`), no timestamps and no bytes.
+//! `string`, `bool`, `has`, the methods `contains`, `startsWith`, `endsWith`, `matches` and `size`, and the
+//! comprehensions `all`, `exists`, `exists_one`, `filter` and `map`. There are no timestamps, no bytes, no types as
+//! values, no maps with keys other than strings, and no infinities.
+//!
+//! What an expression comes to is what upstream's evaluator says (`backend/src/v2/expression`, which is cel-go over
+//! values of protobuf), wherever that says anything: `tests/oracle.rs` compares the two. Upstream refuses more, since it
+//! checks types before it evaluates (`1 == 1.0`), and does not reckon with an input and an integer (`inputs… + 1`).
 
+mod comprehension;
 mod evaluate;
+mod number;
 mod parse;
+
+use std::cell::Cell;
 
 use serde_json::{Value, json};
 
@@ -30,6 +39,8 @@ enum Expression {
     Call(Function, Vec<Expression>),
     /// A method and what it is called on.
     Method(Method, Box<Expression>, Vec<Expression>),
+    /// A comprehension over a list, or the keys of a map: the variable, and what is said of it.
+    Over(Comprehension, Box<Expression>, String, Vec<Expression>),
     Not(Box<Expression>),
     Minus(Box<Expression>),
     Binary(Operator, Box<Expression>, Box<Expression>),
@@ -55,6 +66,15 @@ enum Method {
     EndsWith,
     Matches,
     Size,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comprehension {
+    All,
+    Exists,
+    ExistsOne,
+    Filter,
+    Map,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +109,8 @@ impl Condition {
     /// # Errors
     /// Where an input is missing, types do not fit, or the result is no boolean: the task fails then, it is not skipped.
     pub fn evaluate(&self, parameters: &Parameters) -> Result<bool, Fault> {
-        let scope = evaluate::Scope { parameters: Some(parameters), fields: &Value::Null };
+        let work = Cell::new(evaluate::MAX_WORK);
+        let scope = evaluate::Scope { parameters: Some(parameters), fields: &Value::Null, variable: None, work: &work };
         match scope.value(&self.expression).map_err(|what| Fault::new("", what))? {
             Value::Bool(holds) => Ok(holds),
             other => {
@@ -104,7 +125,7 @@ impl Condition {
     /// # Errors
     /// Where a key is missing or types do not fit.
     pub fn select(&self, from: &Value) -> Result<Value, Fault> {
-        let mut fields = json!({"string_value": value::text(from)});
+        let mut fields = json!({"string_value": value::text(&value::integral(from.clone()))});
         let name = match from {
             Value::Null => "null_value",
             Value::Bool(_) => "bool_value",
@@ -113,8 +134,9 @@ impl Condition {
             Value::Array(_) => "list_value",
             Value::Object(_) => "struct_value",
         };
-        fields[name] = from.clone();
-        let scope = evaluate::Scope { parameters: None, fields: &fields };
+        fields[name] = number::doubles(from.clone());
+        let work = Cell::new(evaluate::MAX_WORK);
+        let scope = evaluate::Scope { parameters: None, fields: &fields, variable: None, work: &work };
         scope.value(&self.expression).map(value::integral).map_err(|what| Fault::new("", what))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Expression, Function, Method, Operator};
+use super::{Comprehension, Expression, Function, Method, Operator};
 
 /// Nesting that is read: evaluation is recursive too.
 const MAX_DEPTH: usize = 100;
@@ -42,6 +42,15 @@ const METHODS: [(&str, Method, usize); 5] = [
     ("endsWith", Method::EndsWith, 1),
     ("matches", Method::Matches, 1),
     ("size", Method::Size, 0),
+];
+
+/// With the fewest and the most arguments, the variable's name among them.
+const COMPREHENSIONS: [(&str, Comprehension, usize, usize); 5] = [
+    ("all", Comprehension::All, 2, 2),
+    ("exists", Comprehension::Exists, 2, 2),
+    ("exists_one", Comprehension::ExistsOne, 2, 2),
+    ("filter", Comprehension::Filter, 2, 2),
+    ("map", Comprehension::Map, 2, 3),
 ];
 
 /// Operators of two sides, by precedence: those that bind weaker first.
@@ -295,8 +304,18 @@ impl Parser {
         if !self.skip("(") {
             return Ok(Expression::Member(Box::new(of), name));
         }
+        if let Some((_, kind, fewest, most)) = COMPREHENSIONS.iter().find(|(known, ..)| *known == name) {
+            let arguments = self.list(")")?;
+            arity(&name, arguments.len(), arguments.len().clamp(*fewest, *most))?;
+            let mut arguments = arguments.into_iter();
+            let Some(Expression::Name(variable)) = arguments.next() else {
+                return Err(format!("calls {name} with no name for an item, as in {name}(item, item > 1)"));
+            };
+            return Ok(Expression::Over(*kind, Box::new(of), variable, arguments.collect()));
+        }
         let Some((_, method, count)) = METHODS.iter().find(|(known, ..)| *known == name) else {
-            let known: Vec<_> = METHODS.iter().map(|(name, ..)| *name).collect();
+            let names = METHODS.iter().map(|(name, ..)| *name);
+            let known: Vec<_> = names.chain(COMPREHENSIONS.iter().map(|(name, ..)| *name)).collect();
             return Err(format!("calls the method {name}, which is not known; known are {}", known.join(", ")));
         };
         let arguments = self.list(")")?;

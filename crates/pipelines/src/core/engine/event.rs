@@ -116,6 +116,8 @@ pub struct Commit {
     /// New artifacts: task, output, artifact.
     pub artifacts: Vec<(String, String, Artifact)>,
     pub cache: Vec<Remembered>,
+    /// What was taken over from other runs.
+    pub uses: Vec<Use>,
     /// How the run stands, where that has changed.
     pub run: Option<Standing>,
     /// Whether somebody waits for it. What is not urgent may wait for what is.
@@ -129,8 +131,18 @@ impl Commit {
             && self.tasks.is_empty()
             && self.artifacts.is_empty()
             && self.cache.is_empty()
+            && self.uses.is_empty()
             && self.run.is_none()
     }
+}
+
+/// What a run has taken over from another one, which must stay as long as either is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// What the cache had, of this task. The write stands only where it has it still.
+    Hit { fingerprint: String, task_id: String },
+    /// An artifact, where it is another run's.
+    Artifact(String),
 }
 
 /// Outputs for the cache.
@@ -138,6 +150,8 @@ impl Commit {
 pub struct Remembered {
     pub fingerprint: String,
     pub task_id: String,
+    /// The name of the image that the step ran from.
+    pub image: String,
     pub outputs: Values,
     /// URIs that must still have bytes for the outputs to count.
     pub kept: Vec<String>,

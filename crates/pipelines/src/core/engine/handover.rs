@@ -3,11 +3,13 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value};
 
-use super::{Run, event::NodeId, view::StepView};
+use super::{Facts, Run, event::NodeId, view::StepView};
 use crate::core::{
     executor::{self, Step},
     fault::Fault,
-    id, output,
+    id,
+    ir::Pipeline,
+    output,
     pod::{self, Placement},
     step::{Report, WorkOrder},
     task::TaskError,
@@ -32,9 +34,13 @@ impl<'a> Handed<'a> {
         // `<root>/<pipeline>/<run>/<task>/<attempt>`, as upstream has it.
         let attempt = id::derived(&[view.task_id, &view.attempt.to_string()]);
         let facts = run.facts();
-        let root = facts.root.trim_end_matches('/');
-        let uri = format!("{root}/{}/{}/{}/{attempt}", run.pipeline().name, facts.run_id, view.key);
+        let uri = format!("{}/{}/{attempt}", Self::directory(facts, run.pipeline()), view.key);
         Ok(Self { run, view, settings, uri })
+    }
+
+    /// Where the outputs of all steps of a run are, which nothing else is put.
+    pub fn directory(facts: &Facts, pipeline: &Pipeline) -> String {
+        format!("{}/{}/{}", facts.root.trim_end_matches('/'), pipeline.name, facts.run_id)
     }
 
     fn step<'b>(&'b self, root: Option<&'b str>) -> Step<'b> {

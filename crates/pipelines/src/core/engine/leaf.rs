@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use super::{
     Run,
-    event::{Action, Effect, Found, NodeId, Remembered, Wake},
+    event::{Action, Effect, Found, NodeId, Remembered, Use, Wake},
     node::{Node, Phase},
     scope,
 };
 use crate::core::{
-    executor, id,
+    executor,
+    fault::Fault,
+    id,
     ir::{Component, Container, Executor, Importer, Retry},
     pod,
     task::{CacheNote, TaskError, TaskState},
@@ -27,6 +29,11 @@ impl Run {
 
     fn enter_import(&mut self, component: &Component, importer: &Importer, id: NodeId, now_ms: i64) {
         let Some(node) = self.nodes.get(&id) else { return };
+        if importer.download_to_workspace && self.pipeline.platform.workspace.is_none() {
+            let what = "the pipeline has no workspace; give it one with PipelineConfig(workspace=...)";
+            let fault = Fault::new("importer.downloadToWorkspace", what);
+            return self.fail(id, Self::fault("Importer", &fault), now_ms);
+        }
         let output = component.outputs.artifacts.keys().next().cloned().unwrap_or_else(|| "artifact".to_owned());
         match executor::import(importer, component, &node.inputs, &self.facts, &node.task, &node.task_id) {
             Ok(mut artifact) => {
@@ -90,6 +97,9 @@ impl Run {
 
     fn want(&mut self, node: NodeId) {
         self.set_phase(node, Phase::Queued);
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.due_ms = None;
+        }
         self.effects.push(Effect::Want { node });
         self.mark(node);
     }
@@ -106,9 +116,11 @@ impl Run {
         };
         match found {
             Found::Hit { task_id, outputs } => {
+                let used = Use::Hit { fingerprint: node.cache.fingerprint.clone(), task_id: task_id.clone() };
                 node.cache.hit = Some(task_id);
                 node.cache.reason = "hit".to_owned();
                 node.outputs = outputs;
+                self.commit.uses.push(used);
                 self.settle(id, TaskState::Cached, now_ms);
             }
             Found::Miss { reason } => {
@@ -210,13 +222,18 @@ impl Run {
                 self.set_phase(id, Phase::Waiting);
                 self.work.push_back(super::Work::Start(id));
             }
-            Ok(outputs) => self.succeed(id, outputs, &BTreeSet::new(), now_ms),
+            Ok(outputs) => {
+                let taken = outputs.artifacts.values().flatten();
+                self.commit.uses.extend(taken.map(|artifact| Use::Artifact(artifact.id.clone())));
+                self.succeed(id, outputs, &BTreeSet::new(), now_ms);
+            }
             Err(error) => self.fail(id, error, now_ms),
         }
     }
 
     /// Ends a step with its outputs, of which `uploaded` are artifacts with bytes.
     pub(super) fn succeed(&mut self, id: NodeId, mut outputs: Values, uploaded: &BTreeSet<String>, now_ms: i64) {
+        let image = self.image(id).unwrap_or_default();
         let Some(node) = self.nodes.get_mut(&id) else { return };
         for (output, artifacts) in &mut outputs.artifacts {
             for (number, artifact) in artifacts.iter_mut().enumerate() {
@@ -232,7 +249,7 @@ impl Run {
             let kept = outputs.artifacts.iter().filter(|(output, _)| uploaded.contains(*output));
             let kept = kept.flat_map(|(_, artifacts)| artifacts).map(|artifact| artifact.uri.clone()).collect();
             let (task_id, outputs) = (node.task_id.clone(), outputs.clone());
-            self.commit.cache.push(Remembered { fingerprint, task_id, outputs, kept });
+            self.commit.cache.push(Remembered { fingerprint, task_id, image, outputs, kept });
         }
         node.outputs = outputs;
         self.land(id);
@@ -266,11 +283,14 @@ impl Run {
         node.phase = Phase::BackOff;
         let attempt = node.attempt;
         let wait_ms = wait_ms(retry, attempt - node.first_attempt);
-        self.mark(id);
         if wait_ms == 0 {
+            self.mark(id);
             return self.due_retry(id, attempt);
         }
         let at_ms = now_ms.saturating_add_unsigned(wait_ms);
+        // Recorded, so that a restart of the server makes nobody wait longer.
+        node.due_ms = Some(at_ms);
+        self.mark(id);
         self.effects.push(Effect::Timer { at_ms, wake: Wake::Retry { node: id, attempt } });
     }
 

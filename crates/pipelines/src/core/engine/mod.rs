@@ -53,7 +53,7 @@ use std::{
 };
 
 pub use crate::core::resolve::Facts;
-pub use event::{Action, Commit, Effect, Event, Found, NodeId, Remembered, Standing, Wake};
+pub use event::{Action, Commit, Effect, Event, Found, NodeId, Remembered, Standing, Use, Wake};
 pub use view::StepView;
 
 use node::{Body, Node, Phase};
@@ -283,6 +283,7 @@ impl Run {
             inputs: Values::default(),
             outputs: Values::default(),
             cache: CacheNote::default(),
+            due_ms: None,
             body: Body::Leaf,
             troubled: false,
         }

@@ -67,6 +67,8 @@ pub(super) struct Node {
     pub(super) inputs: Values,
     pub(super) outputs: Values,
     pub(super) cache: CacheNote,
+    /// When its next attempt may begin, in [`Phase::BackOff`].
+    pub(super) due_ms: Option<i64>,
     pub(super) body: Body,
     /// Since when its pod has been kept from starting by something that may pass.
     pub(super) troubled: bool,
@@ -143,6 +145,7 @@ impl Node {
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
             cache: self.cache.clone(),
+            due_ms: self.due_ms,
         }
     }
 
@@ -160,6 +163,7 @@ impl Node {
         self.inputs.clone_from(&row.inputs);
         self.outputs.clone_from(&row.outputs);
         self.cache.clone_from(&row.cache);
+        self.due_ms = row.due_ms;
         if row.state.is_final() {
             self.phase = Phase::Done;
         }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Limits, Run, Work,
-    event::{Effect, NodeId, Standing},
+    event::{Effect, NodeId, Standing, Wake},
     node::{Body, Group, Phase},
     plan::Plan,
     scope,
@@ -97,7 +97,7 @@ impl Run {
         match &scope::component(&pipeline, &component).body {
             _ if row.kind == TaskKind::Loop && is_open => self.revive_loop(&pipeline, id, row, rows, now_ms),
             ComponentBody::Dag(dag) if is_open => self.revive_group(&pipeline, dag, &component, id, row, rows, now_ms),
-            ComponentBody::Executor(_) => self.revive_step(id, row, now_ms),
+            ComponentBody::Executor(_) => self.revive_step(id, row),
             ComponentBody::Dag(_) => {}
         }
         // Whatever waits for others is started by its group.
@@ -107,7 +107,7 @@ impl Run {
         }
     }
 
-    fn revive_step(&mut self, id: NodeId, row: &TaskRow, now_ms: i64) {
+    fn revive_step(&mut self, id: NodeId, row: &TaskRow) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if row.pod_name.is_some() {
             let is_intent = row.state == TaskState::Pending && self.stopping.is_none();
@@ -120,9 +120,12 @@ impl Run {
                 self.effects.push(Effect::Launch { node: id });
             }
         } else if row.attempt > row.first_attempt {
-            let pipeline = self.pipeline.clone();
-            if let Some(retry) = self.task(&pipeline, id).and_then(|task| task.retry.as_ref()) {
-                self.back_off(id, retry, now_ms);
+            node.phase = Phase::BackOff;
+            let attempt = row.attempt;
+            match row.due_ms {
+                Some(at_ms) => self.effects.push(Effect::Timer { at_ms, wake: Wake::Retry { node: id, attempt } }),
+                // It waited for a place.
+                None => self.due_retry(id, attempt),
             }
         }
     }
@@ -342,6 +345,7 @@ impl Reset {
         }
         row.outputs = Values::default();
         row.cache = CacheNote::default();
+        row.due_ms = None;
         self.saved.push(row);
     }
 

@@ -57,6 +57,6 @@ impl Run {
             crate::core::ir::Body::Dag(_) => "",
         };
         let settings = self.settings(id, label)?;
-        Ok(fingerprint::of(&self.pipeline.name, task, component, container, inputs, &settings, None))
+        Ok(fingerprint::of(&self.pipeline.name, task, component, container, inputs, &settings))
     }
 }

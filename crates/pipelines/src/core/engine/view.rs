@@ -1,12 +1,16 @@
 //! What the engine looks up in a run.
 
+use serde_json::Map;
+
 use super::{
     Run,
     event::NodeId,
     node::{Node, Phase},
 };
 use crate::core::{
+    executor::Step,
     ir::{Body as ComponentBody, Component, Container, Executor, Task},
+    run::RunState,
     value::Values,
 };
 
@@ -55,6 +59,39 @@ impl Run {
             label,
             container,
         })
+    }
+
+    /// When the pods of the run go, once it has ended, where its pipeline says so; as Argo has it, for an outcome before what
+    /// is for both.
+    pub fn expires_ms(&self) -> Option<i64> {
+        let (platform, standing) = (&self.pipeline.platform, &self.standing);
+        let finished_ms = standing.finished_ms?;
+        let own = match standing.state {
+            RunState::Succeeded => platform.ttl_on_success_s,
+            _ => platform.ttl_on_failure_s,
+        };
+        let seconds = own.or(platform.resource_ttl_s)?;
+        Some(finished_ms.saturating_add_unsigned(seconds.saturating_mul(1000)))
+    }
+
+    /// The name of a step's image, with its placeholders replaced; `None` for what is no container.
+    pub fn image(&self, id: NodeId) -> Option<String> {
+        let node = self.nodes.get(&id)?;
+        let component = self.component(node);
+        let ComponentBody::Executor(label) = &component.body else { return None };
+        let Some(Executor::Container(container)) = self.pipeline.executors.get(label) else { return None };
+        let step = Step {
+            component,
+            container,
+            inputs: &node.inputs,
+            platform: &Map::new(),
+            facts: &self.facts,
+            key: &node.task,
+            task_id: &node.task_id,
+            uri: "",
+            root: None,
+        };
+        Some(step.expand(&container.image))
     }
 
     /// A step whose launcher may ask and report: of this attempt, and without a result.

@@ -146,6 +146,30 @@ fn the_work_order_says_what_to_fetch_make_run_and_hand_in() {
 }
 
 #[test]
+fn an_input_that_is_a_list_is_a_list_as_a_whole() {
+    let words = json!([
+        "{{$.inputs.artifacts['more']}}",
+        "{{$.inputs.artifacts['more'].uri}}",
+        "{{$.inputs.artifacts['data']}}"
+    ]);
+    let artifact = |id: &str, uri: &str| {
+        let kind = json!({"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"});
+        json!({"name": id, "type": kind, "uri": uri, "metadata": {}})
+    };
+    let read = |case: &Case| {
+        let words = command(&case.step(), &input(&case.step()).unwrap());
+        (serde_json::from_str::<Value>(&words[0]).unwrap(), words[1].clone(), words[2].clone())
+    };
+    let mut case = case(json!({"command": words}));
+    assert_eq!(read(&case).0, json!([]));
+    case = case.with_artifact("more", "a2", "gs://b/e").with_artifact("more", "a3", "gs://b/f");
+    let (list, uri, single) = read(&case);
+    assert_eq!(list, json!([artifact("a2", "gs://b/e"), artifact("a3", "gs://b/f")]));
+    assert_eq!(uri, "gs://b/e");
+    assert_eq!(serde_json::from_str::<Value>(&single).unwrap(), artifact("a1", "minio://b/d"));
+}
+
+#[test]
 fn words_of_a_command_are_resolved() {
     for (words, expected) in [
         (json!(["{{$.inputs.parameters['n']}}", "{{$.inputs.parameters['s']}}"]), json!(["1", "d-my \"run\""])),
@@ -227,6 +251,30 @@ fn an_importer_names_an_artifact_with_its_metadata_filled_in() {
     assert_eq!(step.place().artifact_path(&artifact).unwrap(), "/kfp-workspace/.artifacts/gcs/b/k");
     importer.uri = ImportUri::Parameter("nil".to_owned());
     assert!(imported(&importer).unwrap_err().to_string().contains("has no value, and it is the URI to import"));
+    importer.uri = ImportUri::Constant("oci://host/m:1".to_owned());
+    assert!(imported(&importer).unwrap_err().to_string().contains("downloadToWorkspace"));
+    importer.download_to_workspace = false;
+    assert_eq!(imported(&importer).unwrap().uri, "oci://host/m:1");
+    importer.schema.title = "system.Dataset".to_owned();
+    assert!(imported(&importer).unwrap_err().to_string().contains("system.Model only"));
+}
+
+#[test]
+fn what_needs_mounts_is_refused_where_there_are_none() {
+    let component = json!({"inputDefinitions": {"artifacts": {"d": {}}}});
+    let model = Case::new(component, json!({"command": ["cat", "{{$.inputs.artifacts['d'].path}}"]})).with_artifact(
+        "d",
+        "a1",
+        "oci://host/m:1",
+    );
+    let workspace = Case::new(json!({}), json!({"command": ["ls", "{{$.workspace_path}}"]}));
+    assert_eq!(order(&model.step()).unwrap().command[1], "/oci/host_m:1/models");
+    assert!(order(&model.step()).unwrap().inputs.is_empty(), "the pod has brought it along");
+    for (case, place) in [(&model, "inputs.artifacts"), (&workspace, "workspace")] {
+        order(&case.step()).unwrap();
+        let refused = order(&Step { root: Some("/var/w"), ..case.step() }).unwrap_err();
+        assert!(refused.to_string().starts_with(place), "{refused}");
+    }
 }
 
 proptest! {

@@ -8,7 +8,7 @@ mod claim;
 mod parts;
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ use super::{
     executor::Step,
     fault::Fault,
     ir::Component,
-    place::{IN_WORKSPACE, SCHEMES},
+    place::{IMAGE_SCHEME, IN_WORKSPACE, MODELS, Place, SCHEMES},
     resolve::WORKSPACE,
     step::{BIN, ENDPOINT_VARIABLE, LAUNCHER, TOKEN_VARIABLE, WORK, WORK_VARIABLE},
     value::Artifact,
@@ -116,6 +116,11 @@ pub fn build(step: &Step<'_>, placement: &Placement<'_>) -> Result<Pod, Fault> {
         mounts.extend(parts.mounts);
     }
     add_own(step, placement, &mut volumes, &mut mounts);
+    let models = models(step);
+    for (number, model) in models.iter().enumerate() {
+        volumes.push(json!({"name": model_volume(number), "emptyDir": {}}));
+        mounts.push(json!({"name": model_volume(number), "mountPath": model.directory, "readOnly": true}));
+    }
     let user_env = if to_pod("ENV") { parts.env } else { Vec::new() };
     container["env"] = env(placement, user_env).into();
     container["volumeMounts"] = mounts.into();
@@ -130,6 +135,7 @@ pub fn build(step: &Step<'_>, placement: &Placement<'_>) -> Result<Pod, Fault> {
     }
     let mut spec = json!({"restartPolicy": "Never", "containers": [container], "volumes": volumes});
     let mut inits = launcher_init(placement);
+    inits.extend(models.iter().enumerate().map(|(number, model)| model_init(number, model)));
     inits.extend(parts.init_containers);
     let optional = [
         ("initContainers", Value::from(inits)),
@@ -221,13 +227,58 @@ fn add_volumes(volumes: &mut Vec<Value>, more: Vec<Value>) {
 fn launcher_init(placement: &Placement<'_>) -> Vec<Value> {
     match placement.launcher {
         LauncherSource::HostPath(_) => Vec::new(),
+        // It asks for no more than a namespace that enforces the profile `restricted` gives, whatever its step asks for.
         LauncherSource::Image(image) => vec![json!({
             "name": "ferroflow-launcher",
             "image": image,
             "command": ["/ferroflow-launcher", "install", BIN],
             "volumeMounts": [{"name": BIN_VOLUME, "mountPath": BIN}],
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": true,
+                "runAsNonRoot": true,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
         })],
     }
+}
+
+/// A model that is an image.
+struct Model {
+    image: String,
+    /// Where the SDK looks for what the image has.
+    directory: String,
+}
+
+/// The images among a step's inputs, in their order, each once.
+fn models(step: &Step<'_>) -> Vec<Model> {
+    let place = Place { root: None };
+    let uris: BTreeSet<&str> = step.inputs.artifacts.values().flatten().map(|artifact| artifact.uri.as_str()).collect();
+    let model = |uri: &str| {
+        let (directory, image) = (place.model_directory(uri)?, uri.strip_prefix(IMAGE_SCHEME)?.to_owned());
+        Some(Model { image, directory })
+    };
+    uris.into_iter().filter_map(model).collect()
+}
+
+fn model_volume(number: usize) -> String {
+    format!("ferroflow-model-{number}")
+}
+
+/// Copies a model out of its image before the step starts, by the launcher: upstream runs the image beside the step and
+/// reaches into it by links of `/proc`, for which both need a shell, one user and one view of processes.
+fn model_init(number: usize, model: &Model) -> Value {
+    let own = "/ferroflow/model";
+    json!({
+        "name": model_volume(number),
+        "image": model.image,
+        "command": [LAUNCHER, "copy", MODELS, format!("{own}{MODELS}")],
+        "volumeMounts": [
+            {"name": BIN_VOLUME, "mountPath": BIN, "readOnly": true},
+            {"name": model_volume(number), "mountPath": own},
+        ],
+    })
 }
 
 fn workspace_volume(step: &Step<'_>) -> Value {

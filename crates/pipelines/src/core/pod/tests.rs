@@ -80,6 +80,7 @@ fn the_launcher_may_come_from_an_image() {
     let pod = serde_json::to_value(build(&case.step(), &placement(&launcher)).unwrap()).unwrap();
     let init = &pod["spec"]["initContainers"][0];
     assert_eq!(init["command"], json!(["/ferroflow-launcher", "install", BIN]));
+    assert_eq!(init["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["spec"]["volumes"][1], json!({"name": BIN_VOLUME, "emptyDir": {}}));
 }
 
@@ -128,6 +129,7 @@ fn the_platform_document_adds_what_it_says() {
         container["securityContext"],
         json!({
             "runAsUser": 1000, "runAsNonRoot": true, "capabilities": {"drop": ["ALL"]},
+            "allowPrivilegeEscalation": false, "seccompProfile": {"type": "RuntimeDefault"},
         })
     );
     assert_eq!(container["imagePullPolicy"], "Always");
@@ -336,4 +338,21 @@ fn stubs_stand_for_claims() {
     }
     assert_eq!(claimed("argostub/deletepvc", json!({"pvc_name": "a"})).unwrap(), Some(Claim::Delete("a".to_owned())));
     assert_eq!(claimed("busybox", json!({})).unwrap(), None);
+}
+
+#[test]
+fn a_model_in_an_image_is_copied_out_before_the_step_starts() {
+    let component = json!({"inputDefinitions": {"artifacts": {"a": {}, "b": {}, "c": {}}}});
+    let case = Case::new(component, json!({"command": ["x"]}))
+        .with_artifact("a", "1", "oci://host:5000/team/m:1")
+        .with_artifact("b", "2", "oci://host:5000/team/m:1")
+        .with_artifact("c", "3", "s3://b/k");
+    let pod = pod(&case);
+    let inits = pod["spec"]["initContainers"].as_array().unwrap();
+    assert_eq!(inits.len(), 1, "once, though two inputs name it");
+    assert_eq!((&inits[0]["image"], &inits[0]["name"]), (&json!("host:5000/team/m:1"), &json!("ferroflow-model-0")));
+    assert_eq!(inits[0]["command"], json!([LAUNCHER, "copy", "/models", "/ferroflow/model/models"]));
+    let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = json!({"name": "ferroflow-model-0", "mountPath": "/oci/host:5000_team_m:1", "readOnly": true});
+    assert!(mounts.contains(&mount), "{mounts:?}");
 }

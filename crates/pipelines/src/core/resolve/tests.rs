@@ -243,12 +243,15 @@ fn the_first_selector_whose_task_succeeded_is_taken() {
     for (name, source) in [
         ("one", OutputSource::One(selector("made", "n"))),
         ("first", OutputSource::OneOf(vec![selector("skipped", "n"), selector("made", "n")])),
+        ("both", OutputSource::OneOf(vec![selector("made", "n"), selector("again", "n")])),
         ("none", OutputSource::OneOf(vec![selector("skipped", "n"), selector("failed", "n")])),
     ] {
         dag.parameters.insert(name.to_owned(), source);
     }
     dag.artifacts.insert("data".to_owned(), OutputSource::One(selector("made", "data")));
-    let outputs = dag_outputs(&dag, &seen());
-    assert_eq!(serde_json::to_value(outputs.parameters).unwrap(), json!({"one": 2, "first": 2}));
+    let mut seen = seen();
+    seen.tasks.insert("again", (TaskState::Succeeded, values(json!({"n": 3})), None));
+    let outputs = dag_outputs(&dag, &seen);
+    assert_eq!(serde_json::to_value(outputs.parameters).unwrap(), json!({"one": 2, "first": 2, "both": 2}));
     assert_eq!(outputs.artifacts["data"][0].id, "a1");
 }

@@ -154,7 +154,8 @@ fn is_too_long(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error.is::<LengthLimitError>()
 }
 
-fn with_causes(error: &dyn Error) -> String {
+/// An error with what caused it.
+pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ferroflow_platform::{
-    blob::{Blobs, Content},
+    blob::{Blobs, Content, StoreError},
     clock::SharedClock,
     http::{
         body::{Body, BoxError},
@@ -38,7 +38,7 @@ use crate::{
         uri,
     },
 };
-use answer::{Refusal, json, streamed};
+use answer::{Refusal, json, streamed, with_causes};
 use places::{Place, Places};
 
 /// The content type of a directory.
@@ -146,9 +146,10 @@ impl<S: Steps> Launchers<S> {
         let _place: Place = self.places.upload(claims).await?;
         let bytes = heard(body.into_data_stream());
         let stored = match kind {
-            Kind::Directory => self.blobs.put_tar(&place, bytes).await?,
-            Kind::File => self.blobs.put(&place, bytes).await?,
+            Kind::Directory => self.blobs.put_tar(&place, bytes).await,
+            Kind::File => self.blobs.put(&place, bytes).await,
         };
+        let stored = stored.inspect_err(|error| told(claims, &place, error))?;
         let is_directory = kind == Kind::Directory;
         Ok(json(&Uploaded { size_bytes: stored.size, is_directory, digest: stored.digest }))
     }
@@ -162,6 +163,14 @@ impl<S: Steps> Launchers<S> {
         let _place: Place = self.places.upload(claims).await?;
         self.blobs.put(&log, heard(Limited::new(body, LOG_BYTES).into_data_stream())).await?;
         Ok(json(&serde_json::json!({})))
+    }
+}
+
+/// Tells of a store that refuses, which the launcher asks again until it takes what it has: its log has nothing of it yet.
+fn told(claims: &StepClaims, place: &str, error: &StoreError) {
+    if matches!(error, StoreError::Store(_) | StoreError::Io(_)) {
+        let (run, task, error) = (&claims.run, &claims.task, with_causes(error));
+        tracing::warn!(run, task, place, error, "an output cannot be stored; its launcher tries again");
     }
 }
 

@@ -1,0 +1,85 @@
+#!/bin/sh
+# `ferroflow serve` as a process beside the cluster of KUBECONFIG, for as long as a command runs.
+#
+#   beside.sh COMMAND…
+#
+# It has the rights of examples/beside/rights.yaml and no others, its data in a directory of its own, and is started again
+# where it was killed by SIGKILL, as whatever keeps servers running would do. It listens where pods reach it: at the address
+# of the first node, on whose network this has to run (`cargo xtask cluster exec`), port 8800. The command is given
+# FERROFLOW_GATEWAY and FERROFLOW_TOKEN as `ferroflow env` prints them, FERROFLOW_DATA_DIR and FERROFLOW_BINARY. The cluster
+# gets volumes of the class `standard`, where it has no such class.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+FERROFLOW_BINARY=${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-$root/target}/release/ferroflow}
+export FERROFLOW_BINARY
+kubectl() { command kubectl "$@" 2>"$work/said" || { cat "$work/said" >&2; return 1; }; }
+
+# Directories of the node that claims are bound to, since nothing makes volumes here. What was used is not used again.
+volumes() {
+    printf '%s\n' 'apiVersion: storage.k8s.io/v1' 'kind: StorageClass' 'metadata: {name: standard}' \
+        'provisioner: kubernetes.io/no-provisioner' 'reclaimPolicy: Retain'
+    number=0
+    while [ "$number" -lt 16 ]; do
+        printf '%s\n' --- 'apiVersion: v1' 'kind: PersistentVolume' "metadata: {name: \"beside-$$-$number\"}" 'spec:' \
+            '  storageClassName: standard' '  capacity: {storage: 1Gi}' '  accessModes: [ReadWriteOnce]' \
+            "  hostPath: {path: \"/var/lib/beside-$$-$number\", type: DirectoryOrCreate}"
+        number=$((number + 1))
+    done
+}
+
+serve() {
+    trap - EXIT
+    while :; do
+        "$FERROFLOW_BINARY" --data-dir "$work/data" serve --kubeconfig "$work/kubeconfig" --listen "$address:8800" \
+            --advertise "http://$address:8800" --launcher-image ferroflow-launcher:dev >>"$work/log" 2>&1 && code=0 || code=$?
+        [ "$code" = 137 ] || break
+    done
+    exit "$code"
+}
+
+finish() {
+    status=$?
+    trap - EXIT HUP INT TERM
+    [ -z "$command" ] || kill "$command" 2>/dev/null || true
+    if kill -0 "$server" 2>/dev/null; then
+        "$FERROFLOW_BINARY" --data-dir "$work/data" down >>"$work/log" 2>&1 || status=1
+        wait "$server" || { echo "error: ferroflow serve ended with $?" >&2; status=1; }
+    fi
+    [ "$status" = 0 ] || { echo "the end of the server's log:"; tail -40 "$work/log"; } >&2 || true
+    rm -rf "$work"
+    exit "$status"
+}
+
+server= command=
+work=$(mktemp -d "${TMPDIR:-/tmp}/ferroflow-beside-XXXXXX")
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+: >"$work/log"
+address=$(kubectl get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+kubectl get storageclass standard >/dev/null 2>&1 || volumes | kubectl apply -f - >/dev/null
+kubectl apply -f "$root/examples/beside/rights.yaml" >/dev/null
+kubectl config view --raw --flatten --minify >"$work/kubeconfig"
+token=$(kubectl --namespace ferroflow create token ferroflow --duration=12h)
+kubectl --kubeconfig "$work/kubeconfig" config set-credentials ferroflow --token="$token" >/dev/null
+kubectl --kubeconfig "$work/kubeconfig" config set-context --current --user=ferroflow >/dev/null
+
+serve &
+server=$!
+# Its record is written once it listens.
+limit=$(($(date +%s) + 30))
+until [ -s "$work/data/server.json" ]; do
+    kill -0 "$server" 2>/dev/null && [ "$(date +%s)" -lt "$limit" ] || { echo "error: ferroflow serve does not start" >&2; exit 1; }
+    sleep 0.05
+done
+environment=$("$FERROFLOW_BINARY" --data-dir "$work/data" env)
+eval "$environment"
+export FERROFLOW_DATA_DIR="$work/data"
+"$@" &
+command=$!
+wait "$command" && status=0 || status=$?
+command=
+exit "$status"
