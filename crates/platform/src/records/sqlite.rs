@@ -167,10 +167,10 @@ impl Write {
     }
 
     fn run(&self, transaction: &Transaction<'_>) -> rusqlite::Result<Result<Vec<usize>, Error>> {
-        if let Guard::Within(epoch) = self.guard {
-            if let Err(fenced) = within(epoch, &rows(transaction, LEADER, &[])?) {
-                return Ok(Err(fenced));
-            }
+        if let Guard::Within(epoch) = self.guard
+            && let Err(fenced) = within(epoch, &rows(transaction, LEADER, &[])?)
+        {
+            return Ok(Err(fenced));
         }
         let mut changed = Vec::with_capacity(self.statements.len());
         for (number, statement) in self.statements.iter().enumerate() {
