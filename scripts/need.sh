@@ -43,6 +43,27 @@ with_registry() {
     export PATH
 }
 
+# PostgreSQL, which tests of the record store start on data of their own: Debian's package, installed without the server for
+# the whole machine that it would make and start. Without it the tests that need one say that they are skipped.
+with_postgres() {
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && return
+    local settings=/etc/postgresql-common/createcluster.conf
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "note: there is no PostgreSQL here (the package postgresql); records are tested on SQLite alone" >&2
+        return 0
+    fi
+    {
+        { apt-get install -y -q --no-install-recommends postgresql-common || {
+            apt-get update -q && apt-get install -y -q --no-install-recommends postgresql-common; }; } \
+            && cp "$settings" "$settings.before" \
+            && echo 'create_main_cluster = false' >> "$settings" \
+            && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql
+        [ ! -e "$settings.before" ] || mv "$settings.before" "$settings"
+    } >&2
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
+        || echo "note: PostgreSQL could not be installed; records are tested on SQLite alone" >&2
+}
+
 # newuidmap and newgidmap, by which an ordinary user's pods have many user ids: Debian's programs, taken out of their package
 # into a folder of our own, as above. Says where they are; nothing where there are none.
 uidmap_programs() {

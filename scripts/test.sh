@@ -11,6 +11,7 @@ need_all
 need go "install Go 1.24 or newer"
 with_uv
 with_registry
+with_postgres
 # A build from nothing has no use for what a next one could begin with, which costs a sixth of its time and half of its disk.
 export CARGO_INCREMENTAL=0
 target="${CARGO_TARGET_DIR:-$PWD/target}"

@@ -105,6 +105,51 @@ impl ServerCertVerifier for Bundle {
     }
 }
 
+/// Accepts what a bundle vouches for, whatever name it is for.
+#[derive(Debug)]
+struct AnyName(Bundle);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // Names are looked at last, when the chain has been found to be good.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 /// Whose certificates are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -113,6 +158,8 @@ pub enum Trust {
     Machine,
     /// PEM.
     Bundle(Vec<u8>),
+    /// PEM; a certificate for another name is good too.
+    BundleForAnyName(Vec<u8>),
 }
 
 /// A certificate that this server shows to another, with its key.
@@ -140,19 +187,27 @@ pub async fn connect_to<S: AsyncRead + AsyncWrite + Unpin>(
     trust: &Trust,
     credential: Option<&Credential>,
 ) -> Result<TlsStream<S>, String> {
+    let config = config(trust, credential)?;
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| fault(&error))
+}
+
+/// How to speak TLS to servers that are trusted.
+///
+/// # Errors
+/// When the authorities or the credential cannot be used.
+pub fn config(trust: &Trust, credential: Option<&Credential>) -> Result<Arc<rustls::ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier(trust, provider)?);
-    let config = match credential {
+    Ok(Arc::new(match credential {
         None => builder.with_no_client_auth(),
         Some(own) => {
             builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key()).map_err(|error| error.to_string())?
         }
-    };
-    let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| fault(&error))
+    }))
 }
 
 fn verifier(
@@ -162,18 +217,23 @@ fn verifier(
     let own = match trust {
         Trust::Anyone => return Ok(Arc::new(Anyone)),
         Trust::Machine => machine().to_vec(),
-        Trust::Bundle(pem) => CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect(),
+        Trust::Bundle(pem) | Trust::BundleForAnyName(pem) => {
+            CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
+        }
     };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(own.iter().cloned());
     if roots.is_empty() {
         return Err(match trust {
-            Trust::Bundle(_) => "unable to load root certificates: unable to parse bytes as PEM block".to_owned(),
+            Trust::Bundle(_) | Trust::BundleForAnyName(_) => {
+                "unable to load root certificates: unable to parse bytes as PEM block".to_owned()
+            }
             _ => UNKNOWN.to_owned(),
         });
     }
     let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    Ok(Arc::new(Bundle { roots: roots.map_err(|error| error.to_string())?, own }))
+    let bundle = Bundle { roots: roots.map_err(|error| error.to_string())?, own };
+    Ok(if matches!(trust, Trust::BundleForAnyName(_)) { Arc::new(AnyName(bundle)) } else { Arc::new(bundle) })
 }
 
 /// The machine's authorities, read once.
@@ -184,7 +244,8 @@ fn machine() -> &'static [CertificateDer<'static>] {
 
 const UNKNOWN: &str = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
 
-fn fault(error: &std::io::Error) -> String {
+/// Why a handshake failed; a certificate that is not good in Go's words.
+pub(crate) fn fault(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         // An authority of the same name with another key vouches for as little as none.

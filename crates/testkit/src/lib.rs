@@ -1,6 +1,6 @@
-//! What tests stand on: a cluster in this process, a clock that only moves when told, objects in
-//! their shortest form, waits that watch instead of sleeping, and a connection that speaks HTTP as
-//! badly as a test wants.
+//! What tests stand on: a cluster in this process, record stores on each engine, a clock that only
+//! moves when told, objects in their shortest form, waits that watch instead of sleeping, and a
+//! connection that speaks HTTP as badly as a test wants.
 //!
 //! It is linked into tests only, so it fails as a test does: by panicking, with a sentence.
 
@@ -10,7 +10,9 @@ pub mod clock;
 pub mod cluster;
 pub mod ledger;
 pub mod objects;
+pub mod postgres;
 pub mod raw;
+pub mod records;
 pub mod wait;
 
 pub use clock::SimulatedClock;

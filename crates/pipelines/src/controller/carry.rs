@@ -83,8 +83,9 @@ async fn go_on(shared: &Arc<Shared>, inbox: &Arc<Inbox>, mut outcome: Result<(),
     let mut panics = 0;
     while let Err(error) = outcome {
         panics += u32::from(matches!(error, EngineError::Panicked(_)));
-        let is_lost =
-            matches!(error, EngineError::Records(records::Error::Stopped) | EngineError::Fault(_)) || panics > PANICS;
+        // Of a run that another replica carries out by now nothing is written any more.
+        let is_over = matches!(error, EngineError::Records(records::Error::Stopped | records::Error::Fenced { .. }));
+        let is_lost = is_over || matches!(error, EngineError::Fault(_)) || panics > PANICS;
         tracing::error!(run = inbox.run, %error, "a run cannot be carried out");
         if is_lost {
             return give_up(shared, inbox, &error).await;

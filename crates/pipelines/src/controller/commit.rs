@@ -67,13 +67,13 @@ pub(super) fn statements(row: &RunRow, commit: Commit, images: &Digests, now_ms:
         let entry = CacheEntry { task_id: entry.task_id, outputs: entry.outputs, kept: entry.kept, image };
         store::cache::save(&key, &row.run_id, &entry, now_ms)
     });
-    let uses = commit.uses.into_iter().map(|used| match used {
+    let uses = commit.uses.into_iter().flat_map(|used| match used {
         Use::Hit { fingerprint, task_id } => {
             let (namespace, pipeline_name) = (row.namespace.clone(), row.pipeline_name.clone());
             let key = CacheKey { namespace, pipeline_name, fingerprint };
             store::removal::use_hit(&key, &task_id, &row.run_id)
         }
-        Use::Artifact(id) => store::removal::use_artifact(&id, &row.run_id),
+        Use::Artifact(id) => vec![store::removal::use_artifact(&id, &row.run_id)],
     });
     let run = commit.run.is_some().then(|| store::runs::update_state(row));
     guards.chain(uses).chain(removed).chain(tasks).chain(artifacts).chain(cache).chain(run).collect()

@@ -43,7 +43,7 @@ pub(super) fn sweep_uploads(shared: &Arc<Shared>) {
 
 /// Clears away all that is to go.
 async fn sweep(shared: &Shared) -> Result<(), EngineError> {
-    shared.records.write(vec![removal::forget_cache()]).await?;
+    shared.records.write(removal::forget_cache()).await?;
     loop {
         let runs = removal::pending(&shared.records).await?;
         for run in &runs {

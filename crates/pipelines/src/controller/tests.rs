@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ferroflow_platform::{blob::Blobs, clock::SystemClock, records::Records, task::Group};
 use ferroflow_testkit::{
-    TestCluster,
+    TestCluster, on_each_store,
+    records::{Store, TestRecords},
     wait::{eventually, until},
 };
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -43,11 +44,12 @@ struct Bed {
     group: Group,
     engine: Engine,
     _directory: TempDir,
+    _opened: TestRecords,
 }
 
 impl Bed {
-    async fn new() -> Self {
-        Self::with(Self::config()).await
+    async fn new(store: Store) -> Self {
+        Self::with(store, Self::config()).await
     }
 
     fn config() -> EngineConfig {
@@ -60,12 +62,13 @@ impl Bed {
         }
     }
 
-    async fn with(config: EngineConfig) -> Self {
+    async fn with(store: Store, config: EngineConfig) -> Self {
         let cluster = TestCluster::start().await;
         let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), "default");
         until(&accounts, "default", "is made", |_| true).await;
         let directory = tempfile::tempdir().unwrap();
-        let records = Records::open(&directory.path().join("records.db"), Box::new(|error| panic!("{error}"))).unwrap();
+        let opened = store.open().await;
+        let records = opened.records.clone();
         let blobs = Blobs::local(&directory.path().join("blobs")).unwrap();
         let group = Group::new();
         let engine = Engine::start(
@@ -77,7 +80,7 @@ impl Bed {
             group.clone(),
         );
         let engine = engine.await.unwrap();
-        Self { records, blobs, config, group, engine, cluster, _directory: directory }
+        Self { records, blobs, config, group, engine, cluster, _directory: directory, _opened: opened }
     }
 
     /// Ends the engine as it stands, and starts another one on the same store.

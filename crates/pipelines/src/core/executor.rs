@@ -365,6 +365,7 @@ pub fn import(
     if uri.is_empty() {
         return Err(Fault::new("importer.artifactUri", "is empty"));
     }
+    super::uri::check("importer.artifactUri", &uri)?;
     if uri.starts_with(IMAGE_SCHEME) && importer.download_to_workspace {
         return Err(Fault::new("importer.downloadToWorkspace", "is not for images (oci://); leave it out"));
     }

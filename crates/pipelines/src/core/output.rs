@@ -65,6 +65,7 @@ pub fn read(step: &Step<'_>, report: &Report) -> Result<Values, Fault> {
 /// An artifact by what is declared, and what the program says of it.
 fn artifact(step: &Step<'_>, name: &str, said: Option<&Value>) -> Result<Artifact, Fault> {
     let mut artifact = executor::output_artifact(step, name);
+    super::uri::check(format!("outputs.artifacts.{name}"), &artifact.uri)?;
     if artifact.schema_title.is_empty() {
         "system.Artifact".clone_into(&mut artifact.schema_title);
     }
@@ -76,6 +77,7 @@ fn artifact(step: &Step<'_>, name: &str, said: Option<&Value>) -> Result<Artifac
     if let Some(uri) = said.get("uri").and_then(Value::as_str).filter(|uri| !uri.is_empty()) {
         let uri = step.place().uri(uri);
         check_claim(step, name, &uri)?;
+        super::uri::check(format!("outputs.artifacts.{name}"), &uri)?;
         artifact.uri = uri;
     }
     Ok(artifact)

@@ -1,5 +1,22 @@
 //! URIs of artifacts.
 
+use super::fault::Fault;
+
+/// Bytes of the longest URI that is recorded. PostgreSQL's indexes take 2,704 bytes a row; keys of S3 end at 1,024.
+const LONGEST: usize = 2000;
+
+/// Refuses a URI that no record can have.
+///
+/// # Errors
+/// [`Fault`] at `place`.
+pub fn check(place: impl Into<String>, uri: &str) -> Result<(), Fault> {
+    if uri.len() <= LONGEST {
+        return Ok(());
+    }
+    let what = format!("is a URI of {} bytes, and {LONGEST} is the most; give a shorter one", uri.len());
+    Err(Fault::new(place, what))
+}
+
 /// The place `at`, relative to where `uri` lies: `minio://b/task/model` and `best/weights` are
 /// `minio://b/task/best/weights`. `None` where that would lead elsewhere.
 pub fn beside(uri: &str, at: &str) -> Option<String> {
@@ -11,6 +28,13 @@ pub fn beside(uri: &str, at: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_that_no_index_takes_is_refused_with_its_length() {
+        assert_eq!(check("x", &"u".repeat(2000)), Ok(()));
+        let fault = check("importer.artifactUri", &"u".repeat(2001)).unwrap_err().to_string();
+        assert!(fault.contains("importer.artifactUri") && fault.contains("2001 bytes"), "{fault}");
+    }
 
     #[test]
     fn a_place_beside_an_output_stays_beside_it() {

@@ -100,13 +100,28 @@ impl From<Fault> for Failure {
     }
 }
 
+/// Whose fault it is that records cannot be read or written: the client's, the moment's, or ours.
+pub fn code(error: &records::Error) -> Code {
+    match error {
+        records::Error::Nul { .. } => Code::InvalidArgument,
+        records::Error::Sql(sql::Error::Full)
+        | records::Error::Away { .. }
+        | records::Error::InDoubt(_)
+        | records::Error::Fenced { .. } => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}
+
 impl From<records::Error> for Failure {
     fn from(error: records::Error) -> Self {
-        if let records::Error::Sql(sql::Error::Full) = error {
-            return Self::new(Code::Unavailable, error.to_string());
+        let code = code(&error);
+        match code {
+            Code::InvalidArgument | Code::Unavailable => Self::new(code, error.to_string()),
+            code => {
+                tracing::error!(%error, "records");
+                Self::new(code, format!("the record store failed: {error}; the server's log says more"))
+            }
         }
-        tracing::error!(%error, "records");
-        Self::new(Code::Internal, format!("the record store failed: {error}; the server's log says more"))
     }
 }
 

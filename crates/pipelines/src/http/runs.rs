@@ -1,10 +1,6 @@
 //! Runs.
 
-use ferroflow_platform::{
-    http::body::Body,
-    records::{self, Records},
-    sql,
-};
+use ferroflow_platform::{http::body::Body, records::Records};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
@@ -231,8 +227,8 @@ pub fn failure(error: EngineError) -> Failure {
         EngineError::NotFinished { .. } | EngineError::NotFailed { .. } => Code::Aborted,
         EngineError::Exists(_) => Code::AlreadyExists,
         EngineError::Busy(_) => Code::TooMuch,
-        EngineError::Records(records::Error::Sql(sql::Error::Full)) => Code::Unavailable,
-        EngineError::Records(_) | EngineError::Blobs(_) | EngineError::Panicked(_) => Code::Internal,
+        EngineError::Records(error) => super::failure::code(error),
+        EngineError::Blobs(_) | EngineError::Panicked(_) => Code::Internal,
         EngineError::Kube(_) | EngineError::Stopped => Code::Unavailable,
     };
     if code == Code::Internal {

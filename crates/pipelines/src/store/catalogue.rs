@@ -3,7 +3,7 @@
 
 use ferroflow_platform::records::{Error, Records};
 
-const STEPS: &[&[&str]] = &[&[
+pub(crate) const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE pipelines_experiments (experiment_id TEXT PRIMARY KEY, namespace TEXT NOT NULL, \
      display_name TEXT NOT NULL, description TEXT NOT NULL, storage_state TEXT NOT NULL, created_ms BIGINT NOT NULL, \
      last_run_ms BIGINT NOT NULL, UNIQUE (namespace, display_name))",

@@ -11,6 +11,8 @@
 pub mod artifacts;
 pub mod cache;
 pub mod catalogue;
+#[cfg(test)]
+mod differential_tests;
 pub mod experiments;
 pub mod expiry;
 pub mod pipelines;
@@ -23,6 +25,8 @@ pub mod runs;
 pub mod schema;
 pub mod shown;
 pub mod tasks;
+#[cfg(test)]
+mod tests;
 
 use ferroflow_platform::records::{Error, Records, Row};
 use serde::de::DeserializeOwned;

@@ -89,11 +89,11 @@ pub fn insert(pipeline: &Pipeline) -> Vec<Statement> {
     with_tags(Statement::new(sql, values), &pipeline.pipeline_id, &pipeline.tags)
 }
 
-/// Records a new version with its tags, of a pipeline that is there.
+/// Records a new version with its tags, of a pipeline that is there and stays until the write ends.
 pub fn insert_version(version: &Version) -> Vec<Statement> {
     let sql = "INSERT INTO pipelines_versions (pipeline_version_id, pipeline_id, name, display_name, description, \
-               created_ms, package_url, code_source_url, tags, spec) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
-               WHERE EXISTS (SELECT 1 FROM pipelines_pipelines WHERE pipeline_id = $2)";
+               created_ms, package_url, code_source_url, tags, spec) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let values = [
         (&version.pipeline_version_id).into(),
         (&version.pipeline_id).into(),
@@ -106,7 +106,15 @@ pub fn insert_version(version: &Version) -> Vec<Statement> {
         Value::Object(version.tags.clone()).to_string().into(),
         (&version.spec).into(),
     ];
-    with_tags(Statement::new(sql, values).must_change(), &version.pipeline_version_id, &version.tags)
+    let mut all = vec![hold(&version.pipeline_id).must_change()];
+    all.extend(with_tags(Statement::new(sql, values), &version.pipeline_version_id, &version.tags));
+    all
+}
+
+/// Keeps others from adding versions to a pipeline, or removing it, until the write ends.
+fn hold(id: &str) -> Statement {
+    let sql = "UPDATE pipelines_pipelines SET pipeline_id = pipeline_id WHERE pipeline_id = $1";
+    Statement::new(sql, [id.into()])
 }
 
 fn with_tags(statement: Statement, owner: &str, tags: &Tags) -> Vec<Statement> {
@@ -115,6 +123,13 @@ fn with_tags(statement: Statement, owner: &str, tags: &Tags) -> Vec<Statement> {
         let sql = "INSERT INTO pipelines_tags (owner, tag, value) VALUES ($1, $2, $3)";
         Statement::new(sql, [owner.into(), tag.into(), value.as_str().unwrap_or_default().into()])
     }));
+    all
+}
+
+/// An update with tags in place of those that were there. The update comes first: who would do the same waits.
+fn renewed(update: Statement, owner: &str, tags: &Tags) -> Vec<Statement> {
+    let mut all = with_tags(update.must_change(), owner, tags);
+    all.insert(1, delete_tags(owner));
     all
 }
 
@@ -131,9 +146,7 @@ pub fn update(pipeline: &Pipeline) -> Vec<Statement> {
         (&pipeline.description).into(),
         Value::Object(pipeline.tags.clone()).to_string().into(),
     ];
-    let mut all = vec![delete_tags(&pipeline.pipeline_id)];
-    all.extend(with_tags(Statement::new(sql, values).must_change(), &pipeline.pipeline_id, &pipeline.tags));
-    all
+    renewed(Statement::new(sql, values), &pipeline.pipeline_id, &pipeline.tags)
 }
 
 /// The same of a version.
@@ -146,9 +159,7 @@ pub fn update_version(version: &Version) -> Vec<Statement> {
         (&version.description).into(),
         Value::Object(version.tags.clone()).to_string().into(),
     ];
-    let mut all = vec![delete_tags(&version.pipeline_version_id)];
-    all.extend(with_tags(Statement::new(sql, values).must_change(), &version.pipeline_version_id, &version.tags));
-    all
+    renewed(Statement::new(sql, values), &version.pipeline_version_id, &version.tags)
 }
 
 /// The pipeline of an id.
@@ -224,7 +235,7 @@ pub fn delete_version(id: &str) -> Vec<Statement> {
 pub fn delete(id: &str) -> Vec<Statement> {
     let sql = "DELETE FROM pipelines_pipelines WHERE pipeline_id = $1 \
                AND NOT EXISTS (SELECT 1 FROM pipelines_versions WHERE pipeline_id = $1)";
-    vec![Statement::new(sql, [id.into()]).must_change(), delete_tags(id)]
+    vec![hold(id), Statement::new(sql, [id.into()]).must_change(), delete_tags(id)]
 }
 
 /// Removes a pipeline with its versions.
@@ -232,7 +243,9 @@ pub fn delete_all(id: &str) -> Vec<Statement> {
     let tags = "DELETE FROM pipelines_tags WHERE owner IN \
                 (SELECT pipeline_version_id FROM pipelines_versions WHERE pipeline_id = $1)";
     let versions = "DELETE FROM pipelines_versions WHERE pipeline_id = $1";
-    let mut all = vec![Statement::new(tags, [id.into()]), Statement::new(versions, [id.into()])];
+    let hold_versions = "UPDATE pipelines_versions SET pipeline_id = pipeline_id WHERE pipeline_id = $1";
+    let of = |sql: &'static str| Statement::new(sql, [id.into()]);
+    let mut all = vec![hold(id), of(hold_versions), of(tags), of(versions)];
     all.extend(delete(id));
     all
 }

@@ -185,10 +185,11 @@ fn condition(sql: &mut Sql, listable: &Listable, predicate: &Predicate) {
 fn compare_text(sql: &mut Sql, column: &str, predicate: &Predicate) {
     match &predicate.operand {
         Operand::Text(text) if predicate.operation == Operation::Substring => {
-            let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-            sql.push(&format!("LOWER({column}) LIKE LOWER("));
+            // Lower case of ASCII alone, as a column's is.
+            let escaped = text.to_ascii_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+            sql.push(&format!("LOWER({column}) LIKE "));
             sql.value(format!("%{escaped}%"));
-            sql.push(") ESCAPE '!'");
+            sql.push(" ESCAPE '!'");
         }
         Operand::Text(text) => {
             sql.push(&format!("{column} {} ", sign(predicate.operation)));

@@ -1,6 +1,10 @@
 //! Lists against a plain reading of the same rows: filters, orders and pages by chance, and what the store makes of them.
 
 use ferroflow_platform::records::{Records, Statement};
+use ferroflow_testkit::{
+    on_each_store,
+    records::{Store, TestRecords},
+};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::json;
 
@@ -13,12 +17,13 @@ use crate::{
     store::{catalogue, migrate, runs, runs::RunRow},
 };
 
-async fn store() -> (tempfile::TempDir, Records) {
-    let directory = tempfile::tempdir().unwrap();
-    let records = Records::open(&directory.path().join("records.db"), Box::new(|_| {})).unwrap();
-    migrate(&records).await.unwrap();
-    catalogue::migrate(&records).await.unwrap();
-    (directory, records)
+on_each_store!(nothing_is_skipped_or_shown_twice_while_rows_come_and_go);
+
+async fn opened(store: Store) -> TestRecords {
+    let opened = store.open().await;
+    migrate(&opened.records).await.unwrap();
+    catalogue::migrate(&opened.records).await.unwrap();
+    opened
 }
 
 fn page(query: &Query) -> Page {
@@ -65,9 +70,21 @@ fn given() -> impl Strategy<Value = (Vec<Experiment>, String, usize, String, i64
 }
 
 #[test]
-fn pages_hold_what_a_plain_reading_finds_in_that_order() {
+fn pages_hold_what_a_plain_reading_finds_in_that_order_on_sqlite() {
+    pages_hold_what_a_plain_reading_finds_in_that_order(Store::Sqlite);
+}
+
+#[test]
+fn pages_hold_what_a_plain_reading_finds_in_that_order_on_postgres() {
+    if ferroflow_testkit::postgres::is_there("pages_hold_what_a_plain_reading_finds_in_that_order") {
+        pages_hold_what_a_plain_reading_finds_in_that_order(Store::Postgres);
+    }
+}
+
+fn pages_hold_what_a_plain_reading_finds_in_that_order(store: Store) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (_directory, records) = runtime.block_on(store());
+    let opened = runtime.block_on(opened(store));
+    let records = &opened.records;
     let mut runner = TestRunner::new(ProptestConfig { cases: 60, ..ProptestConfig::default() });
     let outcome = runner.run(&given(), |(rows, sort, size, part, second)| {
         let filter = json!({"predicates": [
@@ -85,7 +102,7 @@ fn pages_hold_what_a_plain_reading_finds_in_that_order() {
             let mut write = vec![Statement::new("DELETE FROM pipelines_experiments", [])];
             write.extend(rows.iter().map(experiments::insert));
             records.write(write).await.unwrap();
-            walk(&records, &query).await
+            walk(records, &query).await
         });
         let mut wanted: Vec<&Experiment> = rows
             .iter()
@@ -110,18 +127,18 @@ fn pages_hold_what_a_plain_reading_finds_in_that_order() {
     outcome.unwrap();
 }
 
-#[tokio::test]
-async fn nothing_is_skipped_or_shown_twice_while_rows_come_and_go() {
-    let (_directory, records) = store().await;
+async fn nothing_is_skipped_or_shown_twice_while_rows_come_and_go(store: Store) {
+    let opened = opened(store).await;
+    let records = &opened.records;
     let rows: Vec<Experiment> = (0..10).map(|number| experiment(number * 5, "x", 1000, false)).collect();
     records.write(rows.iter().map(experiments::insert).collect()).await.unwrap();
     let first = Query { page_size: "4".to_owned(), ..Query::default() };
-    let one = experiments::list(&records, "a", &page(&first)).await.unwrap();
+    let one = experiments::list(records, "a", &page(&first)).await.unwrap();
     let gone = &one.rows[3].experiment_id;
     let early = Experiment { created_ms: 1, ..experiment(50, "early", 0, false) };
     records.write(vec![experiments::delete(gone), experiments::insert(&early)]).await.unwrap();
     let second = Query { page_token: one.next, page_size: "100".to_owned(), ..Query::default() };
-    let two = experiments::list(&records, "a", &page(&second)).await.unwrap();
+    let two = experiments::list(records, "a", &page(&second)).await.unwrap();
     let shown: Vec<&String> = one.rows.iter().chain(&two.rows).map(|row| &row.experiment_id).collect();
     let mut wanted: Vec<&String> = rows.iter().map(|row| &row.experiment_id).collect();
     wanted.sort();
@@ -130,7 +147,8 @@ async fn nothing_is_skipped_or_shown_twice_while_rows_come_and_go() {
 
 #[tokio::test]
 async fn a_page_of_runs_costs_no_sorting_and_no_reading_of_all_rows() {
-    let (_directory, records) = store().await;
+    let opened = opened(Store::Sqlite).await;
+    let records = &opened.records;
     let run = |number: i64| RunRow {
         run_id: format!("{number:05}"),
         namespace: "a".to_owned(),
@@ -141,12 +159,12 @@ async fn a_page_of_runs_costs_no_sorting_and_no_reading_of_all_rows() {
     records.write((0..500).map(|number| runs::insert(&run(number))).collect()).await.unwrap();
     let scope = [("namespace", "a".to_owned())];
     let query = Query { sort_by: "created_at desc".to_owned(), page_size: "3".to_owned(), ..Query::default() };
-    let found = shown::list(&records, &scope, &Page::read(&query, &RUN, "created_at").unwrap()).await.unwrap();
+    let found = shown::list(records, &scope, &Page::read(&query, &RUN, "created_at").unwrap()).await.unwrap();
     let ids: Vec<&str> = found.rows.iter().map(|run| run.run_id.as_str()).collect();
     assert_eq!((ids, found.total), (vec!["00499", "00498", "00497"], 500));
     let query = Query { page_token: found.next, ..query };
     let page = Page::read(&query, &RUN, "created_at").unwrap();
-    let plan = super::query::explain(&records, &RUN, &scope, &page).await.unwrap().join("\n");
+    let plan = super::query::explain(records, &RUN, &scope, &page).await.unwrap().join("\n");
     assert!(plan.contains("USING COVERING INDEX pipelines_runs_by_namespace (namespace=?)"), "the count: {plan}");
     let seek = "INDEX pipelines_runs_by_namespace (namespace=? AND (created_ms,run_id)<(?,?))";
     assert!(plan.contains(seek), "{plan}");

@@ -37,20 +37,14 @@ impl Unused {
 /// Artifacts and runs that are looked at together: what one write removes.
 pub const BATCH: usize = 500;
 
-/// Notes that a run has taken over what the cache has; the write fails where it has that no more.
-pub fn use_hit(key: &CacheKey, task_id: &str, run_id: &str) -> Statement {
-    // A second hit of the same run changes nothing, and must count as a change.
-    let sql = "INSERT INTO pipelines_uses (task_id, run_id) SELECT task_id, $5 FROM pipelines_cache WHERE namespace = $1 \
-               AND pipeline_name = $2 AND fingerprint = $3 AND task_id = $4 \
-               ON CONFLICT (task_id, run_id) DO UPDATE SET run_id = excluded.run_id";
-    let values = [
-        (&key.namespace).into(),
-        (&key.pipeline_name).into(),
-        (&key.fingerprint).into(),
-        task_id.into(),
-        run_id.into(),
-    ];
-    Statement::new(sql, values).must_change()
+/// Notes that a run has taken over what the cache has; the write fails where it has that no more. What the cache has is
+/// held until the write ends: [`forget_cache`] waits, and then finds that it is used.
+pub fn use_hit(key: &CacheKey, task_id: &str, run_id: &str) -> Vec<Statement> {
+    let hold = "UPDATE pipelines_cache SET task_id = task_id WHERE namespace = $1 AND pipeline_name = $2 \
+                AND fingerprint = $3 AND task_id = $4";
+    let values = [(&key.namespace).into(), (&key.pipeline_name).into(), (&key.fingerprint).into(), task_id.into()];
+    let note = "INSERT INTO pipelines_uses (task_id, run_id) VALUES ($1, $2) ON CONFLICT (task_id, run_id) DO NOTHING";
+    vec![Statement::new(hold, values).must_change(), Statement::new(note, [task_id.into(), run_id.into()])]
 }
 
 /// Notes that a run has taken over an artifact of another one.
@@ -65,12 +59,15 @@ pub fn delete(run: &RunRow, place: &str, now_ms: i64) -> Vec<Statement> {
     let of = |sql: &'static str| Statement::new(sql, [(&run.run_id).into()]);
     let spec = "DELETE FROM pipelines_specs WHERE digest = $1 \
                 AND NOT EXISTS (SELECT 1 FROM pipelines_runs WHERE spec_digest = $1)";
+    // Whoever records a run of the spec has done so, or waits, before other runs are looked for.
+    let hold = "UPDATE pipelines_specs SET digest = digest WHERE digest = $1";
     let note = "INSERT INTO pipelines_removals (run_id, place, created_ms) VALUES ($1, $2, $3) \
                 ON CONFLICT (run_id) DO NOTHING";
     vec![
         of("DELETE FROM pipelines_tasks WHERE run_id = $1"),
         of("DELETE FROM pipelines_runs WHERE run_id = $1"),
         of("DELETE FROM pipelines_uses WHERE run_id = $1"),
+        Statement::new(hold, [(&run.spec_digest).into()]),
         Statement::new(spec, [(&run.spec_digest).into()]),
         Statement::new(note, [(&run.run_id).into(), place.into(), now_ms.into()]),
     ]
@@ -89,9 +86,12 @@ macro_rules! unneeded {
     };
 }
 
-/// Lets the cache forget what no run needs. It comes before the files go, so that nothing is taken over meanwhile.
-pub fn forget_cache() -> Statement {
-    Statement::new(concat!("DELETE FROM pipelines_cache WHERE ", unneeded!("pipelines_cache")), [])
+/// Lets the cache forget what no run needs. It comes before the files go, so that nothing is taken over meanwhile: who is
+/// about to take something over is waited for first.
+pub fn forget_cache() -> Vec<Statement> {
+    let hold = concat!("UPDATE pipelines_cache SET task_id = task_id WHERE ", unneeded!("pipelines_cache"));
+    let forget = concat!("DELETE FROM pipelines_cache WHERE ", unneeded!("pipelines_cache"));
+    vec![Statement::new(hold, []), Statement::new(forget, [])]
 }
 
 /// Runs whose files are to be removed, [`BATCH`] at the most.

@@ -66,9 +66,16 @@ async fn cached(bed: &Bed, from: &str) -> String {
     run
 }
 
-#[tokio::test]
-async fn outputs_stay_as_long_as_a_run_that_made_them_or_took_them_over() {
-    let bed = Bed::new().await;
+on_each_store!(
+    outputs_stay_as_long_as_a_run_that_made_them_or_took_them_over,
+    what_was_to_be_removed_is_removed_after_a_restart,
+    a_hit_on_what_is_removed_meanwhile_is_none,
+    an_image_that_is_another_by_the_same_name_is_no_hit,
+    pods_of_a_failed_run_go_after_the_time_that_its_pipeline_says,
+);
+
+async fn outputs_stay_as_long_as_a_run_that_made_them_or_took_them_over(store: Store) {
+    let bed = Bed::new(store).await;
     let first = bed.submit(&writes()).await;
     let uri = write(&bed, &first).await;
     let second = cached(&bed, &uri).await;
@@ -89,9 +96,8 @@ async fn outputs_stay_as_long_as_a_run_that_made_them_or_took_them_over() {
     assert_ne!(write(&bed, &fourth).await, uri, "it ran again");
 }
 
-#[tokio::test]
-async fn what_was_to_be_removed_is_removed_after_a_restart() {
-    let mut bed = Bed::new().await;
+async fn what_was_to_be_removed_is_removed_after_a_restart(store: Store) {
+    let mut bed = Bed::new(store).await;
     let run = bed.submit(&writes()).await;
     let uri = write(&bed, &run).await;
     let row = bed.engine.run(&run).await.unwrap().unwrap();
@@ -103,9 +109,11 @@ async fn what_was_to_be_removed_is_removed_after_a_restart() {
     until_empty(&bed, &["pipelines_removals", "pipelines_artifacts", "pipelines_cache"]).await;
 }
 
-#[tokio::test]
-async fn a_hit_on_what_is_removed_meanwhile_is_none() {
-    let bed = Bed::new().await;
+async fn a_hit_on_what_is_removed_meanwhile_is_none(store: Store) {
+    // Without an engine, which clears away when it starts.
+    let opened = store.open().await;
+    let records = &opened.records;
+    crate::store::migrate(records).await.unwrap();
     let key = crate::store::cache::CacheKey {
         namespace: "default".to_owned(),
         pipeline_name: "writes".to_owned(),
@@ -118,12 +126,12 @@ async fn a_hit_on_what_is_removed_meanwhile_is_none() {
         image: None,
     };
     let hit = |task: &str| crate::store::removal::use_hit(&key, task, "r");
-    bed.records.write(vec![crate::store::cache::save(&key, "gone", &entry, 0)]).await.unwrap();
-    bed.records.write(vec![hit("t"), hit("t")]).await.unwrap();
-    assert!(bed.records.write(vec![hit("other")]).await.is_err());
-    bed.records.write(vec![Statement::new("DELETE FROM pipelines_uses", [])]).await.unwrap();
-    bed.records.write(vec![crate::store::removal::forget_cache()]).await.unwrap();
-    assert!(bed.records.write(vec![hit("t")]).await.is_err());
+    records.write(vec![crate::store::cache::save(&key, "gone", &entry, 0)]).await.unwrap();
+    records.write([hit("t"), hit("t")].concat()).await.unwrap();
+    assert!(records.write(hit("other")).await.is_err());
+    records.write(vec![Statement::new("DELETE FROM pipelines_uses", [])]).await.unwrap();
+    records.write(crate::store::removal::forget_cache()).await.unwrap();
+    assert!(records.write(hit("t")).await.is_err());
 }
 
 /// What names of images stand for, as a test says.
@@ -137,11 +145,10 @@ impl ImageDigests for Tags {
     }
 }
 
-#[tokio::test]
-async fn an_image_that_is_another_by_the_same_name_is_no_hit() {
+async fn an_image_that_is_another_by_the_same_name_is_no_hit(store: Store) {
     let tags = std::sync::Arc::new(Tags::default());
     let config = EngineConfig { images: Some(tags.clone()), ..Bed::config() };
-    let bed = Bed::with(config).await;
+    let bed = Bed::with(store, config).await;
     let runs_from = |digest: Option<&str>| *tags.0.lock().unwrap() = digest.map(str::to_owned);
     let first = bed.submit(&writes()).await;
     // It is pulled only when the step starts.
@@ -160,9 +167,8 @@ async fn an_image_that_is_another_by_the_same_name_is_no_hit() {
     bed.until_run(&last, RunState::Succeeded).await;
 }
 
-#[tokio::test]
-async fn pods_of_a_failed_run_go_after_the_time_that_its_pipeline_says() {
-    let bed = Bed::new().await;
+async fn pods_of_a_failed_run_go_after_the_time_that_its_pipeline_says(store: Store) {
+    let bed = Bed::new(store).await;
     let config = json!({"platforms": {"kubernetes": {"pipelineConfig": {
         "resourceTtlOnFailure": 1, "resourceTtlOnCompletion": 1_000_000}}}});
     let run = bed.submit(&json!({"pipeline_spec": plain(), "platform_spec": config})).await;

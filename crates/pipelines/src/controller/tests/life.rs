@@ -3,9 +3,27 @@ use kube::api::DeleteParams;
 
 use super::*;
 
-#[tokio::test]
-async fn a_run_goes_from_step_to_step_and_leaves_no_pods() {
-    let bed = Bed::new().await;
+on_each_store!(
+    a_run_goes_from_step_to_step_and_leaves_no_pods,
+    a_report_counts_once_and_only_of_the_attempt_that_runs,
+    a_launcher_reaches_only_what_its_step_declares,
+    a_missing_output_fails_the_step_and_says_which,
+    a_restart_adopts_pods_takes_their_reports_and_runs_nothing_twice,
+    a_pod_that_goes_while_nobody_watches_is_a_failed_attempt_that_is_tried_again,
+    what_a_pod_suffers_is_told,
+    an_image_that_is_missing_is_told_while_the_step_waits,
+    a_terminated_run_deletes_its_pods_and_ends_as_failed,
+    a_failed_run_is_gone_on_with_from_what_has_failed,
+    a_deleted_run_leaves_nothing,
+    what_cannot_be_run_is_refused_when_it_is_submitted,
+    a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why,
+    a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever,
+    a_claim_of_storage_is_made_without_a_pod,
+    an_artifact_is_imported_once_unless_the_pipeline_says_otherwise,
+);
+
+async fn a_run_goes_from_step_to_step_and_leaves_no_pods(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     let order = bed.engine.begin(&claims, Begin::default()).await.unwrap();
@@ -31,9 +49,8 @@ async fn a_run_goes_from_step_to_step_and_leaves_no_pods() {
     eventually("pods of succeeded steps are deleted", gone).await;
 }
 
-#[tokio::test]
-async fn a_report_counts_once_and_only_of_the_attempt_that_runs() {
-    let bed = Bed::new().await;
+async fn a_report_counts_once_and_only_of_the_attempt_that_runs(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     let late = StepClaims { attempt: claims.attempt + 1, ..claims.clone() };
@@ -46,9 +63,8 @@ async fn a_report_counts_once_and_only_of_the_attempt_that_runs() {
     assert!(matches!(bed.engine.finish(&other, report(&[])).await, Err(StepError::Stale { .. })));
 }
 
-#[tokio::test]
-async fn a_launcher_reaches_only_what_its_step_declares() {
-    let bed = Bed::new().await;
+async fn a_launcher_reaches_only_what_its_step_declares(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     assert!(matches!(bed.engine.input(&claims, "other").await, Err(StepError::Foreign { .. })));
@@ -60,9 +76,8 @@ async fn a_launcher_reaches_only_what_its_step_declares() {
     assert_eq!(pieces.concat(), b"printed");
 }
 
-#[tokio::test]
-async fn a_missing_output_fails_the_step_and_says_which() {
-    let bed = Bed::new().await;
+async fn a_missing_output_fails_the_step_and_says_which(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     assert_eq!(bed.engine.finish(&claims, report(&[])).await.unwrap().exit_code, 1);
@@ -73,9 +88,8 @@ async fn a_missing_output_fails_the_step_and_says_which() {
     assert_eq!(bed.task(&run, "take").await.state, TaskState::Skipped);
 }
 
-#[tokio::test]
-async fn a_restart_adopts_pods_takes_their_reports_and_runs_nothing_twice() {
-    let mut bed = Bed::new().await;
+async fn a_restart_adopts_pods_takes_their_reports_and_runs_nothing_twice(store: Store) {
+    let mut bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     bed.engine.begin(&claims, Begin { root: Some("/elsewhere".to_owned()) }).await.unwrap();
@@ -90,9 +104,8 @@ async fn a_restart_adopts_pods_takes_their_reports_and_runs_nothing_twice() {
     bed.until_run(&run, RunState::Succeeded).await;
 }
 
-#[tokio::test]
-async fn a_pod_that_goes_while_nobody_watches_is_a_failed_attempt_that_is_tried_again() {
-    let mut bed = Bed::new().await;
+async fn a_pod_that_goes_while_nobody_watches_is_a_failed_attempt_that_is_tried_again(store: Store) {
+    let mut bed = Bed::new(store).await;
     let policy = json!({"retryPolicy": {"maxRetryCount": 1, "backoffDuration": "0s", "backoffFactor": 1.0}});
     let run = bed.submit(&chain(policy, json!({}))).await;
     let claims = bed.step(&run, "make").await;
@@ -116,8 +129,7 @@ async fn a_pod_that_goes_while_nobody_watches_is_a_failed_attempt_that_is_tried_
     bed.until_run(&run, RunState::Succeeded).await;
 }
 
-#[tokio::test]
-async fn what_a_pod_suffers_is_told() {
+async fn what_a_pod_suffers_is_told(store: Store) {
     let ended = |reason: &str, code: i32| {
         json!({"phase": "Failed", "containerStatuses": [{
             "name": "main", "image": "busybox", "imageID": "", "ready": false, "restartCount": 0,
@@ -129,7 +141,7 @@ async fn what_a_pod_suffers_is_told() {
         (json!({"phase": "Failed", "reason": "Evicted", "message": "low on disk"}), "Evicted"),
         (json!({"phase": "Succeeded"}), "NoReport"),
     ];
-    let bed = Bed::new().await;
+    let bed = Bed::new(store).await;
     for (status, reason) in rows {
         let run = bed.submit(&plain()).await;
         bed.step(&run, "make").await;
@@ -144,9 +156,8 @@ async fn what_a_pod_suffers_is_told() {
     assert_eq!(bed.until_run(&run, RunState::Failed).await.error.unwrap().reason, "PodLost");
 }
 
-#[tokio::test]
-async fn an_image_that_is_missing_is_told_while_the_step_waits() {
-    let bed = Bed::new().await;
+async fn an_image_that_is_missing_is_told_while_the_step_waits(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     bed.step(&run, "make").await;
     let waiting = json!({"phase": "Pending", "containerStatuses": [{
@@ -159,9 +170,8 @@ async fn an_image_that_is_missing_is_told_while_the_step_waits() {
     assert_eq!(task.state, TaskState::Pending);
 }
 
-#[tokio::test]
-async fn a_terminated_run_deletes_its_pods_and_ends_as_failed() {
-    let bed = Bed::new().await;
+async fn a_terminated_run_deletes_its_pods_and_ends_as_failed(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     bed.engine.terminate(&run).await.unwrap();
@@ -174,9 +184,8 @@ async fn a_terminated_run_deletes_its_pods_and_ends_as_failed() {
     assert!(matches!(bed.engine.terminate("nowhere").await, Err(EngineError::NotFound { .. })));
 }
 
-#[tokio::test]
-async fn a_failed_run_is_gone_on_with_from_what_has_failed() {
-    let bed = Bed::new().await;
+async fn a_failed_run_is_gone_on_with_from_what_has_failed(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     assert!(matches!(bed.engine.retry(&run).await, Err(EngineError::NotFinished { .. })));
     bed.succeed(&run, "make", &[("out", "x")]).await;
@@ -194,9 +203,8 @@ async fn a_failed_run_is_gone_on_with_from_what_has_failed() {
     assert!(matches!(bed.engine.retry(&run).await, Err(EngineError::NotFailed { .. })));
 }
 
-#[tokio::test]
-async fn a_deleted_run_leaves_nothing() {
-    let bed = Bed::new().await;
+async fn a_deleted_run_leaves_nothing(store: Store) {
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     bed.step(&run, "make").await;
     bed.engine.delete(&run).await.unwrap();
@@ -206,9 +214,8 @@ async fn a_deleted_run_leaves_nothing() {
     assert!(matches!(bed.engine.delete(&run).await, Err(EngineError::NotFound { .. })));
 }
 
-#[tokio::test]
-async fn what_cannot_be_run_is_refused_when_it_is_submitted() {
-    let bed = Bed::new().await;
+async fn what_cannot_be_run_is_refused_when_it_is_submitted(store: Store) {
+    let bed = Bed::new(store).await;
     let mut spec = plain();
     spec["root"]["dag"]["tasks"]["take"]["componentRef"]["name"] = "nowhere".into();
     let refused = bed.engine.submit(RunRow::default(), spec).await;
@@ -220,9 +227,8 @@ async fn what_cannot_be_run_is_refused_when_it_is_submitted() {
     assert!(matches!(bed.engine.submit(named, plain()).await, Err(EngineError::Exists(_))));
 }
 
-#[tokio::test]
-async fn a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why() {
-    let mut bed = Bed::new().await;
+async fn a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why(store: Store) {
+    let mut bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     bed.step(&run, "make").await;
     let sql = "UPDATE pipelines_specs SET spec = '{\"pipelineInfo\": {}}'";
@@ -232,10 +238,9 @@ async fn a_run_whose_pipeline_cannot_be_read_any_more_ends_and_says_why() {
     assert_eq!(row.error.unwrap().reason, "Pipeline");
 }
 
-#[tokio::test]
-async fn a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever() {
+async fn a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever(store: Store) {
     use std::sync::atomic::Ordering::SeqCst;
-    let bed = Bed::new().await;
+    let bed = Bed::new(store).await;
     let run = bed.submit(&plain()).await;
     let claims = bed.step(&run, "make").await;
     bed.engine.shared.panics.store(1, SeqCst);
@@ -283,10 +288,9 @@ fn alone(executor: &Value, component: Value, inputs: Value) -> Value {
     })
 }
 
-#[tokio::test]
-async fn a_claim_of_storage_is_made_without_a_pod() {
+async fn a_claim_of_storage_is_made_without_a_pod(store: Store) {
     use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-    let bed = Bed::new().await;
+    let bed = Bed::new(store).await;
     let constant = |value: Value| json!({"runtimeValue": {"constant": value}});
     let component = json!({
         "inputDefinitions": {"parameters": {
@@ -307,9 +311,8 @@ async fn a_claim_of_storage_is_made_without_a_pod() {
     claims.get("data").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_artifact_is_imported_once_unless_the_pipeline_says_otherwise() {
-    let bed = Bed::new().await;
+async fn an_artifact_is_imported_once_unless_the_pipeline_says_otherwise(store: Store) {
+    let bed = Bed::new(store).await;
     let schema = json!({"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"});
     let importer = |reimport: bool| {
         let importer =

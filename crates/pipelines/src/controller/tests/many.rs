@@ -4,9 +4,16 @@ fn cached() -> Value {
     chain(json!({"cachingOptions": {"enableCache": true}}), json!({"cachingOptions": {"enableCache": true}}))
 }
 
-#[tokio::test]
-async fn a_run_of_what_was_run_before_makes_no_pods() {
-    let bed = Bed::new().await;
+on_each_store!(
+    a_run_of_what_was_run_before_makes_no_pods,
+    identical_steps_of_several_runs_run_once,
+    when_the_first_of_identical_steps_fails_the_next_one_runs,
+    no_more_pods_are_made_than_there_are_places,
+    a_loop_of_hundreds_ends_with_a_row_for_each_through_a_restart,
+);
+
+async fn a_run_of_what_was_run_before_makes_no_pods(store: Store) {
+    let bed = Bed::new(store).await;
     let first = bed.submit(&cached()).await;
     bed.succeed(&first, "make", &[("out", "x")]).await;
     bed.succeed(&first, "take", &[]).await;
@@ -21,9 +28,8 @@ async fn a_run_of_what_was_run_before_makes_no_pods() {
     }
 }
 
-#[tokio::test]
-async fn identical_steps_of_several_runs_run_once() {
-    let bed = Bed::new().await;
+async fn identical_steps_of_several_runs_run_once(store: Store) {
+    let bed = Bed::new(store).await;
     let mut runs = Vec::new();
     for _ in 0..3 {
         runs.push(bed.submit(&cached()).await);
@@ -42,9 +48,8 @@ async fn identical_steps_of_several_runs_run_once() {
     assert_eq!(bed.task(&runs[2], "make").await.state, TaskState::Cached);
 }
 
-#[tokio::test]
-async fn when_the_first_of_identical_steps_fails_the_next_one_runs() {
-    let bed = Bed::new().await;
+async fn when_the_first_of_identical_steps_fails_the_next_one_runs(store: Store) {
+    let bed = Bed::new(store).await;
     let (first, second) = (bed.submit(&cached()).await, bed.submit(&cached()).await);
     bed.step(&first, "make").await;
     bed.fail(&first, "make").await;
@@ -54,8 +59,7 @@ async fn when_the_first_of_identical_steps_fails_the_next_one_runs() {
     bed.until_run(&second, RunState::Succeeded).await;
 }
 
-#[tokio::test]
-async fn no_more_pods_are_made_than_there_are_places() {
+async fn no_more_pods_are_made_than_there_are_places(store: Store) {
     let config = EngineConfig {
         namespace: "default".to_owned(),
         running_steps: 1,
@@ -63,7 +67,7 @@ async fn no_more_pods_are_made_than_there_are_places() {
         launcher: LauncherSource::HostPath("/opt/ferroflow".to_owned()),
         ..EngineConfig::default()
     };
-    let bed = Bed::with(config).await;
+    let bed = Bed::with(store, config).await;
     let runs = [bed.submit(&plain()).await, bed.submit(&plain()).await];
     bed.step(&runs[0], "make").await;
     assert_eq!(bed.task(&runs[1], "make").await.pod_name, None);
@@ -99,9 +103,8 @@ fn looped(count: usize) -> Value {
     })
 }
 
-#[tokio::test]
-async fn a_loop_of_hundreds_ends_with_a_row_for_each_through_a_restart() {
-    let mut bed = Bed::new().await;
+async fn a_loop_of_hundreds_ends_with_a_row_for_each_through_a_restart(store: Store) {
+    let mut bed = Bed::new(store).await;
     let run = bed.submit(&looped(200)).await;
     bed.step(&run, "loop/0/work").await;
     for number in 0..200 {

@@ -16,6 +16,18 @@ use crate::core::{condition::Condition, fault::Fault, value};
 const MAX_TASKS: u64 = 100_000;
 /// DAGs within DAGs: whoever walks them is recursive.
 const MAX_DEPTH: usize = 100;
+/// Bytes of the longest path of a task. PostgreSQL's indexes take 2,704 bytes a row, of which the run's id has some.
+const MAX_PATH: usize = 2000;
+/// Bytes that a part of a path has besides a task's key: a slash, and the number of an iteration with another one.
+const PATH_PART: usize = 1 + 7;
+
+/// What a component stands for, with all that it holds.
+#[derive(Clone, Copy)]
+struct Extent {
+    tasks: u64,
+    /// Bytes of its longest path.
+    path: usize,
+}
 
 /// Checks a pipeline, and adds to what its tasks wait for.
 ///
@@ -34,9 +46,15 @@ pub fn pipeline(pipeline: &mut Pipeline) -> Result<(), Fault> {
         }
     }
     let mut sizes = BTreeMap::new();
-    let tasks = size(pipeline, "root", &pipeline.root, &mut Vec::new(), &mut sizes)?;
+    let Extent { tasks, path } = size(pipeline, "root", &pipeline.root, &mut Vec::new(), &mut sizes)?;
     if tasks > MAX_TASKS {
         let what = format!("stands for {tasks} tasks with all nested pipelines; at most {MAX_TASKS} are run");
+        return Err(Fault::new("root", what));
+    }
+    if path > MAX_PATH {
+        let what = format!(
+            "has tasks whose names, with those of all that they are in, take {path} bytes; at most {MAX_PATH} do"
+        );
         return Err(Fault::new("root", what));
     }
     Ok(())
@@ -372,15 +390,16 @@ fn no_circle(dag: &Dag) -> Result<(), String> {
     Err(format!("tasks wait for each other in a circle: {}", path[start..].join(" -> ")))
 }
 
-/// How many tasks a component stands for; refuses components that hold themselves.
+/// How much a component stands for; refuses components that hold themselves.
 fn size<'a>(
     pipeline: &'a Pipeline,
     name: &'a str,
     component: &'a Component,
     path: &mut Vec<&'a str>,
-    sizes: &mut BTreeMap<&'a str, u64>,
-) -> Result<u64, Fault> {
-    let Body::Dag(dag) = &component.body else { return Ok(1) };
+    sizes: &mut BTreeMap<&'a str, Extent>,
+) -> Result<Extent, Fault> {
+    let mut total = Extent { tasks: 1, path: 0 };
+    let Body::Dag(dag) = &component.body else { return Ok(total) };
     if let Some(size) = sizes.get(name) {
         return Ok(*size);
     }
@@ -393,10 +412,11 @@ fn size<'a>(
         return Err(Fault::new(join("components", name), what));
     }
     path.push(name);
-    let mut total: u64 = 1;
-    for task in dag.tasks.values() {
+    for (key, task) in &dag.tasks {
         if let Some((name, component)) = pipeline.components.get_key_value(&task.component) {
-            total = total.saturating_add(size(pipeline, name, component, path, sizes)?);
+            let inner = size(pipeline, name, component, path, sizes)?;
+            total.tasks = total.tasks.saturating_add(inner.tasks);
+            total.path = total.path.max(key.len() + PATH_PART + inner.path);
         }
     }
     path.pop();

@@ -225,11 +225,14 @@ fn tower(height: usize, width: usize, top: usize) -> Value {
 #[test]
 fn components_neither_hold_themselves_nor_stand_for_too_much() {
     assert!(pipeline(&tower(10, 2, 10)).is_ok());
+    let mut long = tower(10, 1, 10);
+    long["root"]["dag"]["tasks"] = json!({"t".repeat(2000): {"componentRef": {"name": "c0"}}});
     for (document, fault) in [
         (tower(3, 1, 1), "components.c1: contains itself: c1 -> c2 -> c1"),
         (tower(1, 1, 0), "components.c0: contains itself: c0 -> c0"),
         (tower(60, 2, 60), "tasks with all nested pipelines; at most 100000 are run"),
         (tower(200, 1, 200), "is nested more than 100 deep"),
+        (long, "with those of all that they are in, take 2108 bytes; at most 2000 do"),
     ] {
         let error = pipeline(&document).unwrap_err().to_string();
         assert!(error.contains(fault), "{error}");
