@@ -1,7 +1,7 @@
 //! Puts the parts together: the cluster, its controllers, the gateway, the node.
 
 use std::{
-    io::{self, Write as _},
+    io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
     process,

@@ -3,6 +3,8 @@
 //! written by hand for `conformance/kfp`. All of them are read with each of their parts missing, renamed or of another
 //! type as well.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
