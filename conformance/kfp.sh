@@ -15,7 +15,7 @@
 #
 # FERROFLOW_GATEWAY and FERROFLOW_TOKEN say where the API is, as `ferroflow env` prints them; without them it is asked
 # through the API server, as `kfp.Client()` does by itself. FERROFLOW_KFP_HAS names what is here beyond the usual, with
-# spaces between (kfp/kit/table.py). FERROFLOW_KFP_WORDS names cases of `cases`, by words of their names. Each part prints
+# spaces between (kfp/kit/table.py). FERROFLOW_KFP_WORDS names cases of `cases` and files of `corpus`, by words of their names. Each part prints
 # `N passed, N failed, N skipped`; the last line sums them up.
 set -eu
 
@@ -91,7 +91,7 @@ run_part() {
         ;;
     corpus)
         corpus=$("$here/kfp/corpus.sh")
-        harness "$corpus/valid" corpus.toml --objects "$here/kfp/corpus-objects.yaml" $gateway $has
+        harness "$corpus/valid" corpus.toml --objects "$here/kfp/corpus-objects.yaml" $gateway $has ${FERROFLOW_KFP_WORDS:-}
         harness "$corpus/invalid" invalid.toml $gateway
         ;;
     esac

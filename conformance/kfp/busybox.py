@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 
-NAME = "ghcr.io/containerd/busybox:latest"
+NAME = "ghcr.io/containerd/busybox:made-here"
 
 
 def layer(program):
