@@ -15,8 +15,8 @@
 #
 # FERROFLOW_GATEWAY and FERROFLOW_TOKEN say where the API is, as `ferroflow env` prints them; without them it is asked
 # through the API server, as `kfp.Client()` does by itself. FERROFLOW_KFP_HAS names what is here beyond the usual, with
-# spaces between (kfp/kit/table.py). FERROFLOW_KFP_WORDS names cases of `cases` and files of `corpus`, by words of their names. Each part prints
-# `N passed, N failed, N skipped`; the last line sums them up.
+# spaces between (kfp/kit/table.py). FERROFLOW_KFP_WORDS names cases of `cases` and files of `corpus`, by words of their
+# names. Each part prints `N passed, N failed, N skipped`; the last line sums them up.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -44,13 +44,13 @@ const POD_PATIENCE: Duration = Duration::from_secs(30);
 pub fn log() {
     let filter = EnvFilter::try_from_env(telemetry::LOG_VARIABLE);
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(telemetry::DEFAULT_FILTER));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Told).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| LogStream).init();
 }
 
 /// Standard error, but for its errors: a server whose log is on a disk that is full goes on without it.
-struct Told;
+struct LogStream;
 
-impl io::Write for Told {
+impl io::Write for LogStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let _ = io::stderr().write_all(bytes);
         Ok(bytes.len())

@@ -17,6 +17,7 @@
 
 pub mod access;
 pub mod blob;
+mod causes;
 pub mod clock;
 pub mod controller;
 pub mod cron;

@@ -35,21 +35,6 @@ pub enum Error {
     },
 }
 
-/// An error with what caused it, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Some say what their cause says as well.
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// A directory of blobs.
 #[derive(Clone, Debug)]
 pub struct Directory {

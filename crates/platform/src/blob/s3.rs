@@ -9,6 +9,8 @@ use object_store::{
     path::Path,
 };
 
+use crate::causes::causes;
+
 /// Where a bucket is and who may use it.
 #[derive(Clone, Default)]
 pub struct S3 {
@@ -108,13 +110,39 @@ impl S3 {
     }
 
     fn fault(&self, error: &object_store::Error) -> S3Fault {
-        let said = super::causes(error);
+        let said = told(causes(error));
         match error {
             object_store::Error::NotFound { .. } => S3Fault::NoBucket(self.bucket.clone()),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 S3Fault::Refused(said)
             }
             _ => S3Fault::Unreachable(said),
+        }
+    }
+}
+
+/// What the server itself says, where its answer in XML is a part of the error; all of the error otherwise.
+fn told(error: String) -> String {
+    let element = |name: &str| {
+        let (_, rest) = error.split_once(&format!("<{name}>"))?;
+        rest.split_once("</").map(|(text, _)| text)
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{message} ({code})"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn a_refusal_is_told_in_the_server_s_words_without_its_xml() {
+        let text =
+            "PUT failed: 403 Forbidden: <Error><Code>AccessDenied</Code><Message>No such key.</Message><Id/></Error>";
+        for (error, expected) in [(text, "No such key. (AccessDenied)"), ("no route <to> host", "no route <to> host")] {
+            assert_eq!(told(error.to_owned()), expected);
         }
     }
 }

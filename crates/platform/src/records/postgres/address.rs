@@ -19,6 +19,7 @@ use tokio_postgres::{
 use tokio_rustls::TlsConnector;
 
 use crate::{
+    causes::causes,
     records::Error,
     tls::{self, Trust},
 };
@@ -141,17 +142,6 @@ fn decoded(word: &str) -> Result<String, Error> {
         bytes.push(u8::from_str_radix(digits, 16).map_err(|_| unfit())?);
     }
     String::from_utf8(bytes).map_err(|_| unfit())
-}
-
-/// An error with everything that it comes from.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// Makes TLS of connections, as a URL asks for.

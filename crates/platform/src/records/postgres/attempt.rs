@@ -8,8 +8,9 @@ use tokio_postgres::{
     error::{DbError, Severity, SqlState},
 };
 
-use super::{address::causes, pool::Connection};
+use super::pool::Connection;
 use crate::{
+    causes::causes,
     records::{Error, Guard, LEADER, Row, Statement, Value, value::Must, within},
     tls,
 };
