@@ -10,6 +10,7 @@
 //! * [`access`]: who holds a bearer token, and what they may do.
 //! * [`gateway`]: the one port for what people open and clients call.
 //! * [`blob`]: files by name below one root, written whole or not at all, and artifacts in a directory or S3.
+//! * [`causes`]: what errors of libraries say together with what caused them.
 //! * [`identity`]: who sends a request.
 //! * [`kubelet`]: what an API server asks of the node that runs a pod.
 //! * [`telemetry`] is where logs go.
@@ -17,7 +18,7 @@
 
 pub mod access;
 pub mod blob;
-mod causes;
+pub mod causes;
 pub mod clock;
 pub mod controller;
 pub mod cron;

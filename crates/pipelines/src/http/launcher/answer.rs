@@ -4,6 +4,7 @@ use std::error::Error;
 
 use ferroflow_platform::{
     blob::{Flow, StoreError},
+    causes::causes,
     http::body::{self, Body},
 };
 use futures::TryStreamExt;
@@ -146,22 +147,10 @@ impl From<StoreError> for Refusal {
             StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             StoreError::Store(_) | StoreError::Io(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, with_causes(&error))
+        Self::new(status, causes(&error))
     }
 }
 
 fn is_too_long(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error.is::<LengthLimitError>()
-}
-
-/// An error with what caused it.
-pub fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ferroflow_platform::{
     blob::{Blobs, Content, StoreError},
+    causes::causes,
     clock::SharedClock,
     http::{
         body::{Body, BoxError},
@@ -38,7 +39,7 @@ use crate::{
         uri,
     },
 };
-use answer::{Refusal, json, streamed, with_causes};
+use answer::{Refusal, json, streamed};
 use places::{Place, Places};
 
 /// The content type of a directory.
@@ -169,7 +170,7 @@ impl<S: Steps> Launchers<S> {
 /// Tells of a store that refuses, which the launcher asks again until it takes what it has: its log has nothing of it yet.
 fn told(claims: &StepClaims, place: &str, error: &StoreError) {
     if matches!(error, StoreError::Store(_) | StoreError::Io(_)) {
-        let (run, task, error) = (&claims.run, &claims.task, with_causes(error));
+        let (run, task, error) = (&claims.run, &claims.task, causes(error));
         tracing::warn!(run, task, place, error, "an output cannot be stored; its launcher tries again");
     }
 }
