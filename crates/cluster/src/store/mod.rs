@@ -357,10 +357,11 @@ impl Inner {
                 }
             }
         }
-        self.visible.send_replace(newest);
+        // In this order: who has waited for a revision finds it in every watch.
         for resource in touched {
             resource.changed.post(newest);
         }
+        self.visible.send_replace(newest);
         for (done, entry) in acknowledged {
             if let Some(done) = done {
                 // A caller that has gone away no longer asks.

@@ -298,3 +298,33 @@ async fn increment(store: &Store, key: &ObjectKey) {
         }
     }
 }
+
+/// Who reads several watches up to one revision relies on this.
+#[test]
+fn what_a_revision_has_changed_is_in_the_watch_once_the_revision_is_reached() {
+    const WRITES: u64 = 3_000;
+    let directory = tempdir().unwrap();
+    runtime().block_on(async {
+        let store = open(directory.path());
+        let mut watch = store.watch(RESOURCE, store.revision()).unwrap();
+        let last = store.revision() + WRITES;
+        let reader = store.clone();
+        let reading = tokio::spawn(async move {
+            let mut reached = reader.revision();
+            while reached < last {
+                reader.reached(reached + 1).await;
+                let visible = reader.revision();
+                let taken = watch.take(usize::MAX).unwrap().last().map(|change| change.entry.revision);
+                reached = taken.unwrap_or(reached);
+                assert!(reached >= visible, "{visible} was reached, and the watch ends at {reached}");
+            }
+        });
+        for number in 0..WRITES {
+            let build = move |revision| body(u8::try_from(number % 256).unwrap(), revision);
+            let key = ObjectKey::new("a", format!("{number}").as_str());
+            let put = Write::Put(Box::new(build));
+            store.write(RESOURCE, key, Expected::Absent, put, Durability::Relaxed).await.unwrap();
+        }
+        reading.await.unwrap();
+    });
+}
