@@ -8,8 +8,9 @@ use std::{
 
 use ferroflow_platform::{
     clock::SharedClock,
+    controller::Caches,
     http as http_kit,
-    identity::Identity,
+    identity::{self, Identity},
     kubelet::SharedAgent,
     sql,
     task::{Group, Kind as TaskKind},
@@ -85,6 +86,7 @@ pub struct Cluster {
     /// Where the directories of volumes are made.
     pub volumes: PathBuf,
     group: Group,
+    caches: Caches,
 }
 
 impl Cluster {
@@ -108,6 +110,8 @@ impl Cluster {
             Some(port) => Some(listener(port).await?),
             None => None,
         };
+        let watching = Identity::user("system:ferroflow", &[identity::MASTERS]);
+        let caches = Caches::new(inprocess::client(&api, watching), group.clone());
         let cluster = Self {
             https: address(&https),
             http: http.as_ref().map(address),
@@ -115,6 +119,7 @@ impl Cluster {
             api,
             volumes: directory.join("volumes"),
             group,
+            caches,
         };
         let client = cluster.client(Identity::administrator());
         bootstrap::write(&client, cluster.https.port(), &cluster.authority).await?;
@@ -144,6 +149,12 @@ impl Cluster {
     /// A client that calls the server in process, as `identity`.
     pub fn client(&self, identity: Identity) -> kube::Client {
         inprocess::client(&self.api, identity)
+    }
+
+    /// Caches for a component that writes as `identity` and runs in `group`. All components of the process share their
+    /// watches.
+    pub fn caches(&self, identity: Identity, group: Group) -> Caches {
+        self.caches.shared_with(self.client(identity), group)
     }
 
     /// The group that the cluster's tasks run in.

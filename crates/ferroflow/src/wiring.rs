@@ -22,7 +22,6 @@ use ferroflow_node::{
 };
 use ferroflow_platform::{
     clock::SharedClock,
-    controller::Caches,
     identity::{Identity, MASTERS},
     task::Group,
     telemetry,
@@ -133,7 +132,7 @@ async fn start_node(
     group: Group,
 ) -> anyhow::Result<Arc<Node>> {
     let identity = Identity::user(format!("system:node:{}", node_name()), &["system:nodes", MASTERS]);
-    let caches = Caches::new(cluster.client(identity), group.clone());
+    let caches = cluster.caches(identity, group.clone());
     let config = NodeConfig {
         name: node_name(),
         data_dir: data.join("node"),

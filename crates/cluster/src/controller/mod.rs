@@ -60,7 +60,7 @@ pub fn start(cluster: &Cluster, which: Controllers) {
         return;
     }
     let managers = Identity::user("system:kube-controller-manager", &[ferroflow_platform::identity::MASTERS]);
-    let caches = Caches::new(cluster.client(managers), cluster.group());
+    let caches = cluster.caches(managers, cluster.group());
     let workloads: [fn(&Caches, &SharedClock); 13] = [
         aggregation::register,
         cronjob::register,

@@ -21,6 +21,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Key;
 use crate::task::{Group, Kind as TaskKind};
@@ -77,7 +78,13 @@ pub enum CacheError {
 /// A cache has this long to show a write; an in-process watch needs well under a millisecond.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Listener<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Send + Sync>;
+type Told<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Send + Sync>;
+
+/// Who is told of changes, until its group stops.
+struct Listener<K> {
+    told: Told<K>,
+    until: CancellationToken,
+}
 
 struct Objects<K> {
     by_key: BTreeMap<Key, Arc<K>>,
@@ -85,7 +92,6 @@ struct Objects<K> {
 }
 
 struct Inner<K> {
-    client: Client,
     objects: RwLock<Objects<K>>,
     listeners: Mutex<Vec<Listener<K>>>,
     /// The newest resourceVersion seen; 0 until the first list is complete.
@@ -97,11 +103,15 @@ struct Inner<K> {
 /// All objects of one kind. Cheap to clone.
 pub struct Cache<K> {
     inner: Arc<Inner<K>>,
+    /// Whose writes go through it.
+    client: Client,
+    /// Listeners are told nothing any more once this is cancelled.
+    until: CancellationToken,
 }
 
 impl<K> Clone for Cache<K> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self { inner: self.inner.clone(), client: self.client.clone(), until: self.until.clone() }
     }
 }
 
@@ -110,59 +120,79 @@ impl<K> Clone for Cache<K> {
 pub struct Caches {
     client: Client,
     group: Group,
-    by_type: Arc<Mutex<HashMap<TypeId, Box<dyn Any + Send>>>>,
+    watches: Arc<Watches>,
+}
+
+/// The watches behind caches, whoever uses them.
+struct Watches {
+    client: Client,
+    group: Group,
+    by_type: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
 }
 
 impl Caches {
     /// Caches whose watches run in `group`.
     pub fn new(client: Client, group: Group) -> Self {
-        Self { client, group, by_type: Arc::default() }
+        let by_type = Mutex::default();
+        let watches = Arc::new(Watches { client: client.clone(), group: group.clone(), by_type });
+        Self { client, group, watches }
     }
 
-    /// The client that the caches use.
+    /// The same caches for another component of this process, so that each change is read once: it writes by its own
+    /// client, and is told of changes until its own group stops.
+    #[must_use]
+    pub fn shared_with(&self, client: Client, group: Group) -> Self {
+        Self { client, group, watches: self.watches.clone() }
+    }
+
+    /// The client that writes go through.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// The group that their watches run in.
+    /// The group of those who use the caches.
     pub fn group(&self) -> Group {
         self.group.clone()
     }
 
     /// The cache of a kind; the first call starts its watch.
     pub fn of<K: Object>(&self) -> Cache<K> {
-        let mut by_type = self.by_type.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cache) = by_type.get(&TypeId::of::<K>()).and_then(|any| any.downcast_ref::<Cache<K>>()) {
-            return cache.clone();
+        let Watches { client, group, by_type } = &*self.watches;
+        let mut by_type = by_type.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = by_type.get(&TypeId::of::<K>()).and_then(|any| any.downcast_ref::<Arc<Inner<K>>>());
+        let inner = known.cloned().unwrap_or_else(|| {
+            let inner = Arc::<Inner<K>>::default();
+            let watching = Cache { inner: inner.clone(), client: client.clone(), until: group.stopping() };
+            watching.start(group);
+            by_type.insert(TypeId::of::<K>(), Box::new(inner.clone()));
+            inner
+        });
+        Cache { inner, client: self.client.clone(), until: self.group.stopping() }
+    }
+}
+
+impl<K> Default for Inner<K> {
+    fn default() -> Self {
+        Self {
+            objects: RwLock::new(Objects { by_key: BTreeMap::new(), by_owner: HashMap::new() }),
+            listeners: Mutex::default(),
+            reached: watch::Sender::new(0),
+            written: AtomicU64::new(0),
         }
-        let cache = Cache::start(self.client.clone(), &self.group);
-        by_type.insert(TypeId::of::<K>(), Box::new(cache.clone()));
-        cache
     }
 }
 
 impl<K: Object> Cache<K> {
-    fn start(client: Client, group: &Group) -> Self {
-        let cache = Self {
-            inner: Arc::new(Inner {
-                client,
-                objects: RwLock::new(Objects { by_key: BTreeMap::new(), by_owner: HashMap::new() }),
-                listeners: Mutex::default(),
-                reached: watch::Sender::new(0),
-                written: AtomicU64::new(0),
-            }),
-        };
-        let running = cache.clone();
+    fn start(self, group: &Group) {
         group.spawn(format!("cache of {}", K::kind(&())), TaskKind::Essential, async move {
-            running.watch().await;
+            self.watch().await;
             Ok::<(), std::convert::Infallible>(())
         });
-        cache
     }
 
     async fn watch(&self) {
-        let api = K::api(self.inner.client.clone(), "");
-        let api = if api.resource_url().contains("/namespaces/") { Api::all(self.inner.client.clone()) } else { api };
+        let api = K::api(self.client.clone(), "");
+        let api = if api.resource_url().contains("/namespaces/") { Api::all(self.client.clone()) } else { api };
         let mut events = Box::pin(kube::runtime::watcher(api, watcher::Config::default()));
         let mut initial: Vec<K> = Vec::new();
         let mut written_before = 0;
@@ -244,9 +274,9 @@ impl<K: Object> Cache<K> {
     }
 
     fn tell(&self, old: Option<&Arc<K>>, new: Option<&Arc<K>>) {
-        for listener in self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            listener(old, new);
-        }
+        let mut listeners = self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| !listener.until.is_cancelled());
+        listeners.iter().for_each(|listener| (listener.told)(old, new));
     }
 
     fn reach(&self, version: u64) {
@@ -266,7 +296,7 @@ impl<K: Object> Cache<K> {
         for object in self.list() {
             listener(None, Some(&object));
         }
-        listeners.push(Box::new(listener));
+        listeners.push(Listener { told: Box::new(listener), until: self.until.clone() });
     }
 
     /// Completes when the first list is in and everything written through this cache shows in it.
@@ -313,7 +343,7 @@ impl<K: Object> Cache<K> {
     /// The API of the kind in a namespace, for writes that the methods below do not cover; pass their
     /// result to [`note`](Self::note).
     pub fn api(&self, namespace: &str) -> Api<K> {
-        K::api(self.inner.client.clone(), namespace)
+        K::api(self.client.clone(), namespace)
     }
 
     /// Remembers that a write has returned `object`.

@@ -13,9 +13,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{Patch, PatchParams, PostParams},
+    core::Request,
 };
+use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
 use super::cache::Object;
@@ -151,8 +153,10 @@ impl Writer {
             count: Some(1),
             ..Default::default()
         };
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        api.create(&PostParams::default(), &event).await?;
+        let body = serde_json::to_vec(&event).map_err(kube::Error::SerdeError)?;
+        let request = Request::new(Event::url_path(&(), Some(&namespace))).create(&PostParams::default(), body);
+        // Nobody looks at what the server has made of it.
+        let _: IgnoredAny = self.client.request(request.map_err(kube::Error::BuildRequest)?).await?;
         if self.order.len() >= REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
