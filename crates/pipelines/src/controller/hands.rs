@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{DeleteParams, LogParams, PostParams},
 };
 use serde_json::Value;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     inbox::{Inbox, Message},
     pods::{ATTEMPT_LABEL, RUN_LABEL, TASK_LABEL},
+    seen::SeenPod,
     shared::Shared,
 };
 use crate::{
@@ -44,7 +45,7 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    fn pods(&self) -> Api<Pod> {
+    fn pods(&self) -> Api<SeenPod> {
         Api::namespaced(self.shared.client.clone(), &self.facts.namespace)
     }
 
@@ -89,8 +90,7 @@ impl Hands {
     }
 
     async fn make_pod(&self, pod: &Pod) -> Result<(), TaskError> {
-        let (api, params) = (self.pods(), PostParams::default());
-        let made = match self.insist(|| api.create(&params, pod)).await {
+        let made = match self.insist(|| self.create(pod)).await {
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {
                 self.adopt(pod).await?
             }
@@ -100,11 +100,19 @@ impl Hands {
         Ok(())
     }
 
-    async fn adopt(&self, pod: &Pod) -> Result<Pod, TaskError> {
+    async fn create(&self, pod: &Pod) -> kube::Result<SeenPod> {
+        let body = serde_json::to_vec(pod).map_err(kube::Error::SerdeError)?;
+        let url = SeenPod::url_path(&(), Some(&self.facts.namespace));
+        let request = kube::core::Request::new(url).create(&PostParams::default(), body);
+        self.shared.client.request(request.map_err(kube::Error::BuildRequest)?).await
+    }
+
+    async fn adopt(&self, pod: &Pod) -> Result<SeenPod, TaskError> {
         let (api, name) = (self.pods(), pod.name_any());
         let found = self.insist(|| api.get(&name)).await.map_err(|error| refused("PodRefused", &error))?;
-        let label = |pod: &Pod, name: &str| pod.labels().get(name).cloned();
-        let is_ours = [RUN_LABEL, TASK_LABEL, ATTEMPT_LABEL].iter().all(|name| label(&found, name) == label(pod, name));
+        let is_ours = [RUN_LABEL, TASK_LABEL, ATTEMPT_LABEL]
+            .iter()
+            .all(|name| found.labels().get(*name) == pod.labels().get(*name));
         if is_ours {
             return Ok(found);
         }
@@ -136,7 +144,8 @@ impl Hands {
         self.spawn("a log", async move {
             let params = LogParams { limit_bytes: Some(LOG_BYTES), ..LogParams::default() };
             // Of a pod that never started, or whose node is lost, there is nothing.
-            let log = hands.pods().logs(&pod, &params).await.unwrap_or_default();
+            let pods: Api<Pod> = Api::namespaced(hands.shared.client.clone(), &hands.facts.namespace);
+            let log = pods.logs(&pod, &params).await.unwrap_or_default();
             let lines = last_lines(&log);
             if !log.is_empty()
                 && let Err(error) = hands.shared.blobs.put_bytes(&key, log.into()).await

@@ -25,6 +25,7 @@ mod places;
 pub mod pods;
 mod removal;
 pub mod schedule;
+mod seen;
 mod shared;
 
 #[cfg(test)]

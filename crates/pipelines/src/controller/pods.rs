@@ -10,7 +10,6 @@ use std::{
 
 use ferroflow_platform::clock::SharedClock;
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
     api::DeleteParams,
@@ -18,7 +17,7 @@ use kube::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::inbox::Inbox;
+use super::{inbox::Inbox, seen::SeenPod};
 use crate::core::engine::sight::{self, Sight};
 
 /// On a pod of a step: its run's id.
@@ -100,7 +99,7 @@ impl Pods {
     }
 
     /// Notes that the API server has acknowledged a pod, so that it is missed if the watch never shows it.
-    pub(super) fn expect(&self, pod: &Pod) {
+    pub(super) fn expect(&self, pod: &SeenPod) {
         let Some((name, known, _)) = read(pod) else { return };
         let mut state = self.lock();
         if !state.known.contains_key(&name) {
@@ -111,7 +110,7 @@ impl Pods {
 
     /// Watches until the group ends.
     pub(super) async fn watch(&self) {
-        let api: Api<Pod> = Api::all(self.client.clone());
+        let api: Api<SeenPod> = Api::all(self.client.clone());
         let mut events = Box::pin(kube::runtime::watcher(api, watcher::Config::default().labels(RUN_LABEL)));
         let mut initial = Vec::new();
         while let Some(event) = events.next().await {
@@ -135,7 +134,7 @@ impl Pods {
         }
     }
 
-    fn restart(&self, pods: Vec<Pod>) {
+    fn restart(&self, pods: Vec<SeenPod>) {
         let there: BTreeSet<Name> = pods.iter().filter_map(read).map(|(name, _, _)| name).collect();
         let gone: Vec<Name> = {
             let state = self.lock();
@@ -150,7 +149,7 @@ impl Pods {
         }
     }
 
-    fn applied(&self, pod: &Pod) {
+    fn applied(&self, pod: &SeenPod) {
         let Some((name, known, created_s)) = read(pod) else { return };
         let mut state = self.lock();
         state.expected.remove(&name);
@@ -202,7 +201,7 @@ impl Pods {
     }
 
     async fn delete(&self, namespace: String, pod: String) {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let api: Api<SeenPod> = Api::namespaced(self.client.clone(), &namespace);
         match api.delete(&pod, &DeleteParams::default()).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -212,13 +211,13 @@ impl Pods {
 }
 
 /// What a pod's labels say of it, with the second it was created.
-fn read(pod: &Pod) -> Option<(Name, Known, i64)> {
+fn read(pod: &SeenPod) -> Option<(Name, Known, i64)> {
     let label = |name: &str| pod.labels().get(name).cloned();
     let known = Known {
         run: label(RUN_LABEL)?,
         task: label(TASK_LABEL)?,
         attempt: label(ATTEMPT_LABEL)?.parse().ok()?,
-        sight: sight::of(pod),
+        sight: sight::of(pod.status.as_ref()),
     };
     let created_s = pod.creation_timestamp().map_or(0, |time| time.0.as_second());
     Some(((pod.namespace().unwrap_or_default(), pod.name_any()), known, created_s))

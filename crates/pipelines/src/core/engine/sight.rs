@@ -1,6 +1,6 @@
 //! A pod as the engine looks at it.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, PodStatus};
 
 use crate::core::task::TaskError;
 
@@ -57,9 +57,9 @@ const TERMINATED: i32 = 143;
 /// ends so by itself is reported by its launcher.
 pub const INTERRUPTED: &str = "Interrupted";
 
-/// Looks at a pod.
-pub fn of(pod: &Pod) -> Sight {
-    let Some(status) = &pod.status else { return Sight::Waiting(None) };
+/// Looks at a pod, of which only the status tells.
+pub fn of(status: Option<&PodStatus>) -> Sight {
+    let Some(status) = status else { return Sight::Waiting(None) };
     match status.phase.as_deref() {
         Some("Succeeded") => Sight::Succeeded,
         Some("Failed") => Sight::Failed(failure(status)),
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn look(status: Value) -> Sight {
-        of(&serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap())
+        of(Some(&serde_json::from_value(status).unwrap()))
     }
 
     fn waiting(reason: &str) -> Value {
