@@ -4,6 +4,7 @@ mod check;
 mod contain;
 mod dial;
 mod disk;
+mod events;
 mod figures;
 mod gpu;
 mod grouping;
@@ -27,7 +28,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -35,25 +36,17 @@ use std::{
 
 use ferroflow_platform::{
     clock::SharedClock,
-    controller::{Cache, Caches, EventKind, Recorder},
+    controller::{Cache, Caches, Recorder},
     task::{Group, Kind},
 };
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Pod, Secret, Service},
     apimachinery::pkg::api::resource::Quantity,
 };
-use kube::Resource;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    core::{
-        evict::Thresholds,
-        image::ImageTable,
-        pressure::Pressure,
-        quantity,
-        record::Attempt,
-        spec::{self, Role},
-    },
+    core::{evict::Thresholds, image::ImageTable, pressure::Pressure, quantity, record::Attempt, spec},
     image::{
         Environments, Pods,
         store::{ImageStore, StoreConfig},
@@ -67,6 +60,7 @@ use crate::{
     shim::cgroup,
 };
 pub use dial::PodNetwork;
+use events::StartEvents;
 use figures::Figures;
 pub use network::PodNetworkKind;
 use pool::Pool;
@@ -172,6 +166,7 @@ struct Handle {
     pod: watch::Sender<Option<Arc<Pod>>>,
     notes: mpsc::Sender<Note>,
     sandbox: Option<Arc<dyn Sandbox>>,
+    events: StartEvents,
 }
 
 /// Notes that wait for a worker; whoever sends more waits.
@@ -425,7 +420,7 @@ impl Shared {
             && Some(uid_of(old)) != new_uid
         {
             self.pool.leave(&uid_of(old));
-            let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+            let pods = self.handles();
             if let Some(handle) = pods.get(&uid_of(old)) {
                 handle.pod.send_replace(None);
             }
@@ -435,14 +430,17 @@ impl Shared {
         if node != Some(self.config.name.as_str()) {
             return;
         }
-        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pods = self.handles();
         if let Some(handle) = pods.get(&uid) {
             handle.pod.send_replace(Some(pod.clone()));
             return;
         }
         let (sender, changes) = watch::channel(Some(pod.clone()));
         let (notes, received) = mpsc::channel(NOTES);
-        pods.insert(uid.clone(), Handle { pod: sender, notes: notes.clone(), sandbox: None });
+        pods.insert(
+            uid.clone(),
+            Handle { pod: sender, notes: notes.clone(), sandbox: None, events: StartEvents::of(pod) },
+        );
         drop(pods);
         let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
         let worker = worker::Worker::new(self.clone(), pod.clone(), uid.clone(), stored, notes);
@@ -457,7 +455,7 @@ impl Shared {
     /// Tells the pods of a namespace that an object has changed that they may refer to.
     fn object_changed(&self, meta: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>) {
         let Some(meta) = meta else { return };
-        for handle in self.pods.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for handle in self.handles().values() {
             let same = handle.pod.borrow().as_ref().is_some_and(|pod| pod.metadata.namespace == meta.namespace);
             if same {
                 // A worker with a full queue looks again anyway.
@@ -466,33 +464,22 @@ impl Shared {
         }
     }
 
-    /// Records an event on one container of a pod.
-    fn container_event(
-        &self,
-        pod: &Pod,
-        role: Role,
-        container: &str,
-        kind: EventKind,
-        reason: &str,
-        message: impl Into<String>,
-    ) {
-        let mut about = pod.object_ref(&());
-        about.field_path = Some(spec::field_path(role, container));
-        self.recorder.event_for(about, kind, reason, message);
+    fn handles(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a pod's sandbox known to those who ask for logs and commands.
     fn publish(&self, uid: &str, sandbox: &Arc<dyn Sandbox>) {
-        if let Some(handle) = self.pods.lock().unwrap_or_else(PoisonError::into_inner).get_mut(uid) {
+        if let Some(handle) = self.handles().get_mut(uid) {
             handle.sandbox = Some(sandbox.clone());
         }
     }
 
     fn sandbox(&self, uid: &str) -> Option<Arc<dyn Sandbox>> {
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner).get(uid)?.sandbox.clone()
+        self.handles().get(uid)?.sandbox.clone()
     }
 
     fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner).get(uid)?.pod.borrow().clone()
+        self.handles().get(uid)?.pod.borrow().clone()
     }
 }

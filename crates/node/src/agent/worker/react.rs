@@ -36,10 +36,12 @@ impl Worker {
         }
         let meta_changed = pod.metadata.labels != self.pod.metadata.labels
             || pod.metadata.annotations != self.pod.metadata.annotations;
-        self.pod = pod;
-        self.containers = self.pod.spec.as_ref().map(spec::containers).unwrap_or_default();
-        for (_, container) in &self.containers {
-            self.observed.entry(container.name.clone()).or_default();
+        let before = std::mem::replace(&mut self.pod, pod);
+        if before.spec != self.pod.spec {
+            self.containers = self.pod.spec.as_ref().map(spec::containers).unwrap_or_default();
+            for (_, container) in &self.containers {
+                self.observed.entry(container.name.clone()).or_default();
+            }
         }
         if self.verdict.is_none() {
             self.verdict = terminal(&self.pod);

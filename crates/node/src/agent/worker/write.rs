@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferroflow_api::names::REPORTS_ITSELF_ANNOTATION;
 use ferroflow_platform::controller::EventKind;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::{
@@ -11,10 +10,13 @@ use kube::{
 };
 
 use super::{Note, Worker, retry_after, revision, terminal};
-use crate::core::{
-    plan::{self, Plan, Situation},
-    spec,
-    status::{self, Place},
+use crate::{
+    agent::events::reports_itself,
+    core::{
+        plan::{self, Plan, Situation},
+        spec,
+        status::{self, Place},
+    },
 };
 
 /// A status that only says that a container is being started, or a pod made ready for that, waits this long for it to
@@ -42,7 +44,7 @@ impl Worker {
         let now = self.shared.clock.instant();
         let is_new = unknown && self.status.start_time.is_none() && !plan.ending && plan.verdict.is_none();
         let since = self.launched_at.or(is_new.then_some(self.begun_at)).map(|since| since + START_PATIENCE);
-        let is_told_otherwise = !plan.ending && plan.verdict.is_none() && self.reports_itself();
+        let is_told_otherwise = !plan.ending && plan.verdict.is_none() && reports_itself(&self.pod);
         let longer = is_told_otherwise.then_some(self.begun_at + LONG_START_PATIENCE);
         if let Some(until) = since.max(longer)
             && plan.waiting.is_empty()
@@ -65,11 +67,6 @@ impl Worker {
         self.wanted = (!written).then_some(status);
     }
 
-    fn reports_itself(&self) -> bool {
-        let annotations = self.pod.metadata.annotations.as_ref();
-        annotations.is_some_and(|annotations| annotations.contains_key(REPORTS_ITSELF_ANNOTATION))
-    }
-
     pub(super) fn write(&mut self) {
         let now = self.shared.clock.instant();
         if self.writing || self.write_at.is_some_and(|at| now < at && self.write_failures > 0) {
@@ -83,6 +80,9 @@ impl Worker {
         };
         self.write_at = None;
         self.writing = true;
+        if status.phase.as_deref() != Some("Succeeded") {
+            self.shared.tell_start(&self.uid);
+        }
         let body = status::patch(&self.pod, &status);
         (self.status, self.written) = (status, None);
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
