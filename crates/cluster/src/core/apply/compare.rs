@@ -91,6 +91,10 @@ struct Walk<'s, 'a> {
 
 impl<'a> Walk<'_, 'a> {
     fn value(&self, shape: Shape, left: Option<&'a Value>, right: Option<&'a Value>) -> Difference<'a> {
+        // Most of an object stays as it is.
+        if left.is_some() && left == right {
+            return Difference::default();
+        }
         let atom = self.shapes.atom(shape);
         let mut other = None;
         let walked = match (left, right) {

@@ -44,7 +44,7 @@ use last_applied::{KUBECTL, Verdict};
 use managed::{Entry, Identity, Managed, Operation, is_reset, time_text};
 use shape::Shapes;
 use updater::{Refusal, Updater};
-use validate::{Duplicates, validate};
+use validate::{Duplicates, validate, validate_change};
 
 /// Who owns fields that were there before anyone was tracked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -161,8 +161,8 @@ fn track<'v>(
 ) -> Result<(), String> {
     let shapes = Shapes::new(table);
     let root = Shapes::root(node);
-    validate(&shapes, root, new, Duplicates::Allowed)?;
     validate(&shapes, root, live, Duplicates::Allowed)?;
+    validate_change(&shapes, root, live, new)?;
     let updater = Updater { shapes, root, reset, api_version: manager.api_version, kind: kind_of(new) };
     let set = updater.update(live, new, managed).difference(&STRIPPED);
     if !set.is_empty() {

@@ -51,7 +51,22 @@ pub enum Duplicates {
 pub fn validate(shapes: &Shapes<'_>, shape: Shape, value: &Value, duplicates: Duplicates) -> Result<(), String> {
     let mut walk = Walk { shapes, duplicates, faults: Vec::new() };
     walk.value(shape, value);
-    if walk.faults.is_empty() { Ok(()) } else { Err(faults_text(&walk.faults)) }
+    walk.end()
+}
+
+/// Checks what an object does not have in common with a valid one.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_change(shapes: &Shapes<'_>, shape: Shape, valid: &Value, value: &Value) -> Result<(), String> {
+    let mut walk = Walk { shapes, duplicates: Duplicates::Allowed, faults: Vec::new() };
+    match (shapes.atom(shape).form(Some(value)), valid, value) {
+        (Form::Map(map), Value::Object(valid), Value::Object(fields)) => {
+            walk.fields(&map, fields.iter().filter(|(name, field)| valid.get(*name) != Some(*field)));
+        }
+        _ => walk.value(shape, value),
+    }
+    walk.end()
 }
 
 struct Walk<'s, 't> {
@@ -61,6 +76,10 @@ struct Walk<'s, 't> {
 }
 
 impl<'t> Walk<'_, 't> {
+    fn end(self) -> Result<(), String> {
+        if self.faults.is_empty() { Ok(()) } else { Err(faults_text(&self.faults)) }
+    }
+
     fn fault(&mut self, message: impl Into<String>) {
         self.faults.push(Fault::new(message.into()));
     }
@@ -94,6 +113,10 @@ impl<'t> Walk<'_, 't> {
             Value::Object(fields) => fields,
             other => return self.fault(format!("expected map, got {}", go::wrapped(other))),
         };
+        self.fields(map, fields.iter());
+    }
+
+    fn fields<'v>(&mut self, map: &MapShape<'t>, fields: impl Iterator<Item = (&'v String, &'v Value)>) {
         for (name, field) in fields {
             let known = self.faults.len();
             match map.below(name) {

@@ -31,9 +31,10 @@ impl Rounds {
         }
     }
 
-    /// Ends a pass.
+    /// Ends a pass. What it has left matters only to webhooks that want to be asked again.
     pub(super) fn end(&mut self, object: Option<&Value>) {
-        self.left = object.cloned();
+        let matters = !self.is_second && !self.waiting.is_empty();
+        self.left = if matters { object.cloned() } else { None };
     }
 
     /// Whether a webhook is asked in this round.

@@ -52,7 +52,7 @@ async fn once(request: &mut Request<'_>, mut object: Value, warnings: &mut Vec<S
     place(request, &mut object)?;
     meta::text(&object, "name").clone_into(&mut request.name);
     let committed = match prepare(request, object, warnings).await {
-        Ok(object) => request.commit(Expected::Absent, object).await,
+        Ok(object) => request.commit(Expected::Absent, request.settled(object)).await,
         Err(failure) => Err(Lost::Failed(failure)),
     };
     request.api.allocated(request);

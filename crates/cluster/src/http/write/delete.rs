@@ -104,12 +104,12 @@ async fn once(
     match deletion::plan(resource, &object, options, request.now) {
         Plan::Pending => Ok(Deleted::Marked(entry.clone())),
         Plan::Mark(marked) => {
-            let marked = request.commit(Expected::At(entry.revision), marked).await?;
+            let marked = request.commit(Expected::At(entry.revision), request.settled(marked)).await?;
             Ok(Deleted::Marked(marked))
         }
         Plan::Remove(last) => {
             let uid = meta::text(&object, "uid").to_owned();
-            let last = request.remove(entry.revision, last).await?;
+            let last = request.remove(entry.revision, request.settled(last)).await?;
             let shows_object = matches!(
                 resource.storage.as_str(),
                 "pods"

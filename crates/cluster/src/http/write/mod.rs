@@ -158,7 +158,7 @@ impl Request<'_> {
         }
     }
 
-    /// Makes `object` the new state, or only shows what it would be.
+    /// Makes `object`, which is [`settled`](Self::settled), the new state, or only shows what it would be.
     ///
     /// # Errors
     /// `None` inside when the object has changed since it was read: decide again.
@@ -178,7 +178,7 @@ impl Request<'_> {
         self.write(key, expected, Write::Put(Box::new(build))).await
     }
 
-    /// Removes the object; `last` is its last state.
+    /// Removes the object; `last` is its last state, which is [`settled`](Self::settled).
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -218,7 +218,6 @@ impl Request<'_> {
 
     async fn stored_form(&self, object: Value) -> Outcome<Value> {
         let served = &self.served;
-        let object = self.settled(object);
         if served.is_stored_version() {
             return Ok(object);
         }

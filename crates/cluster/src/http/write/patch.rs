@@ -216,9 +216,12 @@ async fn once(
     let mut new = patched(request, old, patch, kind).map_err(Lost::Failed)?;
     keep_type(request, &mut new, old, kind).map_err(Lost::Failed)?;
     let validation = if kind == PatchType::Apply { FieldValidation::Ignore } else { request.validation() };
-    let before = new.to_string();
-    decode::refine(&request.served, &mut new, None, validation, warnings)
-        .map_err(|failure| Lost::Failed(at_patch(request, &failure, before, kind)))?;
+    if let Err(failure) = decode::refine(&request.served, &mut new, None, validation, warnings) {
+        // Decoding has changed the object by now.
+        let mut sent = patched(request, old, patch, kind).map_err(Lost::Failed)?;
+        keep_type(request, &mut sent, old, kind).map_err(Lost::Failed)?;
+        return Err(Lost::Failed(at_patch(request, &failure, sent.to_string(), kind)));
+    }
     // A patch that replaces the whole object may leave out where it stands.
     if meta::text(&new, "namespace").is_empty() && request.served.resource.namespaced() {
         meta::set(&mut new, "namespace", request.namespace.clone());
