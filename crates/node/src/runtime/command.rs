@@ -1,10 +1,10 @@
-//! How a supervisor of a pod is run.
+//! How the program of pods' supervisors is run.
 
 use std::{ffi::OsString, path::PathBuf};
 
 use crate::shim;
 
-/// How to run a supervisor: a program and the arguments before the pod's directory.
+/// How to run the program that supervisors are: it and the arguments before the one that says what it is to be.
 #[derive(Clone, Debug)]
 pub struct ShimCommand {
     pub program: PathBuf,

@@ -426,15 +426,14 @@ async fn everything_ends_with_the_supervisor_whoever_it_has_become() {
     place.sandbox.start(Launch { security, ..image("main", &layer, &script) }).await.unwrap();
     until("the container starts", || lives(&seconds)).await;
     let own = place.directory.path().join("pods/uid-1").display().to_string();
-    let supervisor = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        // The process that holds the pod has the same arguments; it is a child of the one that is meant.
-        let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        words.get(2) == Some(&own.as_bytes()) && status.contains(&format!("\nPPid:\t{}\n", std::process::id()))
+    let supervisor = std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let pid = rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let is_of_pod = line.split(|byte| *byte == 0).nth(2) == Some(own.as_bytes());
+        // The process that holds the pod has the same arguments; it has no session of its own.
+        (is_of_pod && rustix::process::getsid(Some(pid)) == Ok(pid)).then_some(pid)
     });
-    let pid: i32 = supervisor.unwrap().file_name().to_str().unwrap().parse().unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(supervisor.unwrap(), rustix::process::Signal::KILL).unwrap();
     until("processes outlive their supervisor", || !lives(&seconds)).await;
     // The pod can go on.
     loop {

@@ -4,6 +4,7 @@
 //! them at every level of isolation: images as roots, the host's programs in private mounts, processes of the host.
 
 mod command;
+mod forkserver;
 mod groups;
 mod jail;
 pub mod link;
@@ -16,6 +17,8 @@ pub mod trial;
 
 #[cfg(test)]
 mod escape_tests;
+#[cfg(test)]
+mod forkserver_tests;
 #[cfg(test)]
 mod groups_tests;
 #[cfg(test)]

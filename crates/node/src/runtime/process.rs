@@ -10,7 +10,6 @@ use std::{
     os::fd::OwnedFd,
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::PathBuf,
-    process::{Command, Stdio},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -24,7 +23,9 @@ use tokio::sync::mpsc;
 
 pub use super::command::ShimCommand;
 use super::{
-    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox, groups, jail,
+    Error, Event, Isolation, Launch, PodRecord, PodRuntime, Sandbox,
+    forkserver::ForkServer,
+    groups, jail,
     link::{self, Link},
     logs, records, session,
     start::{self, make_directory},
@@ -59,6 +60,7 @@ struct Shared {
     /// A directory that no environment shows, though it may lie in one that it does.
     hidden: Option<PathBuf>,
     shim: ShimCommand,
+    fork_server: ForkServer,
     clock: SharedClock,
     group: Group,
     /// The table of the cluster's network; `None` where pods share the host's.
@@ -88,7 +90,9 @@ impl ProcessRuntime {
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
         let (hidden, network, hub, tree) = (None, None, None, OnceLock::new());
-        Ok(Self { shared: Arc::new(Shared { directory, isolation, hidden, shim, clock, group, network, hub, tree }) })
+        let fork_server = ForkServer::new(shim.clone(), &directory, group.clone());
+        let shared = Shared { directory, isolation, hidden, shim, fork_server, clock, group, network, hub, tree };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The same, whose environments do not show a directory: that of the server.
@@ -264,21 +268,7 @@ impl ProcessSandbox {
         fs::set_permissions(self.directory.join(SOCKET), fs::Permissions::from_mode(0o600))?;
         let stream = link::connect(&self.directory, SOCKET)?;
         let errors = fs::OpenOptions::new().create(true).append(true).open(self.directory.join("supervisor.log"))?;
-        let mut command = Command::new(&self.shared.shim.program);
-        command
-            .args(&self.shared.shim.arguments)
-            .arg(&self.directory)
-            .env_clear()
-            .envs([shim::RETURNS_MEMORY])
-            .stdin(Stdio::from(OwnedFd::from(listener)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(errors));
-        let mut child = tokio::process::Command::from(command).spawn()?;
-        self.shared.group.spawn("wait for a pod's supervisor", Kind::Transient, async move {
-            // Only so that it does not stay a zombie; how it ended shows in its socket.
-            let _ = child.wait().await;
-            Ok::<(), std::convert::Infallible>(())
-        });
+        self.shared.fork_server.start_supervisor(&self.directory, &listener, &errors)?;
         Ok(stream)
     }
 

@@ -1,7 +1,7 @@
 //! The supervisor of one pod: a small program with one thread that owns the pod's processes.
 //!
 //! It starts them when it is asked to over a socket in the pod's directory, writes their logs,
-//! remembers how they ended in files, and outlives the agent that started it: the next agent connects
+//! remembers how they ended in files, and outlives the agent that had it started: the next agent connects
 //! to the same socket. It decides nothing: it never restarts a container, knows no image, no volume
 //! and no Kubernetes object. It ends when nothing runs and nobody is connected, or when it is told to.
 
@@ -9,6 +9,7 @@ pub mod cgroup;
 mod child;
 mod container;
 mod ending;
+pub mod forkserver;
 pub mod hub;
 pub mod jail;
 mod journal;
@@ -18,6 +19,7 @@ mod outlet;
 pub mod protocol;
 mod signals;
 mod supervisor;
+mod title;
 pub mod tree;
 pub mod wire;
 
@@ -43,14 +45,16 @@ pub const CONTAINER_ID_VARIABLE: &str = "FERROFLOW_CONTAINER_ID";
 /// never comes (a variable of mimalloc).
 pub const RETURNS_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
-/// Runs as the supervisor of a pod. Call it before any thread exists.
+/// Runs as what `args`, those after the subcommand, say. Call it before any thread exists.
 ///
-/// `args` are those after the subcommand: the pod's directory. Standard input is the listening socket.
+/// That is the process that supervisors are forked off ([`forkserver`]), in which this returns as it does in each of
+/// them, or what another argument of this kind stands for; or else the supervisor of the pod whose directory it is, with
+/// the listening socket as standard input.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     shim_main_of(protocol::OWN, args)
 }
 
-/// The same, of a program that says that it speaks these versions.
+/// The same, of a program whose supervisors say that they speak these versions.
 pub fn shim_main_of(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(hello, args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +89,20 @@ fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Resu
     if directory.as_os_str() == network::TRIAL_ARGUMENT {
         return network::trial_main();
     }
-    let is_hub = directory.as_os_str() == hub::ARGUMENT;
+    if directory.as_os_str() == hub::ARGUMENT {
+        return hub::main(take_listener()?);
+    }
+    if directory.as_os_str() != forkserver::ARGUMENT {
+        return supervise(hello, directory, take_listener()?);
+    }
+    match forkserver::serve()? {
+        forkserver::Role::Server => Ok(()),
+        forkserver::Role::Supervisor(directory) => supervise(hello, directory, take_listener()?),
+    }
+}
+
+/// Takes the listening socket off standard input, in whose place `/dev/null` comes.
+fn take_listener() -> Result<UnixListener, String> {
     // SAFETY: descriptor 0 is open, and nothing else in this process uses it from here on.
     let socket = unsafe { OwnedFd::from_raw_fd(0) };
     let listener = UnixListener::from(socket.try_clone().map_err(|error| format!("standard input: {error}"))?);
@@ -94,10 +111,11 @@ fn run(hello: protocol::Hello, args: impl IntoIterator<Item = OsString>) -> Resu
     rustix::io::dup2(null.as_fd(), &mut zero).map_err(|error| format!("dup2: {error}"))?;
     // Descriptor 0 stays open for the life of the process.
     std::mem::forget(zero);
-    if is_hub {
-        return hub::main(listener);
-    }
+    Ok(listener)
+}
 
+/// Runs as the supervisor of the pod in `directory`.
+fn supervise(hello: protocol::Hello, directory: PathBuf, listener: UnixListener) -> Result<(), String> {
     // Containers are given figures of their own; whoever is killed before this takes them all along.
     oom::adjust_own(SANDBOX.to_string().as_bytes());
     // An own session: a signal to the agent's terminal or group does not reach the pod.

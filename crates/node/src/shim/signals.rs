@@ -31,6 +31,18 @@ pub fn receive() -> io::Result<OwnedFd> {
     }
 }
 
+/// Sets what becomes of children that end: with `SIG_IGN` nothing stays of them, with `SIG_DFL` they are waited for.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn set_children(disposition: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: both values stand for no function of this program.
+    if unsafe { libc::signal(libc::SIGCHLD, disposition) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// The next signal that has come; `None` when there is none.
 pub fn next(signals: &OwnedFd) -> Option<u32> {
     let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];

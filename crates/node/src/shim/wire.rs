@@ -68,26 +68,13 @@ impl Wire {
     /// When the socket fails.
     pub fn read(&mut self) -> io::Result<Reading> {
         let mut bytes = [0_u8; READ_SIZE];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::net::recvmsg(
-            &self.stream,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC,
-        );
-        let length = match received {
-            Ok(message) => message.bytes,
+        let length = match receive(&self.stream, &mut bytes, RecvFlags::DONTWAIT, &mut self.descriptors) {
+            Ok(length) => length,
             Err(error) if error == rustix::io::Errno::AGAIN || error == rustix::io::Errno::INTR => {
                 return Ok(Reading::Nothing);
             }
             Err(error) => return Err(error.into()),
         };
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptors.extend(descriptors);
-            }
-        }
         if length == 0 {
             return Ok(Reading::Closed);
         }
@@ -164,11 +151,33 @@ impl AsRawFd for Wire {
     }
 }
 
+/// Reads once into `bytes`, and adds the descriptors that came along; returns how much was read.
+///
+/// # Errors
+/// Those of recvmsg(2).
+pub(super) fn receive(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+    descriptors: &mut impl Extend<OwnedFd>,
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(came) = message {
+            descriptors.extend(came);
+        }
+    }
+    Ok(received.bytes)
+}
+
 /// Writes `frame` once with descriptors beside its first byte; returns how much was written.
 ///
 /// # Errors
 /// When the socket fails, or there are more than [`DESCRIPTORS`].
-fn send_descriptors(socket: impl AsFd, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+pub(super) fn send_descriptors(socket: impl AsFd, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
