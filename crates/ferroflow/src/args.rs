@@ -9,6 +9,7 @@ use ferroflow_node::{PodNetworkKind, Thresholds, runtime::Isolation};
 use crate::{
     artifacts::Artifacts,
     pipeline_args::{Pipelines, Run, Runs},
+    records::RecordsPlace,
 };
 
 /// A machine-learning platform on Kubernetes, in one binary.
@@ -150,6 +151,18 @@ pub struct Serve {
     /// Steps that have a pod at the same time in one namespace.
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub running_steps_per_namespace: usize,
+
+    #[command(flatten)]
+    pub records: RecordsPlace,
+
+    /// The namespace of the Lease that says which of several servers leads. Without it that of the kubeconfig's context,
+    /// or in a pod the pod's.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Where other servers of the same database reach this one. Without it what --listen says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub peer_address: Option<SocketAddr>,
 
     #[command(flatten)]
     pub artifacts: Artifacts,

@@ -11,6 +11,8 @@ mod paths;
 mod pipeline_args;
 mod problem;
 mod record;
+mod records;
+mod replica;
 mod wiring;
 
 use std::process::ExitCode;

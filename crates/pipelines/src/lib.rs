@@ -12,4 +12,4 @@ pub mod store;
 
 mod register;
 
-pub use register::{Error, Options, register};
+pub use register::{Error, Options, reader, register};

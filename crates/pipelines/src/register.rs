@@ -20,6 +20,7 @@ use crate::{
 };
 
 /// What pipelines are started with.
+#[derive(Clone)]
 pub struct Options {
     pub config: EngineConfig,
     pub records: Records,
@@ -47,19 +48,35 @@ pub enum Error {
 /// # Errors
 /// [`Error`].
 pub async fn register(options: Options) -> Result<Arc<Api>, Error> {
-    let Options { config, records, blobs, client, access, zone, clock, group } = options;
-    let namespace = config.namespace.clone();
-    let key = TokenKey::new(&config.token_key);
+    let (zone, group) = (options.zone.clone(), options.group.clone());
+    let Options { config, records, blobs, client, clock, .. } = &options;
     // The engine makes its tables first: those that follow refer to them.
-    let engine = Engine::start(config, records.clone(), blobs.clone(), client, clock.clone(), group.clone()).await?;
+    let engine =
+        Engine::start(config.clone(), records.clone(), blobs.clone(), client.clone(), clock.clone(), group.clone());
+    let api = api(engine.await?, options).await?;
+    schedule::start(api.clone(), api.schedules.clone(), zone, &group);
+    Ok(api)
+}
+
+/// Returns what answers from the records alone: all but what [`is_for_leader`](crate::http::api::is_for_leader) says. Nothing is started.
+///
+/// # Errors
+/// [`Error`].
+pub async fn reader(options: Options) -> Result<Arc<Api>, Error> {
+    let Options { config, records, blobs, client, clock, group, .. } = &options;
+    let engine =
+        Engine::reading(config.clone(), records.clone(), blobs.clone(), client.clone(), clock.clone(), group.clone());
+    api(engine.await?, options).await
+}
+
+async fn api(engine: Engine, options: Options) -> Result<Arc<Api>, Error> {
+    let Options { config, records, blobs, access, clock, .. } = options;
+    let EngineConfig { namespace, token_key, .. } = config;
     catalogue::migrate(&records).await?;
     default_experiment(&records, &namespace, clock.now().as_millisecond()).await?;
-    let launchers = Launchers::new(engine.clone(), blobs.clone(), key, clock.clone());
+    let launchers = Launchers::new(engine.clone(), blobs.clone(), TokenKey::new(&token_key), clock.clone());
     let schedules = Arc::new(Notify::new());
-    let api = Api { records, blobs, engine, launchers, access, clock, namespace, schedules: schedules.clone() };
-    let api = Arc::new(api);
-    schedule::start(api.clone(), schedules, zone, &group);
-    Ok(api)
+    Ok(Arc::new(Api { records, blobs, engine, launchers, access, clock, namespace, schedules }))
 }
 
 /// Runs that name no experiment belong to one that is always there.

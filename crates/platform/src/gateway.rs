@@ -42,7 +42,15 @@ pub struct Gateway {
     access: Access,
     names: Vec<String>,
     mounts: Vec<Mount>,
+    ready: Ready,
 }
+
+/// Whether requests can be answered, or why not.
+type Ready = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Where a kubelet asks whether the process lives, and whether it can answer; nobody has to say who he is.
+const LIVE: &str = "/healthz";
+const READY: &str = "/readyz";
 
 /// Names that every gateway answers to, beside IP addresses.
 const LOCALHOST: &str = "localhost";
@@ -50,7 +58,14 @@ const LOCALHOST: &str = "localhost";
 impl Gateway {
     /// A gateway without services that answers to `names`, `localhost` and IP addresses.
     pub fn new(access: Access, names: Vec<String>) -> Self {
-        Self { access, names, mounts: Vec::new() }
+        Self { access, names, mounts: Vec::new(), ready: Box::new(|| Ok(())) }
+    }
+
+    /// Says under `/readyz` what `ready` says; without it, that all is well.
+    #[must_use]
+    pub fn ready_when(mut self, ready: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.ready = Box::new(ready);
+        self
     }
 
     /// Lets `service` answer what is below `at`; it sees `below` in place of that.
@@ -75,6 +90,12 @@ impl Gateway {
     /// Answers one request.
     pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
+        if path == LIVE || path == READY {
+            return match if path == LIVE { Ok(()) } else { (self.ready)() } {
+                Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            };
+        }
         let Some((mount, inner)) = self.mounts.iter().find_map(|mount| mount.inner(path).map(|inner| (mount, inner)))
         else {
             let known: Vec<&str> = self.mounts.iter().map(|mount| mount.at).collect();

@@ -9,6 +9,8 @@
 //! * [`records`]: the record store, in SQL that SQLite and PostgreSQL both understand.
 //! * [`access`]: who holds a bearer token, and what they may do.
 //! * [`gateway`]: the one port for what people open and clients call.
+//! * [`lease`]: which replica leads.
+//! * [`forward`]: handing requests on to the gateway of another replica.
 //! * [`blob`]: files by name below one root, written whole or not at all, and artifacts in a directory or S3.
 //! * [`causes`]: what errors of libraries say together with what caused them.
 //! * [`identity`]: who sends a request.
@@ -22,10 +24,12 @@ pub mod causes;
 pub mod clock;
 pub mod controller;
 pub mod cron;
+pub mod forward;
 pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod kubelet;
+pub mod lease;
 pub mod records;
 pub mod sql;
 pub mod task;

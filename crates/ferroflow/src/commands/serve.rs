@@ -16,6 +16,7 @@ use ferroflow_platform::{
     blob::Directory,
     clock::SystemClock,
     gateway::Gateway,
+    lease::{Candidate, Terms},
     task::{Group, Kind},
 };
 use kube::{
@@ -30,6 +31,8 @@ use crate::{
     artifacts, gateway, paths,
     problem::Problem,
     record::{self, Record},
+    records::{self, Store},
+    replica::Replica,
     wiring,
 };
 
@@ -42,7 +45,7 @@ pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
     let runtime = runtime.context("no threads can be made")?;
     let outcome = runtime.block_on(async {
         let group = Group::new();
-        let address = start(data, serve, endpoint, host, group.clone()).await?;
+        let (address, candidate) = start(data, serve, endpoint, host, group.clone()).await?;
         eprintln!(
             "ferroflow {} serves pipelines\n  gateway     http://{address}\n  steps call  {}\n  token       {}\n\
              Point clients at it:  eval \"$(ferroflow env)\"",
@@ -54,6 +57,11 @@ pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
         record::remove(data);
         if let Err(running) = group.stop(up::PATIENCE).await {
             tracing::warn!(?running, "some tasks did not end in time");
+        }
+        if let Some(candidate) = candidate
+            && let Err(error) = candidate.release().await
+        {
+            tracing::warn!(%error, "the lease stays until it is over");
         }
         match ended {
             Ended::Failed => {
@@ -67,7 +75,13 @@ pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group: Group) -> anyhow::Result<String> {
+async fn start(
+    data: &Path,
+    serve: &Serve,
+    endpoint: String,
+    host: String,
+    group: Group,
+) -> anyhow::Result<(String, Option<Candidate>)> {
     let listener = gateway::listen_on(serve.listen, "--listen").await?;
     let address = reached(listener.local_addr().context("the gateway's address")?).to_string();
     let kept = artifacts::open(data, &serve.artifacts).await?;
@@ -79,6 +93,20 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
     }
     let clock = SystemClock::shared();
     let access = Access::new(client.clone(), clock.clone(), gateway::AUDIENCE).with_administrator(&token(data)?);
+    let store = records::open(data, &serve.records).await?;
+    let (records, token_key) = match &store {
+        Store::Own(records) => (records.clone(), gateway::token_key(data)?),
+        Store::Shared(records) => (records.clone(), records::token_key(records).await?),
+    };
+    let candidate = matches!(store, Store::Shared(_)).then(|| Candidate {
+        namespace: serve.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
+        client: client.clone(),
+        clock: clock.clone(),
+        name: LEASE.to_owned(),
+        holder: holder(),
+        address: serve.peer_address.map_or_else(|| address.clone(), |peer| peer.to_string()),
+        terms: Terms::default(),
+    });
     let options = ferroflow_pipelines::Options {
         config: EngineConfig {
             namespace: serve.namespace.clone(),
@@ -87,11 +115,11 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
             running_steps: serve.running_steps,
             running_steps_per_namespace: serve.running_steps_per_namespace,
             annotates: false,
-            token_key: gateway::token_key(data)?,
+            token_key,
             pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
             ..EngineConfig::default()
         },
-        records: gateway::records(data)?,
+        records,
         blobs: kept.blobs,
         client,
         access: access.clone(),
@@ -99,9 +127,19 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
         clock,
         group: group.clone(),
     };
-    let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
-    let gateway = Arc::new(gateway::mounted(Gateway::new(access, vec![host]), pipelines));
-    group.spawn("gateway listener", Kind::Essential, gateway.serve(group.clone(), listener));
+    let gateway = Gateway::new(access, vec![host]);
+    let gateway = match &candidate {
+        None => {
+            let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
+            gateway::mounted(gateway, pipelines)
+        }
+        Some(candidate) => {
+            let replica = Replica::start(options, candidate.clone()).await?;
+            let looked_at = replica.clone();
+            gateway::mounted(gateway, replica).ready_when(move || looked_at.is_ready())
+        }
+    };
+    group.spawn("gateway listener", Kind::Essential, Arc::new(gateway).serve(group.clone(), listener));
     let record = Record {
         pid: i32::try_from(process::id()).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -110,7 +148,17 @@ async fn start(data: &Path, serve: &Serve, endpoint: String, host: String, group
         gateway: Some(address.clone()),
     };
     record::write(data, &record)?;
-    Ok(address)
+    Ok((address, candidate))
+}
+
+/// The Lease of servers that share a database.
+const LEASE: &str = "ferroflow";
+
+/// A name that only this process has, and that tells where it runs.
+fn holder() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let chance: u32 = rand::rng().random();
+    format!("{host}_{chance:08x}")
 }
 
 /// Where programs of this machine reach what listens: on every address means on loopback too.

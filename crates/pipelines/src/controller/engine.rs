@@ -90,6 +90,22 @@ impl Engine {
         Ok(Self { shared })
     }
 
+    /// An engine that carries nothing out, beside the one of the replica that leads: it tells what is recorded.
+    ///
+    /// # Errors
+    /// [`EngineError::Records`].
+    pub async fn reading(
+        config: EngineConfig,
+        records: Records,
+        blobs: Blobs,
+        client: kube::Client,
+        clock: SharedClock,
+        group: Group,
+    ) -> Result<Self, EngineError> {
+        store::migrate(&records).await?;
+        Ok(Self { shared: Arc::new(Shared::new(config, records, blobs, client, clock, group)) })
+    }
+
     /// Records a run and begins with it. Of `run` the engine fills `spec_digest`, `pipeline_name`, `state` and `history`,
     /// and where they are empty `run_id`, `namespace` and the times. `spec` is `{"pipeline_spec": …[, "platform_spec": …]}`
     /// or the bare IR. Returns the run as it was recorded first: pending.

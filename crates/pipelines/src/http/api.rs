@@ -228,6 +228,14 @@ impl Service for Api {
     }
 }
 
+/// Whether only the replica that leads can answer: all that changes something, what launchers ask, and logs of steps that
+/// still run.
+pub fn is_for_leader(method: &Method, path: &str) -> bool {
+    let is_read = method == Method::GET || method == Method::HEAD;
+    let is_log = matches!(ROUTES.find(method, path), Found::Handler(Act::Task(OnTask::Log), _));
+    !is_read || is_log || path.starts_with(LAUNCHER)
+}
+
 impl Api {
     async fn route(self: Arc<Self>, request: Request<Body>, identity: Identity) -> Outcome<Response<Body>> {
         if identity.in_group(UNAUTHENTICATED) {

@@ -1,0 +1,106 @@
+//! `--records`: where `serve` keeps what it records.
+
+use std::{fs, path::Path, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+use ferroflow_pipelines::core::token::KEY_BYTES;
+use ferroflow_platform::records::{Records, Statement, Value};
+use rand::RngExt;
+
+use crate::{gateway, problem::Problem};
+
+/// The variable that says where records are kept.
+const VARIABLE: &str = "FERROFLOW_RECORDS";
+
+/// What the command line says of records.
+#[derive(ClapArgs, Debug, Clone, Default)]
+pub struct RecordsPlace {
+    /// The database of records, as postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full. Without it that of
+    /// FERROFLOW_RECORDS, or a file of the data directory. Several servers share a database: all answer, and one leads.
+    #[arg(long, value_name = "URL")]
+    pub records: Option<String>,
+
+    /// A file with that URL, as a Secret is mounted.
+    #[arg(long, value_name = "FILE", conflicts_with = "records")]
+    pub records_file: Option<PathBuf>,
+}
+
+/// An open store.
+pub enum Store {
+    /// In the data directory, whose lock this process holds: nobody else writes to it.
+    Own(Records),
+    /// In a database, beside other replicas.
+    Shared(Records),
+}
+
+/// Opens the store.
+///
+/// # Errors
+/// What is in the way, with what to do.
+pub async fn open(data: &Path, place: &RecordsPlace) -> anyhow::Result<Store> {
+    let Some(url) = url(place, std::env::var(VARIABLE).ok())? else { return Ok(Store::Own(gateway::records(data)?)) };
+    let hint = "see that the server runs and lets this user in; the URL is postgres://USER:PASSWORD@HOST/DATABASE";
+    let records = Records::connect(&url).await.map_err(|error| Problem::new(error.to_string(), hint))?;
+    Ok(Store::Shared(records))
+}
+
+fn url(place: &RecordsPlace, variable: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(file) = &place.records_file else {
+        return Ok(place.records.clone().or(variable).filter(|url| !url.is_empty()));
+    };
+    let shown = file.display();
+    let hint = "name a file that holds postgres://USER:PASSWORD@HOST/DATABASE and nothing else";
+    let text = fs::read_to_string(file)
+        .map_err(|error| Problem::new(format!("--records-file \"{shown}\" cannot be read: {error}"), hint))?;
+    match text.trim() {
+        "" => Err(Problem::new(format!("--records-file \"{shown}\" is empty"), hint)),
+        url => Ok(Some(url.to_owned())),
+    }
+}
+
+const KEYS: &[&[&str]] = &[&["CREATE TABLE ferroflow_keys (name TEXT PRIMARY KEY, value BYTEA NOT NULL)"]];
+
+/// The key of step tokens, which all replicas share: the first makes it.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub async fn token_key(records: &Records) -> anyhow::Result<Vec<u8>> {
+    let failed = "the key of step tokens cannot be recorded";
+    records.migrate("ferroflow_keys", KEYS).await.context(failed)?;
+    let key: [u8; KEY_BYTES] = rand::rng().random();
+    let sql = "INSERT INTO ferroflow_keys (name, value) VALUES ('step-token', $1) ON CONFLICT (name) DO NOTHING";
+    records.write(vec![Statement::new(sql, [key.to_vec().into()])]).await.context(failed)?;
+    let sql = "SELECT value FROM ferroflow_keys WHERE name = 'step-token'";
+    let rows = records.read(Statement::new(sql, [])).await.context(failed)?;
+    match rows.first().context(failed)?.value(0)? {
+        Value::Bytes(key) => Ok(key.clone()),
+        _ => Err(anyhow::anyhow!("the recorded key of step tokens is damaged")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_that_of_the_file_then_the_word_then_the_variable() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, empty) = (directory.path().join("url"), directory.path().join("empty"));
+        fs::write(&file, "postgres://a@b/c\n").unwrap();
+        fs::write(&empty, "\n").unwrap();
+        let place = |word: Option<&str>, file: Option<&Path>| RecordsPlace {
+            records: word.map(str::to_owned),
+            records_file: file.map(Path::to_owned),
+        };
+        let variable = || Some("v".to_owned());
+        let of = |place: &RecordsPlace, variable| url(place, variable).unwrap();
+        assert_eq!(of(&place(None, Some(&file)), variable()).as_deref(), Some("postgres://a@b/c"));
+        assert_eq!(of(&place(Some("w"), None), variable()).as_deref(), Some("w"));
+        assert_eq!(of(&place(None, None), variable()).as_deref(), Some("v"));
+        assert_eq!(of(&place(None, None), Some(String::new())), None);
+        for (file, told) in [(empty.as_path(), "is empty"), (Path::new("/nonexistent"), "cannot be read")] {
+            assert!(url(&place(None, Some(file)), None).unwrap_err().what.contains(told));
+        }
+    }
+}

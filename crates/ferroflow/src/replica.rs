@@ -1,0 +1,155 @@
+//! One of several servers that share a database: it answers what is recorded, leads or hands the rest on to the one that
+//! does.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use ferroflow_pipelines::http::api::{Api, is_for_leader};
+use ferroflow_platform::{
+    clock::{BoxFuture, SharedClock},
+    forward::{self, FORWARDED},
+    gateway::{Service, rewritten},
+    http::body::Body,
+    identity::Identity,
+    lease::{Candidate, Standing},
+    task::{Group, Kind},
+};
+use http::{Request, Response, StatusCode};
+use tokio::sync::{Notify, watch};
+
+/// How long a request waits for a replica that leads: longer than it takes to replace one that was killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two attempts to reach it.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Where the gateway of the other replica has what is mounted here.
+const MOUNTED: &str = "/pipeline";
+
+/// A replica.
+pub struct Replica {
+    reader: Arc<Api>,
+    leading: OnceLock<Arc<Api>>,
+    led: Notify,
+    standing: watch::Receiver<Standing>,
+    clock: SharedClock,
+    group: Group,
+}
+
+impl Replica {
+    /// Stands for election, and leads once it is elected. Losing that ends the group: the process is to be started again,
+    /// as another candidate.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn start(options: ferroflow_pipelines::Options, candidate: Candidate) -> anyhow::Result<Arc<Self>> {
+        let (group, clock) = (options.group.clone(), options.clock.clone());
+        let reader = ferroflow_pipelines::reader(options.clone()).await.context("pipelines cannot be started")?;
+        let (sender, standing) = watch::channel(Standing::Open);
+        let leading = OnceLock::new();
+        let led = Notify::new();
+        let replica = Arc::new(Self { reader, leading, led, standing, clock, group: group.clone() });
+        let holder = candidate.holder.clone();
+        group.spawn("election", Kind::Essential, candidate.run(sender));
+        let elected = replica.clone();
+        group.spawn("leadership", Kind::Essential, async move {
+            elected.lead(options, &holder).await.map_err(|error| format!("{error:#}"))?;
+            std::future::pending::<Result<(), String>>().await
+        });
+        Ok(replica)
+    }
+
+    async fn lead(&self, mut options: ferroflow_pipelines::Options, holder: &str) -> anyhow::Result<()> {
+        let mut standing = self.standing.clone();
+        standing.wait_for(|standing| *standing == Standing::Leading).await.context("the election has ended")?;
+        // From here on no write of an earlier leader is taken.
+        let epoch = options.records.take_epoch(holder).await.context("no epoch can be taken")?;
+        options.records = options.records.fenced(epoch);
+        let api = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
+        tracing::info!(%epoch, holder, "this replica leads");
+        let _ = self.leading.set(api);
+        self.led.notify_waiters();
+        Ok(())
+    }
+
+    /// Whether requests can be answered here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_ready(&self) -> Result<(), String> {
+        match &*self.standing.borrow() {
+            Standing::Following(_) => Ok(()),
+            Standing::Leading if self.leading.get().is_some() => Ok(()),
+            Standing::Leading => Err("this replica is about to lead".to_owned()),
+            Standing::Open => Err("no replica leads".to_owned()),
+        }
+    }
+
+    async fn hand_on(&self, mut request: Request<Body>, identity: Identity) -> Response<Body> {
+        let until = self.clock.instant() + PATIENCE;
+        let mut standing = self.standing.clone();
+        let mut fault = "no replica leads".to_owned();
+        let is_forwarded = request.headers().contains_key(FORWARDED);
+        while self.clock.instant() < until {
+            let led = self.led.notified();
+            if let Some(api) = self.leading.get() {
+                return api.clone().answer(request, identity).await;
+            }
+            let now = standing.borrow_and_update().clone();
+            if let Standing::Following(leader) = now {
+                if is_forwarded {
+                    fault = format!("this replica does not lead: {} does", leader.holder);
+                    break;
+                }
+                match forward::connect(&leader.address, &self.group).await {
+                    Ok(line) => {
+                        let path = format!("{MOUNTED}{}", request.uri().path());
+                        let Some(uri) = rewritten(request.uri(), &path) else {
+                            return self.refuse(StatusCode::BAD_REQUEST, "the path is no path");
+                        };
+                        *request.uri_mut() = uri;
+                        return line.send(request).await.unwrap_or_else(|error| {
+                            let what = format!(
+                                "the replica that leads was lost before it answered ({error}); see what stands before \
+                                 you try again"
+                            );
+                            self.refuse(StatusCode::SERVICE_UNAVAILABLE, &what)
+                        });
+                    }
+                    Err(error) => {
+                        fault = format!("the replica that leads, {}, is not reached: {error}", leader.address)
+                    }
+                }
+            }
+            tokio::select! {
+                () = led => {}
+                _ = standing.changed() => {}
+                () = self.clock.sleep(PAUSE) => {}
+            }
+        }
+        self.refuse(StatusCode::SERVICE_UNAVAILABLE, &format!("{fault}; nothing was done, try again"))
+    }
+}
+
+impl Service for Replica {
+    fn answer(self: Arc<Self>, request: Request<Body>, identity: Identity) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move {
+            if let Some(api) = self.leading.get() {
+                return api.clone().answer(request, identity).await;
+            }
+            if is_for_leader(request.method(), request.uri().path()) {
+                return self.hand_on(request, identity).await;
+            }
+            self.reader.clone().answer(request, identity).await
+        })
+    }
+
+    fn is_open(&self, path: &str) -> bool {
+        self.reader.is_open(path)
+    }
+
+    fn refuse(&self, status: StatusCode, message: &str) -> Response<Body> {
+        self.reader.refuse(status, message)
+    }
+}
