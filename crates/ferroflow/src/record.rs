@@ -71,7 +71,13 @@ fn was_killed(data: &Path) -> bool {
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
     // One that has ended and that nobody has waited for yet can still be opened.
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
-    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|count| count > 0) || is_ending(pid)
+}
+
+/// Whether a process has ended but for some of its threads, which hold what it held for a moment longer.
+fn is_ending(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['Z', 'X']))
 }
 
 /// Asks the system about the exclusive lock of a file: `F_OFD_SETLK` takes it, `F_OFD_GETLK` only tells
