@@ -116,8 +116,10 @@ pub async fn experiment(api: &Api, id: &str) -> Outcome<(String, String)> {
 /// # Errors
 /// 404.
 pub async fn get(call: Call) -> Outcome<Response<Body>> {
-    let run = find(&call, "get").await?;
-    let tasks = call.api.engine.tasks(&run.run_id).await.map_err(failure)?;
+    let id = call.argument("run_id");
+    let found = shown::with_tasks(&call.api.records, id).await?;
+    let (run, tasks) = found.ok_or_else(|| Failure::missing("run", id))?;
+    call.may("get", "runs", &run.namespace).await?;
     Ok(reply::written(StatusCode::OK, show::run(&run, Some(&tasks))?))
 }
 
