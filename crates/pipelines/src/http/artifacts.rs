@@ -45,9 +45,9 @@ pub async fn list(call: Call) -> Outcome<Response<Body>> {
     let selected = Selected { columns: artifacts::COLUMNS, joined: ("", "") };
     let scope = [("namespace", namespace)];
     let found = query::list(&call.api.records, &ARTIFACT, &scope, &page, selected, artifacts::artifact).await?;
-    let shown: Outcome<Vec<String>> =
-        found.rows.iter().map(|row| splice::object(&show::artifact_row(row), &[])).collect();
-    Ok(reply::written(StatusCode::OK, splice::list("artifacts", &shown?, found.total, &found.next)))
+    let write = |json: &mut Vec<u8>, row: &ArtifactRow| splice::object(json, &show::artifact_row(row), &[]);
+    let json = splice::list("artifacts", &found.rows, write, found.total, &found.next)?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 async fn find(call: &Call, verb: &'static str) -> Outcome<ArtifactRow> {

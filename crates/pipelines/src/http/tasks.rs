@@ -72,9 +72,9 @@ async fn page(call: &Call, scope: &[Scope]) -> Outcome<Response<Body>> {
     let page = call.page(&TASK, "path")?;
     let selected = Selected { columns: tasks::COLUMNS, joined: ("", "") };
     let found = query::list(&call.api.records, &TASK, scope, &page, selected, tasks::task).await?;
-    let shown: Outcome<Vec<String>> =
-        found.rows.iter().map(|row| splice::object(&show::task(row, &[], Dialect::Proposed), &[])).collect();
-    Ok(reply::written(StatusCode::OK, splice::list("tasks", &shown?, found.total, &found.next)))
+    let write = |json: &mut Vec<u8>, row: &TaskRow| splice::object(json, &show::task(row, &[], Dialect::Proposed), &[]);
+    let json = splice::list("tasks", &found.rows, write, found.total, &found.next)?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 async fn row(call: &Call, task_id: &str) -> Outcome<TaskRow> {
@@ -164,7 +164,8 @@ pub async fn artifact_tasks(call: Call) -> Outcome<Response<Body>> {
             }
         }
     }
-    let shown: Outcome<Vec<String>> = links.iter().map(|link| splice::object(link, &[])).collect();
+    let write = |json: &mut Vec<u8>, link: &wire::ArtifactTask<'_>| splice::object(json, link, &[]);
     let total = i64::try_from(links.len()).unwrap_or(i64::MAX);
-    Ok(reply::written(StatusCode::OK, splice::list("artifact_tasks", &shown?, total, "")))
+    let json = splice::list("artifact_tasks", &links, write, total, "")?;
+    Ok(reply::written(StatusCode::OK, json))
 }
