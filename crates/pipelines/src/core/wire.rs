@@ -1,7 +1,7 @@
 //! Objects of requests, read as proto3 JSON has them: `snake_case` or `camelCase` names, enums as names or numbers, 64-bit
 //! integers as numbers or strings, null for nothing. What is not known is refused with its name.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::Offset};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
@@ -210,7 +210,30 @@ pub fn integer(value: &Value) -> Option<i64> {
 /// A time as it stands in answers: `2026-01-31T12:00:00.123Z`, without a fraction where it is none.
 pub fn time(ms: i64) -> String {
     let Ok(time) = Timestamp::from_millisecond(ms) else { return String::new() };
-    if ms % 1000 == 0 { format!("{time:.0}") } else { format!("{time:.3}") }
+    let at = Offset::UTC.to_datetime(time);
+    if at.year() < 0 {
+        // The sign makes it longer.
+        return if ms % 1000 == 0 { format!("{time:.0}") } else { format!("{time:.3}") };
+    }
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    digits(&mut text[..4], at.year().unsigned_abs());
+    digits(&mut text[5..7], at.month().unsigned_abs().into());
+    digits(&mut text[8..10], at.day().unsigned_abs().into());
+    digits(&mut text[11..13], at.hour().unsigned_abs().into());
+    digits(&mut text[14..16], at.minute().unsigned_abs().into());
+    digits(&mut text[17..19], at.second().unsigned_abs().into());
+    let end = if ms % 1000 == 0 { 19 } else { 23 };
+    digits(&mut text[20..23], at.millisecond().unsigned_abs());
+    text[end] = b'Z';
+    std::str::from_utf8(&text[..=end]).unwrap_or_default().to_owned()
+}
+
+/// Writes a number over all of `text`. The printer of jiff, which knows every format, takes six times as long for a time.
+fn digits(text: &mut [u8], mut number: u16) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10).to_le_bytes()[0];
+        number /= 10;
+    }
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -286,5 +309,20 @@ mod tests {
     fn times_are_written_without_a_fraction_where_there_is_none() {
         assert_eq!(time(0), "1970-01-01T00:00:00Z");
         assert_eq!(time(1_500), "1970-01-01T00:00:01.500Z");
+        assert_eq!(time(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(time(i64::MAX), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn times_are_written_as_their_library_writes_them(
+            ms in Timestamp::MIN.as_millisecond()..=Timestamp::MAX.as_millisecond(),
+            is_whole in proptest::bool::ANY,
+        ) {
+            let ms = if is_whole { ms / 1000 * 1000 } else { ms };
+            let wanted = Timestamp::from_millisecond(ms).unwrap();
+            let wanted = if ms % 1000 == 0 { format!("{wanted:.0}") } else { format!("{wanted:.3}") };
+            proptest::prop_assert_eq!(time(ms), wanted);
+        }
     }
 }

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use ferroflow_platform::{
     blob::{Content, Flow, StoreError},
     http::body::{self, Body},
-    records::{self, Row},
 };
 use futures::{StreamExt, TryStreamExt};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -45,14 +44,10 @@ pub async fn list(call: Call) -> Outcome<Response<Body>> {
     let page = call.page(&ARTIFACT, "created_at")?;
     let selected = Selected { columns: artifacts::COLUMNS, joined: ("", "") };
     let scope = [("namespace", namespace)];
-    let found = query::list(&call.api.records, &ARTIFACT, &scope, &page, selected, read_row).await?;
-    let shown: Outcome<Vec<String>> =
-        found.rows.iter().map(|row| splice::object(&show::artifact_row(row), &[])).collect();
-    Ok(reply::written(StatusCode::OK, splice::list("artifacts", &shown?, found.total, &found.next)))
-}
-
-fn read_row(row: &Row, first: usize) -> Result<ArtifactRow, records::Error> {
-    artifacts::artifact(&row.from(first))
+    let found = query::list(&call.api.records, &ARTIFACT, &scope, &page, selected, artifacts::artifact).await?;
+    let write = |json: &mut Vec<u8>, row: &ArtifactRow| splice::object(json, &show::artifact_row(row), &[]);
+    let json = splice::list("artifacts", &found.rows, write, found.total, &found.next)?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 async fn find(call: &Call, verb: &'static str) -> Outcome<ArtifactRow> {

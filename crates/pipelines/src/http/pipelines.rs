@@ -280,8 +280,7 @@ pub async fn list_versions(call: Call) -> Outcome<Response<Body>> {
     let pipeline = find_for(&call, "list", "pipelines/versions").await?;
     let page = call.page(&VERSION, "created_at")?;
     let found = pipelines::versions(&call.api.records, &pipeline.pipeline_id, &page).await?;
-    let shown: Outcome<Vec<String>> = found.rows.iter().map(written).collect();
-    let json = splice::list("pipeline_versions", &shown?, found.total, &found.next);
+    let json = splice::list("pipeline_versions", &found.rows, write, found.total, &found.next)?;
     Ok(reply::written(StatusCode::OK, json))
 }
 
@@ -350,10 +349,10 @@ pub fn show(pipeline: &Pipeline) -> wire::Pipeline<'_> {
 /// # Errors
 /// Code 13 for what cannot be written.
 pub fn answer(version: &Version) -> Outcome<Response<Body>> {
-    Ok(reply::written(StatusCode::OK, written(version)?))
+    Ok(reply::written(StatusCode::OK, splice::alone(|json| write(json, version))?))
 }
 
-fn written(version: &Version) -> Outcome<String> {
+fn write(json: &mut Vec<u8>, version: &Version) -> Outcome<()> {
     let url = &version.package_url;
     let shown = wire::Version {
         pipeline_id: &version.pipeline_id,
@@ -366,5 +365,5 @@ fn written(version: &Version) -> Outcome<String> {
         code_source_url: &version.code_source_url,
         tags: version.tags.clone(),
     };
-    splice::object(&shown, &[("pipeline_spec", Some(&version.spec))])
+    splice::object(json, &shown, &[("pipeline_spec", Some(&version.spec))])
 }

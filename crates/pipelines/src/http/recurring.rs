@@ -112,9 +112,9 @@ pub async fn list(call: Call) -> Outcome<Response<Body>> {
     let scope = runs::scope(&call, "jobs").await?;
     let page = call.page(&RECURRING, "created_at")?;
     let found = recurring::list(&call.api.records, &scope, &page).await?;
-    let shown: Outcome<Vec<String>> = found.rows.iter().map(written).collect();
     // The one name of the whole API that is not in snake case.
-    Ok(reply::written(StatusCode::OK, splice::list("recurringRuns", &shown?, found.total, &found.next)))
+    let json = splice::list("recurringRuns", &found.rows, write, found.total, &found.next)?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 /// `POST /recurringruns/{id}:enable`
@@ -161,10 +161,10 @@ async fn find(call: &Call, verb: &'static str) -> Outcome<Recurring> {
 }
 
 fn answer(recurring: &Recurring) -> Outcome<Response<Body>> {
-    Ok(reply::written(StatusCode::OK, written(recurring)?))
+    Ok(reply::written(StatusCode::OK, splice::alone(|json| write(json, recurring))?))
 }
 
-fn written(recurring: &Recurring) -> Outcome<String> {
+fn write(json: &mut Vec<u8>, recurring: &Recurring) -> Outcome<()> {
     let (pipeline_id, version_id) = (&recurring.pipeline_id, &recurring.pipeline_version_id);
     let reference = pipeline_id.as_deref().map(|pipeline_id| wire::VersionReference {
         pipeline_id,
@@ -191,5 +191,5 @@ fn written(recurring: &Recurring) -> Outcome<String> {
     };
     let config = recurring.runtime_config.to_string();
     let config = (config != "{}").then_some(config.as_str());
-    splice::object(&shown, &[("runtime_config", config), ("pipeline_spec", recurring.spec.as_deref())])
+    splice::object(json, &shown, &[("runtime_config", config), ("pipeline_spec", recurring.spec.as_deref())])
 }

@@ -85,7 +85,8 @@ pub async fn create(call: Call, body: Body) -> Outcome<Response<Body>> {
     };
     let run = submit(&call.api, row, resolved.spec).await?;
     let run = find_row(&call.api.records, &run.run_id).await?;
-    Ok(reply::written(StatusCode::OK, show::run(&run, None)?))
+    let json = splice::alone(|json| show::run(json, &run, None))?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 /// Hands a run to the engine, and notes it with its experiment.
@@ -116,9 +117,12 @@ pub async fn experiment(api: &Api, id: &str) -> Outcome<(String, String)> {
 /// # Errors
 /// 404.
 pub async fn get(call: Call) -> Outcome<Response<Body>> {
-    let run = find(&call, "get").await?;
-    let tasks = call.api.engine.tasks(&run.run_id).await.map_err(failure)?;
-    Ok(reply::written(StatusCode::OK, show::run(&run, Some(&tasks))?))
+    let id = call.argument("run_id");
+    let found = shown::with_tasks(&call.api.records, id).await?;
+    let (run, tasks) = found.ok_or_else(|| Failure::missing("run", id))?;
+    call.may("get", "runs", &run.namespace).await?;
+    let json = splice::alone(|json| show::run(json, &run, Some(&tasks)))?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 /// `GET /runs`
@@ -129,8 +133,9 @@ pub async fn list(call: Call) -> Outcome<Response<Body>> {
     let scope = scope(&call, "runs").await?;
     let page = call.page(&RUN, "created_at")?;
     let found = shown::list(&call.api.records, &scope, &page).await?;
-    let shown: Outcome<Vec<String>> = found.rows.iter().map(|run| show::run(run, None)).collect();
-    Ok(reply::written(StatusCode::OK, splice::list("runs", &shown?, found.total, &found.next)))
+    let write = |json: &mut Vec<u8>, run: &ShownRun| show::run(json, run, None);
+    let json = splice::list("runs", &found.rows, write, found.total, &found.next)?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 /// What a list of runs or recurring runs is narrowed to: an experiment, or a namespace.

@@ -23,16 +23,16 @@ use crate::{
 /// waits for a run asks for it again and again; `/apis/v2beta1/tasks?run_id=…` lists all of them by pages.
 const TASKS: usize = 2000;
 
-/// A run as JSON.
+/// Appends a run as JSON.
 ///
 /// # Errors
 /// Code 13 for a row that is damaged.
-pub fn run(run: &ShownRun, tasks: Option<&[TaskRow]>) -> Outcome<String> {
+pub fn run(json: &mut Vec<u8>, run: &ShownRun, tasks: Option<&[TaskRow]>) -> Outcome<()> {
     let history: Vec<StateChange> = stored(&run.history)?;
     let error: Option<TaskError> = run.error.as_deref().map(stored).transpose()?;
-    let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
-    let (pipeline_id, version_id) = (text(&run.pipeline_id), text(&run.pipeline_version_id));
-    let reference = wire::VersionReference { pipeline_id: &pipeline_id, pipeline_version_id: &version_id };
+    let pipeline_id = run.pipeline_id.as_deref().unwrap_or_default();
+    let version_id = run.pipeline_version_id.as_deref().unwrap_or_default();
+    let reference = wire::VersionReference { pipeline_id, pipeline_version_id: version_id };
     let shown = wire::Run {
         experiment_id: &run.experiment_id,
         run_id: &run.run_id,
@@ -55,7 +55,7 @@ pub fn run(run: &ShownRun, tasks: Option<&[TaskRow]>) -> Outcome<String> {
     };
     let config = Some(run.runtime_config.as_str()).filter(|config| !matches!(*config, "{}" | "null"));
     let spec = run.spec.as_deref().filter(|_| version_id.is_empty());
-    splice::object(&shown, &[("runtime_config", config), ("pipeline_spec", spec)])
+    splice::object(json, &shown, &[("runtime_config", config), ("pipeline_spec", spec)])
 }
 
 fn stored<T: serde::de::DeserializeOwned>(text: &str) -> Outcome<T> {

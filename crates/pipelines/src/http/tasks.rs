@@ -3,7 +3,7 @@
 use ferroflow_api::pipelines as wire;
 use ferroflow_platform::{
     http::body::{self, Body},
-    records::{self, Row, Statement},
+    records::Statement,
 };
 use futures::TryStreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -62,7 +62,7 @@ pub async fn get(call: Call) -> Outcome<Response<Body>> {
     may_read(&call, &row.run_id).await?;
     let sql = format!("SELECT {} FROM pipelines_tasks WHERE parent_id = $1 ORDER BY path LIMIT 1000", tasks::COLUMNS);
     let rows = call.api.records.read(Statement::new(sql, [(&row.task_id).into()])).await?;
-    let children: Result<Vec<TaskRow>, _> = rows.iter().map(tasks::task).collect();
+    let children: Result<Vec<TaskRow>, _> = rows.into_iter().map(tasks::task).collect();
     let children = children?;
     let children: Vec<&TaskRow> = children.iter().collect();
     reply::object(&show::task(&row, &children, Dialect::Proposed))
@@ -71,20 +71,16 @@ pub async fn get(call: Call) -> Outcome<Response<Body>> {
 async fn page(call: &Call, scope: &[Scope]) -> Outcome<Response<Body>> {
     let page = call.page(&TASK, "path")?;
     let selected = Selected { columns: tasks::COLUMNS, joined: ("", "") };
-    let found = query::list(&call.api.records, &TASK, scope, &page, selected, read).await?;
-    let shown: Outcome<Vec<String>> =
-        found.rows.iter().map(|row| splice::object(&show::task(row, &[], Dialect::Proposed), &[])).collect();
-    Ok(reply::written(StatusCode::OK, splice::list("tasks", &shown?, found.total, &found.next)))
-}
-
-fn read(row: &Row, first: usize) -> Result<TaskRow, records::Error> {
-    tasks::task(&row.from(first))
+    let found = query::list(&call.api.records, &TASK, scope, &page, selected, tasks::task).await?;
+    let write = |json: &mut Vec<u8>, row: &TaskRow| splice::object(json, &show::task(row, &[], Dialect::Proposed), &[]);
+    let json = splice::list("tasks", &found.rows, write, found.total, &found.next)?;
+    Ok(reply::written(StatusCode::OK, json))
 }
 
 async fn row(call: &Call, task_id: &str) -> Outcome<TaskRow> {
     let sql = format!("SELECT {} FROM pipelines_tasks WHERE task_id = $1", tasks::COLUMNS);
     let rows = call.api.records.read(Statement::new(sql, [task_id.into()])).await?;
-    let found = rows.first().map(tasks::task).transpose()?;
+    let found = rows.into_iter().next().map(tasks::task).transpose()?;
     found.ok_or_else(|| Failure::missing("task", task_id))
 }
 
@@ -121,7 +117,7 @@ pub async fn find(call: &Call, run_id: &str, word: &str) -> Outcome<TaskRow> {
         tasks::COLUMNS
     );
     let rows = call.api.records.read(Statement::new(sql, [run_id.into(), word.into()])).await?;
-    let found = rows.first().map(tasks::task).transpose()?;
+    let found = rows.into_iter().next().map(tasks::task).transpose()?;
     found.ok_or_else(|| Failure::missing("task", word))
 }
 
@@ -168,7 +164,8 @@ pub async fn artifact_tasks(call: Call) -> Outcome<Response<Body>> {
             }
         }
     }
-    let shown: Outcome<Vec<String>> = links.iter().map(|link| splice::object(link, &[])).collect();
+    let write = |json: &mut Vec<u8>, link: &wire::ArtifactTask<'_>| splice::object(json, link, &[]);
     let total = i64::try_from(links.len()).unwrap_or(i64::MAX);
-    Ok(reply::written(StatusCode::OK, splice::list("artifact_tasks", &shown?, total, "")))
+    let json = splice::list("artifact_tasks", &links, write, total, "")?;
+    Ok(reply::written(StatusCode::OK, json))
 }

@@ -27,22 +27,21 @@ pub const COLUMNS: &str = "artifact_id, run_id, task_id, namespace, pipeline_nam
 ///
 /// # Errors
 /// [`Error::Column`].
-pub fn artifact(row: &Row) -> Result<ArtifactRow, Error> {
-    let text = |column| Ok::<_, Error>(row.text(column)?.to_owned());
+pub fn artifact(mut row: Row) -> Result<ArtifactRow, Error> {
     Ok(ArtifactRow {
         artifact: Artifact {
-            id: text(0)?,
-            name: text(6)?,
-            schema_title: text(7)?,
-            schema_version: text(8)?,
-            uri: text(9)?,
-            metadata: json(row, 10)?,
+            id: row.take_text(0)?,
+            name: row.take_text(6)?,
+            schema_title: row.take_text(7)?,
+            schema_version: row.take_text(8)?,
+            uri: row.take_text(9)?,
+            metadata: json(&row, 10)?,
         },
-        run_id: text(1)?,
-        task_id: text(2)?,
-        namespace: text(3)?,
-        pipeline_name: text(4)?,
-        output: text(5)?,
+        run_id: row.take_text(1)?,
+        task_id: row.take_text(2)?,
+        namespace: row.take_text(3)?,
+        pipeline_name: row.take_text(4)?,
+        output: row.take_text(5)?,
         created_ms: row.integer(11)?,
     })
 }
@@ -76,7 +75,7 @@ pub fn insert(row: &ArtifactRow) -> Statement {
 pub async fn get(records: &Records, artifact_id: &str) -> Result<Option<ArtifactRow>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_artifacts WHERE artifact_id = $1");
     let rows = records.read(Statement::new(sql, [artifact_id.into()])).await?;
-    rows.first().map(artifact).transpose()
+    rows.into_iter().next().map(artifact).transpose()
 }
 
 /// Artifacts of a pipeline with a URI, the newest first; 100 at the most, of which an importer takes the first that fits.
@@ -94,5 +93,5 @@ pub async fn of_uri(
          ORDER BY created_ms DESC, artifact_id LIMIT 100"
     );
     let values = [uri.into(), namespace.into(), pipeline_name.into()];
-    records.read(Statement::new(sql, values)).await?.iter().map(artifact).collect()
+    records.read(Statement::new(sql, values)).await?.into_iter().map(artifact).collect()
 }

@@ -146,7 +146,7 @@ async fn walk(records: &Records, listable: &Listable, query: &Query) -> Vec<(Vec
     loop {
         let page = Page::read(&query, listable, "created_at").unwrap();
         let selected = Selected { columns: listable.key, joined: ("", "") };
-        let read = |row: &ferroflow_platform::records::Row, first| Ok(row.text(first)?.to_owned());
+        let read = |mut row: ferroflow_platform::records::Row| row.take_text(0);
         let found = query::list(records, listable, &[], &page, selected, read).await.unwrap();
         pages.push((found.rows, found.total));
         if found.next.is_empty() {

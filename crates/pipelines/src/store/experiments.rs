@@ -21,16 +21,15 @@ pub struct Experiment {
 
 const COLUMNS: &str = "experiment_id, namespace, display_name, description, storage_state, created_ms, last_run_ms";
 
-fn read(row: &Row, first: usize) -> Result<Experiment, Error> {
-    let text = |column| Ok::<_, Error>(row.text(first + column)?.to_owned());
+fn read(mut row: Row) -> Result<Experiment, Error> {
     Ok(Experiment {
-        experiment_id: text(0)?,
-        namespace: text(1)?,
-        display_name: text(2)?,
-        description: text(3)?,
-        storage_state: text(4)?,
-        created_ms: row.integer(first + 5)?,
-        last_run_ms: row.integer(first + 6)?,
+        experiment_id: row.take_text(0)?,
+        namespace: row.take_text(1)?,
+        display_name: row.take_text(2)?,
+        description: row.take_text(3)?,
+        storage_state: row.take_text(4)?,
+        created_ms: row.integer(5)?,
+        last_run_ms: row.integer(6)?,
     })
 }
 
@@ -57,7 +56,7 @@ pub fn insert(experiment: &Experiment) -> Statement {
 pub async fn get(records: &Records, id: &str) -> Result<Option<Experiment>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_experiments WHERE experiment_id = $1");
     let rows = records.read(Statement::new(sql, [id.into()])).await?;
-    rows.first().map(|row| read(row, 0)).transpose()
+    rows.into_iter().next().map(read).transpose()
 }
 
 /// A page of the experiments of a namespace.

@@ -29,7 +29,7 @@ pub mod tasks;
 mod tests;
 
 use ferroflow_platform::records::{Error, Records, Row};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
 use serde_json::Value;
 
 /// Makes or renews the tables of runs.
@@ -59,8 +59,8 @@ pub(crate) fn text(value: &impl serde::Serialize) -> String {
 
 /// Reads a word that an enum has as its JSON.
 pub(crate) fn word<T: DeserializeOwned>(row: &Row, column: usize, wanted: &'static str) -> Result<T, Error> {
-    let word = Value::String(row.text(column)?.to_owned());
-    serde_json::from_value(word).map_err(|_| Error::Column { column, wanted })
+    let word: value::StrDeserializer<'_, value::Error> = row.text(column)?.into_deserializer();
+    T::deserialize(word).map_err(|_| Error::Column { column, wanted })
 }
 
 /// The word that an enum has as its JSON.

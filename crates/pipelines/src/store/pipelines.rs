@@ -44,32 +44,30 @@ const COLUMNS: &str = "pipeline_id, namespace, name, display_name, description, 
 const VERSION_COLUMNS: &str = "pipeline_version_id, pipeline_id, name, display_name, description, created_ms, \
     package_url, code_source_url, tags, spec";
 
-fn read(row: &Row, first: usize) -> Result<Pipeline, Error> {
-    let text = |column| Ok::<_, Error>(row.text(first + column)?.to_owned());
+fn read(mut row: Row) -> Result<Pipeline, Error> {
     Ok(Pipeline {
-        pipeline_id: text(0)?,
-        namespace: text(1)?,
-        name: text(2)?,
-        display_name: text(3)?,
-        description: text(4)?,
-        created_ms: row.integer(first + 5)?,
-        tags: json(row, first + 6)?,
+        pipeline_id: row.take_text(0)?,
+        namespace: row.take_text(1)?,
+        name: row.take_text(2)?,
+        display_name: row.take_text(3)?,
+        description: row.take_text(4)?,
+        created_ms: row.integer(5)?,
+        tags: json(&row, 6)?,
     })
 }
 
-fn read_version(row: &Row, first: usize) -> Result<Version, Error> {
-    let text = |column| Ok::<_, Error>(row.text(first + column)?.to_owned());
+fn read_version(mut row: Row) -> Result<Version, Error> {
     Ok(Version {
-        pipeline_version_id: text(0)?,
-        pipeline_id: text(1)?,
-        name: text(2)?,
-        display_name: text(3)?,
-        description: text(4)?,
-        created_ms: row.integer(first + 5)?,
-        package_url: text(6)?,
-        code_source_url: text(7)?,
-        tags: json(row, first + 8)?,
-        spec: text(9)?,
+        pipeline_version_id: row.take_text(0)?,
+        pipeline_id: row.take_text(1)?,
+        name: row.take_text(2)?,
+        display_name: row.take_text(3)?,
+        description: row.take_text(4)?,
+        created_ms: row.integer(5)?,
+        package_url: row.take_text(6)?,
+        code_source_url: row.take_text(7)?,
+        tags: json(&row, 8)?,
+        spec: row.take_text(9)?,
     })
 }
 
@@ -169,7 +167,7 @@ pub fn update_version(version: &Version) -> Vec<Statement> {
 pub async fn get(records: &Records, id: &str) -> Result<Option<Pipeline>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_pipelines WHERE pipeline_id = $1");
     let rows = records.read(Statement::new(sql, [id.into()])).await?;
-    rows.first().map(|row| read(row, 0)).transpose()
+    rows.into_iter().next().map(read).transpose()
 }
 
 /// The pipeline of a name.
@@ -179,7 +177,7 @@ pub async fn get(records: &Records, id: &str) -> Result<Option<Pipeline>, Error>
 pub async fn by_name(records: &Records, namespace: &str, name: &str) -> Result<Option<Pipeline>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_pipelines WHERE namespace = $1 AND name = $2");
     let rows = records.read(Statement::new(sql, [namespace.into(), name.into()])).await?;
-    rows.first().map(|row| read(row, 0)).transpose()
+    rows.into_iter().next().map(read).transpose()
 }
 
 /// A page of the pipelines of a namespace.
@@ -199,7 +197,7 @@ pub async fn list(records: &Records, namespace: &str, page: &Page) -> Result<Lis
 pub async fn version(records: &Records, id: &str) -> Result<Option<Version>, Error> {
     let sql = format!("SELECT {VERSION_COLUMNS} FROM pipelines_versions WHERE pipeline_version_id = $1");
     let rows = records.read(Statement::new(sql, [id.into()])).await?;
-    rows.first().map(|row| read_version(row, 0)).transpose()
+    rows.into_iter().next().map(read_version).transpose()
 }
 
 /// The newest version of a pipeline.
@@ -212,7 +210,7 @@ pub async fn latest(records: &Records, pipeline_id: &str) -> Result<Option<Versi
          ORDER BY created_ms DESC, pipeline_version_id DESC LIMIT 1"
     );
     let rows = records.read(Statement::new(sql, [pipeline_id.into()])).await?;
-    rows.first().map(|row| read_version(row, 0)).transpose()
+    rows.into_iter().next().map(read_version).transpose()
 }
 
 /// A page of the versions of a pipeline.

@@ -1,10 +1,8 @@
-//! A page of a list, in one statement: the number of all rows that fit, and the page's rows.
+//! A page of a list, in two statements on one state: the number of all rows that fit, and the page's rows.
 //!
 //! The page begins behind a value of the field that it is sorted by, and an id, so that an index leads to it wherever it
 //! is. Values go as parameters; what stands in the text of a statement comes from the tables of
 //! [`query`](crate::core::query) alone.
-
-use std::fmt::Write;
 
 use ferroflow_platform::records::{Error, Records, Row, Statement, Value};
 
@@ -15,6 +13,9 @@ use crate::core::query::{
 
 /// What every row of a list must have: a column and its value.
 pub type Scope = (&'static str, String);
+
+/// The scope of most lists.
+const NAMESPACE: &str = "namespace";
 
 /// A page of rows.
 #[derive(Debug)]
@@ -30,14 +31,22 @@ pub struct Listed<T> {
 pub struct Selected {
     /// The columns of the table.
     pub columns: &'static str,
-    /// Columns of joined tables, with a comma before each, and the join with the page `p`; both may be empty.
+    /// Columns of joined tables, with a comma before each, and the join with the page `p`, which keeps its number of rows;
+    /// both may be empty.
     pub joined: (&'static str, &'static str),
 }
 
-/// Columns before the selected ones: the total, the id, the value that the list is sorted by.
-const BEFORE: usize = 3;
+/// Columns before the selected ones: the id, the value that the list is sorted by.
+const BEFORE: usize = 2;
 
-/// Reads a page. `read` is called with a row and the number of its first selected column.
+/// A row of a page, and where it stands in the list.
+struct Placed {
+    value: Sorted,
+    id: String,
+    row: Row,
+}
+
+/// Reads a page. `read` is called with the selected columns of a row.
 ///
 /// # Errors
 /// [`Error`].
@@ -47,28 +56,39 @@ pub async fn list<T>(
     scope: &[Scope],
     page: &Page,
     selected: Selected,
-    read: impl Fn(&Row, usize) -> Result<T, Error>,
+    read: impl Fn(Row) -> Result<T, Error>,
 ) -> Result<Listed<T>, Error> {
-    let found = records.read(statement(listable, scope, page, selected)).await?;
-    let total = found.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
-    // A list without rows still has the row that tells the total.
-    let found: Vec<&Row> = found.iter().filter(|row| !matches!(row.value(1), Ok(Value::Null))).collect();
-    let shown = &found[..found.len().min(page.size)];
-    let next = match shown.last() {
-        Some(last) if found.len() > page.size => {
-            let value = match page.order.field.kind {
-                Kind::Text => Sorted::Text(last.text(2)?.to_owned()),
-                Kind::Time => Sorted::Time(last.integer(2)?),
-            };
-            page.next(listable, value, last.text(1)?)
-        }
+    let statements = vec![count(listable, scope, page).into(), rows(listable, scope, page, selected).into()];
+    let mut found = records.read_all(statements).await?.into_iter();
+    let counted = found.next().unwrap_or_default();
+    let total = counted.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
+    let placed = found.next().unwrap_or_default().into_iter().map(|row| placed(row, page));
+    let mut placed = placed.collect::<Result<Vec<Placed>, Error>>()?;
+    // PostgreSQL may have joined them in another order. Where they are in order, nothing is moved.
+    placed.sort_by(|one, other| {
+        let ascending = (&one.value, &one.id).cmp(&(&other.value, &other.id));
+        if page.order.direction == Direction::Ascending { ascending } else { ascending.reverse() }
+    });
+    let is_last = placed.len() <= page.size;
+    placed.truncate(page.size);
+    let next = match placed.last() {
+        Some(last) if !is_last => page.next(listable, last.value.clone(), &last.id),
         _ => String::new(),
     };
-    let rows: Result<Vec<T>, Error> = shown.iter().map(|row| read(row, BEFORE)).collect();
+    let rows: Result<Vec<T>, Error> = placed.into_iter().map(|placed| read(placed.row.from(BEFORE))).collect();
     Ok(Listed { rows: rows?, total, next })
 }
 
-/// How the store finds a page.
+fn placed(mut row: Row, page: &Page) -> Result<Placed, Error> {
+    let id = row.take_text(0)?;
+    let value = match page.order.field.kind {
+        Kind::Text => Sorted::Text(row.take_text(1)?),
+        Kind::Time => Sorted::Time(row.integer(1)?),
+    };
+    Ok(Placed { value, id, row })
+}
+
+/// How the store counts, and how it finds a page.
 #[cfg(test)]
 pub async fn explain(
     records: &Records,
@@ -77,9 +97,10 @@ pub async fn explain(
     page: &Page,
 ) -> Result<Vec<String>, Error> {
     let selected = Selected { columns: listable.key, joined: ("", "") };
-    let Sql { text, values } = sql(listable, scope, page, selected);
-    let rows = records.read(Statement::new(format!("EXPLAIN QUERY PLAN {text}"), values)).await?;
-    rows.iter().map(|row| row.text(3).map(str::to_owned)).collect()
+    let explained = [count(listable, scope, page), rows(listable, scope, page, selected)]
+        .map(|sql| Statement::new(format!("EXPLAIN QUERY PLAN {}", sql.text), sql.values));
+    let found = records.read_all(explained.into()).await?;
+    found.iter().flatten().map(|row| row.text(3).map(str::to_owned)).collect()
 }
 
 /// Text and values of a statement that is being written.
@@ -94,30 +115,58 @@ impl Sql {
         self.text.push_str(text);
     }
 
-    /// A placeholder for a value.
+    /// Appends the placeholder of a value.
     fn value(&mut self, value: impl Into<Value>) {
+        let placeholder = self.placeholder(value);
+        self.push(&placeholder);
+    }
+
+    /// The placeholder of a value, which may be appended more than once.
+    fn placeholder(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
-        // Writing to a String does not fail.
-        let _ = write!(self.text, "${}", self.values.len());
+        format!("${}", self.values.len())
     }
 }
 
-fn statement(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) -> Statement {
-    let Sql { text, values } = sql(listable, scope, page, selected);
-    Statement::new(text, values)
+impl From<Sql> for Statement {
+    fn from(sql: Sql) -> Self {
+        Self::new(sql.text, sql.values)
+    }
 }
 
-fn sql(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) -> Sql {
+fn count(listable: &Listable, scope: &[Scope], page: &Page) -> Sql {
     let mut sql = Sql::default();
-    let (columns, join) = selected.joined;
+    let table = listable.table;
+    match (scope, page.predicates.as_slice()) {
+        // SQLite counts all rows of a table by its pages, and some of them one by one. So where there is one namespace all
+        // are counted. Every table has an index that begins with the namespace, which tells at once whether there are more.
+        ([(NAMESPACE, namespace)], []) => {
+            let namespace = sql.placeholder(namespace.as_str());
+            sql.push(&format!(
+                "SELECT CASE WHEN EXISTS (SELECT 1 FROM {table} WHERE namespace < {namespace}) \
+                 OR EXISTS (SELECT 1 FROM {table} WHERE namespace > {namespace}) \
+                 THEN (SELECT COUNT(*) FROM {table} WHERE namespace = {namespace}) \
+                 ELSE (SELECT COUNT(*) FROM {table}) END"
+            ));
+        }
+        _ => {
+            sql.push(&format!("SELECT COUNT(*) FROM {table}"));
+            conditions(&mut sql, listable, scope, page);
+        }
+    }
+    sql
+}
+
+fn rows(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) -> Sql {
+    let mut sql = Sql::default();
+    let Selected { columns, joined: (joined, join) } = selected;
     let Listable { table, key, .. } = listable;
     let (column, order) = (page.order.field.column, direction(page.order.direction));
-    let inner = selected.columns;
-    let outer: Vec<String> = inner.split(',').map(|column| format!("p.{}", column.trim())).collect();
-    sql.push(&format!("SELECT t.total, p.page_id, p.page_value, {}{columns} FROM ", outer.join(", ")));
-    sql.push(&format!("(SELECT COUNT(*) AS total FROM {table}"));
-    conditions(&mut sql, listable, scope, page);
-    sql.push(&format!(") t LEFT JOIN (SELECT {key} AS page_id, {column} AS page_value, {inner} FROM {table}"));
+    // The page is cut before it is joined, so that only its rows are. It is not ordered once more behind that, for which
+    // SQLite would copy all of it into a table.
+    sql.push(&format!(
+        "SELECT p.*{joined} FROM (SELECT {key} AS page_id, {column} AS page_value, {columns} FROM {table}"
+    ));
     conditions(&mut sql, listable, scope, page);
     if let Some(after) = &page.after {
         let beyond = if page.order.direction == Direction::Ascending { '>' } else { '<' };
@@ -132,8 +181,7 @@ fn sql(listable: &Listable, scope: &[Scope], page: &Page, selected: Selected) ->
         sql.push(")");
     }
     let limit = page.size + 1;
-    sql.push(&format!(" ORDER BY {column} {order}, {key} {order} LIMIT {limit}) p ON 1 = 1 {join}"));
-    sql.push(&format!(" ORDER BY p.page_value {order}, p.page_id {order}"));
+    sql.push(&format!(" ORDER BY {column} {order}, {key} {order} LIMIT {limit}) p {join}"));
     sql
 }
 

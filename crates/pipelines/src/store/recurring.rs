@@ -47,29 +47,27 @@ const COLUMNS: &str = "recurring_run_id, experiment_id, namespace, display_name,
     is_enabled, max_concurrency, no_catchup, schedule, pipeline_id, pipeline_version_id, spec, runtime_config, \
     service_account, last_ms, next_index, error";
 
-fn read(row: &Row, first: usize) -> Result<Recurring, Error> {
-    let text = |column| Ok::<_, Error>(row.text(first + column)?.to_owned());
-    let optional = |column| Ok::<_, Error>(row.optional_text(first + column)?.map(str::to_owned));
+fn read(mut row: Row) -> Result<Recurring, Error> {
     Ok(Recurring {
-        recurring_run_id: text(0)?,
-        experiment_id: text(1)?,
-        namespace: text(2)?,
-        display_name: text(3)?,
-        description: text(4)?,
-        created_ms: row.integer(first + 5)?,
-        updated_ms: row.integer(first + 6)?,
-        is_enabled: row.integer(first + 7)? != 0,
-        max_concurrency: row.integer(first + 8)?,
-        no_catchup: row.integer(first + 9)? != 0,
-        trigger: json(row, first + 10)?,
-        pipeline_id: optional(11)?,
-        pipeline_version_id: optional(12)?,
-        spec: optional(13)?,
-        runtime_config: json(row, first + 14)?,
-        service_account: text(15)?,
-        last_ms: row.optional_integer(first + 16)?,
-        next_index: row.integer(first + 17)?,
-        error: text(18)?,
+        recurring_run_id: row.take_text(0)?,
+        experiment_id: row.take_text(1)?,
+        namespace: row.take_text(2)?,
+        display_name: row.take_text(3)?,
+        description: row.take_text(4)?,
+        created_ms: row.integer(5)?,
+        updated_ms: row.integer(6)?,
+        is_enabled: row.integer(7)? != 0,
+        max_concurrency: row.integer(8)?,
+        no_catchup: row.integer(9)? != 0,
+        trigger: json(&row, 10)?,
+        pipeline_id: row.take_optional_text(11)?,
+        pipeline_version_id: row.take_optional_text(12)?,
+        spec: row.take_optional_text(13)?,
+        runtime_config: json(&row, 14)?,
+        service_account: row.take_text(15)?,
+        last_ms: row.optional_integer(16)?,
+        next_index: row.integer(17)?,
+        error: row.take_text(18)?,
     })
 }
 
@@ -110,7 +108,7 @@ pub fn insert(recurring: &Recurring) -> Statement {
 pub async fn get(records: &Records, id: &str) -> Result<Option<Recurring>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_recurring WHERE recurring_run_id = $1");
     let rows = records.read(Statement::new(sql, [id.into()])).await?;
-    rows.first().map(|row| read(row, 0)).transpose()
+    rows.into_iter().next().map(read).transpose()
 }
 
 /// A page of recurring runs.
@@ -128,7 +126,7 @@ pub async fn list(records: &Records, scope: &[Scope], page: &Page) -> Result<Lis
 /// [`Error`].
 pub async fn enabled(records: &Records) -> Result<Vec<Recurring>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_recurring WHERE is_enabled = 1 ORDER BY recurring_run_id");
-    records.read(Statement::new(sql, [])).await?.iter().map(|row| read(row, 0)).collect()
+    records.read(Statement::new(sql, [])).await?.into_iter().map(read).collect()
 }
 
 /// Runs of a recurring run that have not ended.

@@ -56,29 +56,27 @@ pub const COLUMNS: &str = "run_id, experiment_id, namespace, display_name, descr
 ///
 /// # Errors
 /// [`Error::Column`].
-pub fn run(row: &Row) -> Result<RunRow, Error> {
-    let optional = |column| Ok::<_, Error>(row.optional_text(column)?.map(str::to_owned));
-    let text = |column| Ok::<_, Error>(row.text(column)?.to_owned());
+pub fn run(mut row: Row) -> Result<RunRow, Error> {
     Ok(RunRow {
-        run_id: text(0)?,
-        experiment_id: text(1)?,
-        namespace: text(2)?,
-        display_name: text(3)?,
-        description: text(4)?,
-        storage_state: word(row, 5, "a storage state")?,
-        state: word(row, 6, "a run's state")?,
+        run_id: row.take_text(0)?,
+        experiment_id: row.take_text(1)?,
+        namespace: row.take_text(2)?,
+        display_name: row.take_text(3)?,
+        description: row.take_text(4)?,
+        storage_state: word(&row, 5, "a storage state")?,
+        state: word(&row, 6, "a run's state")?,
         created_ms: row.integer(7)?,
         scheduled_ms: row.integer(8)?,
         finished_ms: row.optional_integer(9)?,
-        service_account: text(10)?,
-        pipeline_id: optional(11)?,
-        pipeline_version_id: optional(12)?,
-        recurring_run_id: optional(13)?,
-        pipeline_name: text(14)?,
-        spec_digest: text(15)?,
-        runtime_config: json(row, 16)?,
-        error: optional_json(row, 17)?,
-        history: json(row, 18)?,
+        service_account: row.take_text(10)?,
+        pipeline_id: row.take_optional_text(11)?,
+        pipeline_version_id: row.take_optional_text(12)?,
+        recurring_run_id: row.take_optional_text(13)?,
+        pipeline_name: row.take_text(14)?,
+        spec_digest: row.take_text(15)?,
+        runtime_config: json(&row, 16)?,
+        error: optional_json(&row, 17)?,
+        history: json(&row, 18)?,
     })
 }
 
@@ -141,7 +139,7 @@ pub fn update_state(run: &RunRow) -> Statement {
 pub async fn get(records: &Records, run_id: &str) -> Result<Option<RunRow>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_runs WHERE run_id = $1");
     let rows = records.read(Statement::new(sql, [run_id.into()])).await?;
-    rows.first().map(run).transpose()
+    rows.into_iter().next().map(run).transpose()
 }
 
 /// Runs that are under way, the oldest first.
@@ -150,7 +148,7 @@ pub async fn get(records: &Records, run_id: &str) -> Result<Option<RunRow>, Erro
 /// [`Error`].
 pub async fn active(records: &Records) -> Result<Vec<RunRow>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_runs WHERE finished_ms IS NULL ORDER BY created_ms, run_id");
-    records.read(Statement::new(sql, [])).await?.iter().map(run).collect()
+    records.read(Statement::new(sql, [])).await?.into_iter().map(run).collect()
 }
 
 /// The spec of a digest: `{"pipeline_spec": …[, "platform_spec": …]}` or the bare IR, as it was given.

@@ -1,12 +1,17 @@
 //! Runs as they are shown: their JSON stays the text that it is stored as.
 
+use std::sync::LazyLock;
+
 use ferroflow_platform::records::{Error, Records, Row, Statement};
 
 use super::{
     query::{self, Listed, Scope, Selected},
-    runs,
+    runs, tasks,
 };
-use crate::core::query::{Page, RUN};
+use crate::core::{
+    query::{Page, RUN},
+    task::TaskRow,
+};
 
 /// One run. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,40 +48,55 @@ const SELECTED: Selected = Selected {
 /// Columns of [`runs::COLUMNS`], behind which the spec stands.
 const RUN_COLUMNS: usize = 19;
 
-fn read(row: &Row, first: usize) -> Result<ShownRun, Error> {
-    let text = |column| Ok::<_, Error>(row.text(first + column)?.to_owned());
-    let optional = |column| Ok::<_, Error>(row.optional_text(first + column)?.map(str::to_owned));
+fn read(mut row: Row) -> Result<ShownRun, Error> {
     Ok(ShownRun {
-        run_id: text(0)?,
-        experiment_id: text(1)?,
-        namespace: text(2)?,
-        display_name: text(3)?,
-        description: text(4)?,
-        storage_state: text(5)?,
-        state: text(6)?,
-        created_ms: row.integer(first + 7)?,
-        scheduled_ms: row.integer(first + 8)?,
-        finished_ms: row.optional_integer(first + 9)?,
-        service_account: text(10)?,
-        pipeline_id: optional(11)?,
-        pipeline_version_id: optional(12)?,
-        recurring_run_id: optional(13)?,
-        runtime_config: text(16)?,
-        error: optional(17)?,
-        history: text(18)?,
-        spec: optional(RUN_COLUMNS)?,
+        run_id: row.take_text(0)?,
+        experiment_id: row.take_text(1)?,
+        namespace: row.take_text(2)?,
+        display_name: row.take_text(3)?,
+        description: row.take_text(4)?,
+        storage_state: row.take_text(5)?,
+        state: row.take_text(6)?,
+        created_ms: row.integer(7)?,
+        scheduled_ms: row.integer(8)?,
+        finished_ms: row.optional_integer(9)?,
+        service_account: row.take_text(10)?,
+        pipeline_id: row.take_optional_text(11)?,
+        pipeline_version_id: row.take_optional_text(12)?,
+        recurring_run_id: row.take_optional_text(13)?,
+        runtime_config: row.take_text(16)?,
+        error: row.take_optional_text(17)?,
+        history: row.take_text(18)?,
+        spec: row.take_optional_text(RUN_COLUMNS)?,
     })
 }
+
+/// The run of an id.
+static ONE: LazyLock<String> = LazyLock::new(|| {
+    let Selected { columns, joined: (spec, join) } = SELECTED;
+    format!("SELECT {columns}{spec} FROM pipelines_runs p {join} WHERE p.run_id = $1")
+});
 
 /// The run of an id.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn get(records: &Records, run_id: &str) -> Result<Option<ShownRun>, Error> {
-    let Selected { columns, joined: (spec, join) } = SELECTED;
-    let sql = format!("SELECT {columns}{spec} FROM pipelines_runs p {join} WHERE p.run_id = $1");
-    let rows = records.read(Statement::new(sql, [run_id.into()])).await?;
-    rows.first().map(|row| read(row, 0)).transpose()
+    let rows = records.read(Statement::new(ONE.as_str(), [run_id.into()])).await?;
+    rows.into_iter().next().map(read).transpose()
+}
+
+/// The run of an id with its tasks, by path.
+///
+/// # Errors
+/// [`Error`].
+pub async fn with_tasks(records: &Records, run_id: &str) -> Result<Option<(ShownRun, Vec<TaskRow>)>, Error> {
+    let run = Statement::new(ONE.as_str(), [run_id.into()]);
+    let mut found = records.read_all(vec![run, tasks::select(run_id)]).await?.into_iter();
+    let run = found.next().and_then(|rows| rows.into_iter().next());
+    let Some(run) = run.map(read).transpose()? else { return Ok(None) };
+    let tasks: Result<Vec<TaskRow>, Error> = found.flatten().map(tasks::task).collect();
+    Ok(Some((run, tasks?)))
 }
 
 /// A page of runs.

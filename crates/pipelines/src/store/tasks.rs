@@ -1,5 +1,7 @@
 //! Tasks of runs: one row each.
 
+use std::sync::LazyLock;
+
 use ferroflow_platform::records::{Error, Records, Row, Statement};
 
 use super::{json, optional_json, text, word, word_of};
@@ -14,31 +16,29 @@ pub const COLUMNS: &str = "run_id, task_id, parent_id, path, task_key, display_n
 ///
 /// # Errors
 /// [`Error::Column`].
-pub fn task(row: &Row) -> Result<TaskRow, Error> {
-    let optional = |column| Ok::<_, Error>(row.optional_text(column)?.map(str::to_owned));
-    let text = |column| Ok::<_, Error>(row.text(column)?.to_owned());
+pub fn task(mut row: Row) -> Result<TaskRow, Error> {
     Ok(TaskRow {
-        run_id: text(0)?,
-        task_id: text(1)?,
-        parent_id: optional(2)?,
-        path: text(3)?,
-        key: text(4)?,
-        display_name: text(5)?,
-        kind: word(row, 6, "a task's kind")?,
+        run_id: row.take_text(0)?,
+        task_id: row.take_text(1)?,
+        parent_id: row.take_optional_text(2)?,
+        path: row.take_text(3)?,
+        key: row.take_text(4)?,
+        display_name: row.take_text(5)?,
+        kind: word(&row, 6, "a task's kind")?,
         iteration: row.optional_integer(7)?.map(|value| count(7, value)).transpose()?,
         iteration_count: row.optional_integer(8)?.map(|value| count(8, value)).transpose()?,
-        state: word(row, 9, "a task's state")?,
+        state: word(&row, 9, "a task's state")?,
         attempt: count(10, row.integer(10)?)?,
         first_attempt: count(11, row.integer(11)?)?,
-        pod_name: optional(12)?,
-        work_root: optional(13)?,
+        pod_name: row.take_optional_text(12)?,
+        work_root: row.take_optional_text(13)?,
         created_ms: row.integer(14)?,
         started_ms: row.optional_integer(15)?,
         ended_ms: row.optional_integer(16)?,
-        error: optional_json(row, 17)?,
-        inputs: json(row, 18)?,
-        outputs: json(row, 19)?,
-        cache: json(row, 20)?,
+        error: optional_json(&row, 17)?,
+        inputs: json(&row, 18)?,
+        outputs: json(&row, 19)?,
+        cache: json(&row, 20)?,
         due_ms: row.optional_integer(21)?,
     })
 }
@@ -94,13 +94,20 @@ pub fn is_current(task_id: &str, attempt: u32) -> Statement {
     Statement::new(sql, [task_id.into(), attempt.into()]).must_change()
 }
 
+static OF_RUN: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {COLUMNS} FROM pipelines_tasks WHERE run_id = $1 ORDER BY path"));
+
+/// Selects the tasks of a run, by path, for [`task`].
+pub fn select(run_id: &str) -> Statement {
+    Statement::new(OF_RUN.as_str(), [run_id.into()])
+}
+
 /// The tasks of a run, by path.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn of_run(records: &Records, run_id: &str) -> Result<Vec<TaskRow>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM pipelines_tasks WHERE run_id = $1 ORDER BY path");
-    records.read(Statement::new(sql, [run_id.into()])).await?.iter().map(task).collect()
+    records.read(select(run_id)).await?.into_iter().map(task).collect()
 }
 
 /// One task of a run.
@@ -110,7 +117,7 @@ pub async fn of_run(records: &Records, run_id: &str) -> Result<Vec<TaskRow>, Err
 pub async fn get(records: &Records, run_id: &str, task_id: &str) -> Result<Option<TaskRow>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_tasks WHERE task_id = $1 AND run_id = $2");
     let rows = records.read(Statement::new(sql, [task_id.into(), run_id.into()])).await?;
-    rows.first().map(task).transpose()
+    rows.into_iter().next().map(task).transpose()
 }
 
 /// A task of whatever run.
@@ -120,7 +127,7 @@ pub async fn get(records: &Records, run_id: &str, task_id: &str) -> Result<Optio
 pub async fn find(records: &Records, task_id: &str) -> Result<Option<TaskRow>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM pipelines_tasks WHERE task_id = $1");
     let rows = records.read(Statement::new(sql, [task_id.into()])).await?;
-    rows.first().map(task).transpose()
+    rows.into_iter().next().map(task).transpose()
 }
 
 /// Ends all tasks of a run that have not ended, since the run is given up.

@@ -4,6 +4,8 @@
 //! `{run_id}:archive`. Words are tried before names, so that `/pipelines/upload` is not a pipeline with that id, and verbs
 //! before names that would take them along.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 /// One route: `GET`, `/apis/v2beta1/runs/{run_id}` and what answers it.
@@ -42,52 +44,73 @@ impl<H> Routes<H> {
 
     /// Finds the route of a request.
     pub fn find(&self, method: &Method, path: &str) -> Found<'_, H> {
-        let mut best: Option<((usize, usize), &H, Arguments)> = None;
-        let mut others = Vec::new();
-        for (own, pattern, handler) in self.rows {
-            let Some(arguments) = matches(pattern, path) else { continue };
-            if *own != method.as_str() && !(*own == "GET" && *method == Method::HEAD) {
-                others.push(*own);
-                continue;
-            }
-            let taken = (arguments.0.len(), arguments.0.iter().map(|(_, value)| value.len()).sum());
+        let mut best: Option<((usize, usize), &H, Matched<'_>)> = None;
+        for (_, pattern, handler) in self.rows.iter().filter(|(own, ..)| takes(own, method)) {
+            let Some(matched) = matches(pattern, path) else { continue };
+            let taken = (matched.len(), matched.iter().map(|(_, value)| value.len()).sum());
             if best.as_ref().is_none_or(|(least, ..)| taken < *least) {
-                best = Some((taken, handler, arguments));
+                best = Some((taken, handler, matched));
             }
         }
-        match best {
-            Some((_, handler, arguments)) => Found::Handler(handler, arguments),
-            None if others.is_empty() => Found::Nothing,
-            None => Found::Method(others),
+        if let Some((_, handler, matched)) = best {
+            let owned = matched.into_iter().map(|(name, value)| (name, value.into_owned()));
+            return Found::Handler(handler, Arguments(owned.collect()));
         }
+        let others = self.rows.iter().filter(|(_, pattern, _)| matches(pattern, path).is_some());
+        let others: Vec<&'static str> = others.map(|(own, ..)| *own).collect();
+        if others.is_empty() { Found::Nothing } else { Found::Method(others) }
     }
 }
 
-fn matches(pattern: &'static str, path: &str) -> Option<Arguments> {
+/// Whether a route of a method answers a request of another.
+fn takes(own: &str, method: &Method) -> bool {
+    own == method.as_str() || (own == "GET" && *method == Method::HEAD)
+}
+
+/// What stands in a path for the names of a pattern.
+type Matched<'a> = Vec<(&'static str, Cow<'a, str>)>;
+
+fn matches<'a>(pattern: &'static str, path: &'a str) -> Option<Matched<'a>> {
+    // Most patterns of a table are told from the path by what stands before their first name.
+    let same = pattern.bytes().zip(path.bytes()).take_while(|(wanted, given)| wanted == given && *wanted != b'{');
+    match pattern.as_bytes().get(same.count()) {
+        None => return (pattern.len() == path.len()).then(Vec::new),
+        Some(b'{') => {}
+        Some(_) => return None,
+    }
     let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    let mut arguments = Vec::new();
+    let mut matched = Vec::new();
     loop {
         match (wanted.next(), given.next()) {
-            (None, None) => return Some(Arguments(arguments)),
-            (Some(wanted), Some(given)) => segment(wanted, given, &mut arguments)?,
+            (None, None) => return Some(matched),
+            (Some(wanted), Some(given)) => segment(wanted, given, &mut matched)?,
             _ => return None,
         }
     }
 }
 
-fn segment(wanted: &'static str, given: &str, arguments: &mut Vec<(&'static str, String)>) -> Option<()> {
+fn segment<'a>(wanted: &'static str, given: &'a str, matched: &mut Matched<'a>) -> Option<()> {
     let Some(rest) = wanted.strip_prefix('{') else { return (wanted == given).then_some(()) };
     let (name, verb) = rest.split_once('}')?;
-    let value = decoded(given)?;
-    let value = value.strip_suffix(verb).filter(|value| !value.is_empty())?;
-    arguments.push((name, value.to_owned()));
+    let value = match plain(given)? {
+        Cow::Borrowed(value) => Cow::Borrowed(value.strip_suffix(verb)?),
+        Cow::Owned(value) => Cow::Owned(value.strip_suffix(verb)?.to_owned()),
+    };
+    if value.is_empty() {
+        return None;
+    }
+    matched.push((name, value));
     Some(())
 }
 
 /// Text with `%41` as `A`; `None` where that is no UTF-8.
 pub fn decoded(text: &str) -> Option<String> {
+    plain(text).map(Cow::into_owned)
+}
+
+fn plain(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
-        return Some(text.to_owned());
+        return Some(Cow::Borrowed(text));
     }
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -105,7 +128,7 @@ pub fn decoded(text: &str) -> Option<String> {
             }
         }
     }
-    String::from_utf8(out).ok()
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 /// The pairs of a query string, decoded, with `+` as a space; pairs that are no UTF-8 are left out.
@@ -154,6 +177,9 @@ mod tests {
             ("GET", "/runs/a/tasks/b", found(5, &["a", "b"])),
             ("GET", "/runs/", None),
             ("GET", "/runs", None),
+            ("GET", "/runs/{id}", found(1, &["{id}"])),
+            ("GET", "/runs/all/", None),
+            ("GET", "/runs/a/", None),
             ("POST", "/runs/:archive", None),
             ("POST", "/runs/a", None),
         ];

@@ -149,10 +149,19 @@ impl Records {
     /// # Errors
     /// [`Error::Read`], [`Error::Refused`], [`Error::Away`], [`Error::Nul`].
     pub async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
-        check(std::slice::from_ref(&statement))?;
+        Ok(self.read_all(vec![statement]).await?.pop().unwrap_or_default())
+    }
+
+    /// Runs reading statements on one state of the store, which holds every write that was acknowledged before. Returns the
+    /// rows of each.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn read_all(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
+        check(&statements)?;
         match &self.engine {
-            Engine::Sqlite(engine) => engine.read(statement).await,
-            Engine::Postgres(engine) => engine.read(&statement).await,
+            Engine::Sqlite(engine) => engine.read(statements).await,
+            Engine::Postgres(engine) => engine.read(&statements).await,
         }
     }
 

@@ -56,8 +56,8 @@ impl Sqlite {
         let table = "CREATE TABLE IF NOT EXISTS ferroflow_steps (capability TEXT PRIMARY KEY, done BIGINT NOT NULL)";
         self.write(vec![Statement::new(table, [])], Guard::Open).await?;
         let done = "SELECT done FROM ferroflow_steps WHERE capability = $1";
-        let rows = self.read(Statement::new(done, [capability.into()])).await?;
-        let done = rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
+        let found = self.read(vec![Statement::new(done, [capability.into()])]).await?;
+        let done = found.iter().flatten().next().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
         for (number, step) in (1_i64..).zip(steps).skip_while(|(number, _)| *number <= done) {
             let mut write: Vec<Statement> = step.iter().map(|sql| Statement::new(*sql, [])).collect();
             let mark = "INSERT INTO ferroflow_steps (capability, done) VALUES ($1, $2) \
@@ -68,14 +68,15 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Runs one reading statement.
+    /// Runs reading statements on one state.
     ///
     /// # Errors
     /// [`Error::Read`].
-    pub(super) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
+    pub(super) async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Stopped)?;
         let readers = self.readers.clone();
-        let reading = tokio::task::spawn_blocking(move || readers.read(&statement));
+        // The way to another thread and back costs as much as a statement, so that all of them go at once.
+        let reading = tokio::task::spawn_blocking(move || readers.read(&statements));
         reading.await.map_err(|_| Error::Stopped)?
     }
 
@@ -92,16 +93,29 @@ impl Sqlite {
 }
 
 impl Readers {
-    fn read(&self, statement: &Statement) -> Result<Vec<Row>, Error> {
+    fn read(&self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Error> {
         let spare = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match spare {
             Some(connection) => connection,
             None => reader(&self.path).map_err(Error::Read)?,
         };
-        let rows = rows(&connection, &statement.sql, &statement.values).map_err(Error::Read)?;
+        let found = together(&connection, statements).map_err(Error::Read)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(rows)
+        Ok(found)
     }
+}
+
+/// Reads in one transaction, which one statement is by itself. A connection on which this fails is of no more use.
+fn together(connection: &Connection, statements: &[Statement]) -> rusqlite::Result<Vec<Vec<Row>>> {
+    let is_one = statements.len() == 1;
+    if !is_one {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+    }
+    let found = statements.iter().map(|one| rows(connection, &one.sql, &one.values)).collect::<Result<_, _>>()?;
+    if !is_one {
+        connection.prepare_cached("COMMIT")?.execute([])?;
+    }
+    Ok(found)
 }
 
 fn reader(path: &Path) -> rusqlite::Result<Connection> {
@@ -119,8 +133,11 @@ fn rows(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Resul
     let mut rows = prepared.query(rusqlite::params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let values: rusqlite::Result<Vec<Value>> = (0..columns).map(|column| row.get_ref(column).map(value)).collect();
-        found.push(Row(values?));
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(value(row.get_ref(column)?));
+        }
+        found.push(Row(values));
     }
     Ok(found)
 }
@@ -142,14 +159,19 @@ fn value(column: ValueRef<'_>) -> Value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(value) => Value::Integer(value),
         ValueRef::Real(value) => Value::Real(value),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Text(text) => Value::Text(match std::str::from_utf8(text) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(text).into_owned(),
+        }),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_owned()),
     }
 }
 
 /// `$1` of PostgreSQL as `?1` of SQLite, where `$1` would be a name. No literal of ours holds a dollar sign.
 fn numbered(sql: &str) -> Cow<'_, str> {
-    if sql.contains('$') { Cow::Owned(sql.replace('$', "?")) } else { Cow::Borrowed(sql) }
+    let bytes = sql.bytes().map(|byte| if byte == b'$' { b'?' } else { byte }).collect();
+    // One letter of ASCII in place of another leaves UTF-8.
+    String::from_utf8(bytes).map_or(Cow::Borrowed(sql), Cow::Owned)
 }
 
 /// A write that waits for its group.

@@ -113,10 +113,32 @@ impl Row {
         }
     }
 
+    /// The text in a column, which holds NULL from then on: it is moved, not copied.
+    ///
+    /// # Errors
+    /// [`Error::Column`] where there is none.
+    pub fn take_text(&mut self, column: usize) -> Result<String, Error> {
+        self.take_optional_text(column)?.ok_or(Error::Column { column, wanted: "text" })
+    }
+
+    /// The text in a column, which holds NULL from then on, or `None` where it did before.
+    ///
+    /// # Errors
+    /// [`Error::Column`] where something else is there.
+    pub fn take_optional_text(&mut self, column: usize) -> Result<Option<String>, Error> {
+        let place = self.0.get_mut(column).filter(|value| matches!(value, Value::Text(_) | Value::Null));
+        match place.map(|value| std::mem::replace(value, Value::Null)) {
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Ok(None),
+            None => Err(Error::Column { column, wanted: "text" }),
+        }
+    }
+
     /// The columns from `first` on, as a row of their own.
     #[must_use]
-    pub fn from(&self, first: usize) -> Self {
-        Self(self.0.get(first..).unwrap_or_default().to_vec())
+    pub fn from(mut self, first: usize) -> Self {
+        self.0.drain(..first.min(self.0.len()));
+        self
     }
 
     /// What a column holds.
@@ -160,5 +182,24 @@ impl Statement {
     /// The number of a value that no text of a record may hold: PostgreSQL has no U+0000, so SQLite shall have none.
     pub(super) fn unfit(&self) -> Option<usize> {
         self.values.iter().position(|value| matches!(value, Value::Text(text) if text.contains('\0')))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_taken_once_and_other_values_stay() {
+        let mut row = Row(vec!["a".into(), Value::Null, 7_i64.into(), "b".into()]);
+        assert_eq!(row.take_text(0).unwrap(), "a");
+        assert_eq!(row.take_optional_text(0).unwrap(), None);
+        assert_eq!(row.take_optional_text(1).unwrap(), None);
+        for column in [0, 1, 2, 4] {
+            assert!(matches!(row.take_text(column), Err(Error::Column { column: at, wanted: "text" }) if at == column));
+        }
+        assert_eq!(row.integer(2).unwrap(), 7);
+        assert_eq!(row.clone().from(2), Row(vec![7_i64.into(), "b".into()]));
+        assert_eq!(row.from(9), Row(vec![]));
     }
 }

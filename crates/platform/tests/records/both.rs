@@ -17,6 +17,8 @@ on_each_store!(
     only_another_row_with_the_same_key_is_a_duplicate,
     a_reading_statement_changes_nothing,
     a_write_that_was_acknowledged_is_seen_by_the_next_reading,
+    statements_that_are_read_together_see_one_state,
+    a_reading_of_several_statements_fails_as_a_whole,
     epochs_count_up_and_old_ones_write_nothing,
     a_write_says_how_many_rows_it_has_changed,
 );
@@ -200,6 +202,43 @@ async fn a_write_that_was_acknowledged_is_seen_by_the_next_reading(store: Store)
     let writers = (0..10).map(|number| write(format!("w{number}-"), opened.records.clone(), other.clone()));
     futures::future::join_all(writers).await;
     assert_eq!(ids(&other).await.len(), 200);
+}
+
+async fn statements_that_are_read_together_see_one_state(store: Store) {
+    let opened = opened(store).await;
+    let records = &opened.records;
+    records.write(vec![insert("a"), insert("b")]).await.unwrap();
+    let of = |id: &str| Statement::new("SELECT state FROM test_rows WHERE id = $1", [id.into()]);
+    let writing = async {
+        for _ in 0..50 {
+            records.write(vec![Statement::new("UPDATE test_rows SET state = state + 1", [])]).await.unwrap();
+        }
+    };
+    let reading = async {
+        for _ in 0..200 {
+            let found = records.read_all(vec![of("a"), of("nobody"), of("b")]).await.unwrap();
+            assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
+            assert_eq!(found[0], found[2]);
+        }
+    };
+    tokio::join!(writing, reading);
+    assert_eq!(records.read_all(Vec::new()).await.unwrap(), [[]; 0]);
+}
+
+async fn a_reading_of_several_statements_fails_as_a_whole(store: Store) {
+    let opened = opened(store).await;
+    let records = &opened.records;
+    records.write(vec![insert("a")]).await.unwrap();
+    let all = || Statement::new("SELECT id FROM test_rows", []);
+    // More often than there are connections, so that none of them is left with a transaction.
+    for number in 0..20 {
+        let outcome = records.read_all(vec![all(), insert("b"), all()]).await;
+        assert!(matches!(outcome, Err(Error::Read(_) | Error::Refused(_))), "{number}: {outcome:?}");
+        assert_eq!(ids(records).await, ["a"]);
+    }
+    let nul = Statement::new("SELECT id FROM test_rows WHERE id = $1", ["\0".into()]);
+    let outcome = records.read_all(vec![all(), nul]).await;
+    assert!(matches!(outcome, Err(Error::Nul { statement: 1, value: 1 })), "{outcome:?}");
 }
 
 async fn epochs_count_up_and_old_ones_write_nothing(store: Store) {

@@ -22,6 +22,11 @@ const LEADER_LOCK: i64 = 0x6665_7272_6f66_6c01;
 const SHARE: &str = "SELECT pg_advisory_xact_lock_shared($1)";
 const EXCLUDE: &str = "SELECT pg_advisory_xact_lock($1)";
 
+/// Begins a write.
+const CHANGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// Begins a reading of several statements, which see one state.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// Why a try has failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -48,17 +53,27 @@ struct Answer {
     changed: usize,
 }
 
-/// Reads.
+/// Reads: all of it goes to the server at once, in one transaction, which one statement is by itself.
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) async fn read(connection: &mut Connection, statement: &Statement) -> Result<Vec<Row>, Failure> {
+pub(super) async fn read(connection: &mut Connection, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failure> {
     let outcome = async {
-        let prepared = connection.prepare(statement).await?;
-        run(&connection.client, &prepared, &statement.values).await
+        let mut prepared = Vec::with_capacity(statements.len());
+        for statement in statements {
+            prepared.push((connection.prepare(statement).await?, statement));
+        }
+        if let [(prepared, statement)] = prepared.as_slice() {
+            return Ok(vec![run(&connection.client, prepared, &statement.values).await?]);
+        }
+        match pipeline(&connection.client, SNAPSHOT, &prepared, Some("COMMIT")).await {
+            (answers, None) => Ok(answers),
+            // What fails ends the transaction, and the commit that was sent behind it rolls it back.
+            (_, Some(error)) => Err(error),
+        }
     };
     match outcome.await {
-        Ok(answer) => Ok(answer.rows),
+        Ok(answers) => Ok(answers.into_iter().map(|answer| answer.rows).collect()),
         Err(error) => Err(meaning(connection, &error)),
     }
 }
@@ -85,7 +100,7 @@ pub(super) async fn write(
             Err(error) => return Err(meaning(connection, &error)),
         }
     }
-    let (answers, error) = pipeline(&connection.client, &prepared).await;
+    let (answers, error) = pipeline(&connection.client, CHANGE, &prepared, None).await;
     let guarded = match (guard, answers.get(1)) {
         (Guard::Within(epoch), Some(leader)) => within(epoch, &leader.rows),
         _ => Ok(()),
@@ -124,19 +139,24 @@ fn judge(answers: &[Answer], statements: &[Statement]) -> Result<Vec<usize>, Err
     }
 }
 
-/// Sends the beginning of a transaction and all its statements without waiting, and collects the answers up to
-/// the first error, from which the others follow.
+/// Sends the beginning of a transaction, all its statements and perhaps its end without waiting, and collects the
+/// statements' answers up to the first error, from which the others follow.
 async fn pipeline(
     client: &Client,
+    begin: &'static str,
     statements: &[(tokio_postgres::Statement, &Statement)],
+    end: Option<&'static str>,
 ) -> (Vec<Answer>, Option<tokio_postgres::Error>) {
-    let begin = async {
-        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+    let bare = |sql: &'static str| async move {
+        client.batch_execute(sql).await?;
         Ok(Answer { rows: Vec::new(), changed: 0 })
     };
-    let mut waiting: Vec<BoxFuture<'_, Result<Answer, tokio_postgres::Error>>> = vec![Box::pin(begin)];
+    let mut waiting: Vec<BoxFuture<'_, Result<Answer, tokio_postgres::Error>>> = vec![Box::pin(bare(begin))];
     for (prepared, statement) in statements {
         waiting.push(Box::pin(run(client, prepared, &statement.values)));
+    }
+    if let Some(end) = end {
+        waiting.push(Box::pin(bare(end)));
     }
     // A request is sent when it is looked at for the first time.
     let mut sent = Vec::with_capacity(waiting.len());
@@ -151,7 +171,7 @@ async fn pipeline(
             Poll::Pending => answer.await,
         };
         match outcome {
-            Ok(_) if number == 0 => {}
+            Ok(_) if number == 0 || number > statements.len() => {}
             Ok(answer) => answers.push(answer),
             Err(error) => return (answers, Some(error)),
         }

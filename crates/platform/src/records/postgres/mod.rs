@@ -103,15 +103,15 @@ impl Postgres {
         Ok(Self { readers, writers })
     }
 
-    /// Runs one reading statement.
+    /// Runs reading statements on one state.
     ///
     /// # Errors
     /// [`Error::Away`], [`Error::Refused`].
-    pub(super) async fn read(&self, statement: &Statement) -> Result<Vec<Row>, Error> {
+    pub(super) async fn read(&self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Error> {
         let mut tries = Tries::new(PATIENCE);
         loop {
             let mut connection = tries.connection(&self.readers).await?;
-            match tokio::time::timeout_at(tries.deadline, attempt::read(&mut connection, statement)).await {
+            match tokio::time::timeout_at(tries.deadline, attempt::read(&mut connection, statements)).await {
                 Err(_) => return Err(tries.given_up()),
                 Ok(Ok(rows)) => {
                     connection.give_back();
