@@ -14,7 +14,7 @@ use ferroflow_pipelines::controller::{EngineConfig, LauncherSource};
 use ferroflow_platform::{
     access::Access,
     blob::Directory,
-    clock::SystemClock,
+    clock::{SharedClock, SystemClock},
     gateway::Gateway,
     lease::{Candidate, Terms},
     task::{Group, Kind},
@@ -98,15 +98,7 @@ async fn start(
         Store::Own(records) => (records.clone(), gateway::token_key(data)?),
         Store::Shared(records) => (records.clone(), records::token_key(records).await?),
     };
-    let candidate = matches!(store, Store::Shared(_)).then(|| Candidate {
-        namespace: serve.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
-        client: client.clone(),
-        clock: clock.clone(),
-        name: LEASE.to_owned(),
-        holder: holder(),
-        address: serve.peer_address.map_or_else(|| address.clone(), |peer| peer.to_string()),
-        terms: Terms::default(),
-    });
+    let candidate = matches!(store, Store::Shared(_)).then(|| candidate(serve, &client, &clock, &address));
     let options = ferroflow_pipelines::Options {
         config: EngineConfig {
             namespace: serve.namespace.clone(),
@@ -127,18 +119,7 @@ async fn start(
         clock,
         group: group.clone(),
     };
-    let gateway = Gateway::new(access, vec![host]);
-    let gateway = match &candidate {
-        None => {
-            let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
-            gateway::mounted(gateway, pipelines)
-        }
-        Some(candidate) => {
-            let replica = Replica::start(options, candidate.clone()).await?;
-            let looked_at = replica.clone();
-            gateway::mounted(gateway, replica).ready_when(move || looked_at.is_ready())
-        }
-    };
+    let gateway = mounted(Gateway::new(access, vec![host]), options, candidate.clone()).await?;
     group.spawn("gateway listener", Kind::Essential, Arc::new(gateway).serve(group.clone(), listener));
     let record = Record {
         pid: i32::try_from(process::id()).unwrap_or_default(),
@@ -149,6 +130,33 @@ async fn start(
     };
     record::write(data, &record)?;
     Ok((address, candidate))
+}
+
+/// Mounts pipelines: of the only server, or of one of several.
+async fn mounted(
+    gateway: Gateway,
+    options: ferroflow_pipelines::Options,
+    candidate: Option<Candidate>,
+) -> anyhow::Result<Gateway> {
+    let Some(candidate) = candidate else {
+        let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
+        return Ok(gateway::mounted(gateway, pipelines));
+    };
+    let replica = Replica::start(options, candidate).await?;
+    let looked_at = replica.clone();
+    Ok(gateway::mounted(gateway, replica).ready_when(move || looked_at.is_ready()))
+}
+
+fn candidate(serve: &Serve, client: &Client, clock: &SharedClock, address: &str) -> Candidate {
+    Candidate {
+        client: client.clone(),
+        clock: clock.clone(),
+        namespace: serve.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
+        name: LEASE.to_owned(),
+        holder: holder(),
+        address: serve.peer_address.map_or_else(|| address.to_owned(), |peer| peer.to_string()),
+        terms: Terms::default(),
+    }
 }
 
 /// The Lease of servers that share a database.
