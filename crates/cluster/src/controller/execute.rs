@@ -152,6 +152,9 @@ impl Workshop {
     }
 
     async fn act<K: Object>(&self, subject: &K, namespace: &str, act: &Act) -> Result<(), Failure> {
+        if act.adopts && !self.stands(subject, namespace).await.map_err(|error| Failure::new(&act.change, error))? {
+            return Ok(());
+        }
         match self.change(namespace, &act.change).await {
             Ok(name) => {
                 for note in &act.done {
@@ -167,6 +170,15 @@ impl Workshop {
                 Err(failure)
             }
         }
+    }
+
+    /// Whether an object is there and stays. Caches are no witness: each kind has its own watch, and the one that shows an
+    /// orphan may be ahead of the one that shows that its owner is being deleted.
+    async fn stands<K: Object>(&self, subject: &K, namespace: &str) -> kube::Result<bool> {
+        let meta = subject.meta();
+        let api = K::api(self.pods.api(namespace).into_client(), namespace);
+        let now = api.get_opt(meta.name.as_deref().unwrap_or_default()).await?;
+        Ok(now.is_some_and(|now| now.meta().uid == meta.uid && now.meta().deletion_timestamp.is_none()))
     }
 
     /// Makes one change; returns the name of the object.

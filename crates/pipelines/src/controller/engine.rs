@@ -181,6 +181,8 @@ impl Engine {
         let (reply, done) = oneshot::channel();
         inbox.push(Message::Terminate { reply });
         tokio::select! {
+            // What was answered counts, also where the run has ended by now.
+            biased;
             outcome = done => if outcome.is_ok() { return Ok(()) },
             () = inbox.closed() => {}
         }

@@ -121,6 +121,9 @@ impl Note {
 pub struct Act {
     /// The change.
     pub change: Change,
+    /// It is made only while the plan's subject stands and is not being deleted, which is asked of the API server and not
+    /// of a cache.
+    pub adopts: bool,
     /// Said when it succeeded.
     pub done: Vec<Note>,
     /// Said when it failed.
@@ -130,7 +133,13 @@ pub struct Act {
 impl Act {
     /// A change that is not spoken about.
     pub fn quiet(change: Change) -> Act {
-        Act { change, done: Vec::new(), failed: None }
+        Act { change, adopts: false, done: Vec::new(), failed: None }
+    }
+
+    /// The same, which makes an object the subject's.
+    #[must_use]
+    pub fn adopting(self) -> Act {
+        Act { adopts: true, ..self }
     }
 }
 

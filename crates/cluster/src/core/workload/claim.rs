@@ -95,7 +95,7 @@ where
                 let mut owners: Vec<OwnerReference> = meta.owner_references.clone().unwrap_or_default();
                 owners.retain(|one| one.uid != owner.uid);
                 owners.push(owner.reference());
-                claimed.acts.push(set_owners(kind, meta, owners));
+                claimed.acts.push(set_owners(kind, meta, owners).adopting());
                 claimed.mine.push(object.clone());
             }
         }

@@ -152,6 +152,7 @@ impl Replicas {
 /// Creates a pod for its controller, with the events that say so.
 pub fn create_pod(pod: Pod) -> Act {
     Act {
+        adopts: false,
         change: Change::Create(New::Pod(Box::new(pod))),
         done: vec![Note::normal("SuccessfulCreate", "Created pod: ").with_name()],
         failed: Some(Note::warning("FailedCreate", "Error creating: ").with_error()),
@@ -162,6 +163,7 @@ pub fn create_pod(pod: Pod) -> Act {
 pub fn delete_pod(pod: &Pod) -> Act {
     let meta = &pod.metadata;
     Act {
+        adopts: false,
         change: Change::Delete { kind: Kind::Pod, name: pods::name(meta).to_owned(), uid: pods::uid(meta).to_owned() },
         done: vec![Note::normal("SuccessfulDelete", "Deleted pod: ").with_name()],
         failed: Some(Note::warning("FailedDelete", "Error deleting: ").with_error()),

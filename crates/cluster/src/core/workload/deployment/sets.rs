@@ -316,14 +316,14 @@ impl Row {
             let message = format!("Failed to create new replica set {name:?}: ");
             let failed = Some(Note::warning("ReplicaSetCreateError", message).with_error());
             let set = Box::new(self.after.as_ref().clone());
-            return Some(Act { change: Change::Create(New::ReplicaSet(set)), done, failed });
+            return Some(Act { change: Change::Create(New::ReplicaSet(set)), adopts: false, done, failed });
         };
         if Arc::ptr_eq(before, &self.after) {
             return None;
         }
         let name = pods::name(&before.metadata).to_owned();
         let patch = difference(before, &self.after);
-        Some(Act { change: Change::Merge { kind: Kind::ReplicaSet, name, patch }, done, failed: None })
+        Some(Act { change: Change::Merge { kind: Kind::ReplicaSet, name, patch }, adopts: false, done, failed: None })
     }
 }
 

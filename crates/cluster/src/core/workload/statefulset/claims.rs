@@ -88,6 +88,7 @@ fn create(subject: &Subject, template: &PersistentVolumeClaim, ordinal: i32) -> 
     let done = format!("create Claim {name} Pod {pod} in StatefulSet {set} success");
     let failed = format!("create Claim {name} for Pod {pod} in StatefulSet {set} failed error: ");
     Act {
+        adopts: false,
         change: Change::Create(New::Claim(Box::new(claim))),
         done: vec![Note::normal("SuccessfulCreate", done)],
         failed: Some(Note::warning("FailedCreate", failed).with_error()),

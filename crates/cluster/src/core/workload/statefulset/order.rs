@@ -143,6 +143,7 @@ fn spoken(subject: &Subject, verb: &str, pod: &str, change: Change) -> Act {
     };
     let about = format!("{verb} Pod {pod} in StatefulSet {}", subject.name());
     Act {
+        adopts: false,
         change,
         done: vec![Note::normal(success, format!("{about} successful"))],
         failed: Some(Note::warning(failure, format!("{about} failed error: ")).with_error()),
