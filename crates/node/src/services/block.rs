@@ -144,7 +144,11 @@ mod tests {
         assert!(error.to_string().contains(&format!("127.{number}.0.0/16, which another cluster")), "{error}");
         assert_ne!(choose(second.path(), Living::Nothing).unwrap().number, number);
         drop(one);
-        assert_eq!(choose(first.path(), Living::Pods).unwrap().number, number);
+        // A test of another program may take it in this moment; then it is that one, and no other, that is missed.
+        match choose(first.path(), Living::Pods) {
+            Ok(again) => assert_eq!(again.number, number),
+            Err(error) => assert!(error.to_string().contains(&format!("127.{number}.0.0/16")), "{error}"),
+        }
     }
 
     #[test]
