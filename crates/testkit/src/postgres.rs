@@ -182,6 +182,8 @@ impl Postgres {
         let socket = format!("unix_socket_directories={}", self.directory.display());
         let mut settings = vec![socket, format!("fsync={fsync}"), "max_connections=300".to_owned()];
         settings.push("log_min_messages=warning".to_owned());
+        // Writers that are to meet in a deadlock do so many times; each would cost a second.
+        settings.push("deadlock_timeout=50ms".to_owned());
         match self.port {
             None => settings.push("listen_addresses=".to_owned()),
             Some(port) => settings.extend([
