@@ -10,20 +10,22 @@ use anyhow::Context;
 use ferroflow_pipelines::http::api::{Api, is_for_leader};
 use ferroflow_platform::{
     clock::{BoxFuture, SharedClock},
-    forward::{self, FORWARDED},
+    forward::{self, FORWARDED, Line},
     gateway::{Service, rewritten},
     http::body::Body,
     identity::Identity,
-    lease::{Candidate, Standing},
+    lease::{Candidate, Leader, Standing},
     task::{Group, Kind},
 };
 use http::{Request, Response, StatusCode};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 /// How long a request waits for a replica that leads: longer than it takes to replace one that was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts to reach it.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Requests that wait for a replica that leads, or for its answer.
+const WAITING: usize = 1024;
 /// Where the gateway of the other replica has what is mounted here.
 const MOUNTED: &str = "/pipeline";
 
@@ -33,6 +35,7 @@ pub struct Replica {
     leading: OnceLock<Arc<Api>>,
     led: Notify,
     standing: watch::Receiver<Standing>,
+    places: Semaphore,
     clock: SharedClock,
     group: Group,
 }
@@ -48,8 +51,8 @@ impl Replica {
         let reader = ferroflow_pipelines::reader(options.clone()).await.context("pipelines cannot be started")?;
         let (sender, standing) = watch::channel(Standing::Open);
         let leading = OnceLock::new();
-        let led = Notify::new();
-        let replica = Arc::new(Self { reader, leading, led, standing, clock, group: group.clone() });
+        let (led, places) = (Notify::new(), Semaphore::new(WAITING));
+        let replica = Arc::new(Self { reader, leading, led, standing, places, clock, group: group.clone() });
         let holder = candidate.holder.clone();
         group.spawn("election", Kind::Essential, candidate.run(sender));
         let elected = replica.clone();
@@ -86,7 +89,12 @@ impl Replica {
         }
     }
 
-    async fn hand_on(&self, mut request: Request<Body>, identity: Identity) -> Response<Body> {
+    /// Answers what is the leader's: hands it on, or waits until there is one, or until it is this one.
+    async fn hand_on(&self, request: Request<Body>, identity: Identity) -> Response<Body> {
+        let Ok(_place) = self.places.try_acquire() else {
+            let what = format!("{WAITING} requests wait for the replica that leads; nothing was done, try again later");
+            return self.refuse(StatusCode::SERVICE_UNAVAILABLE, &what);
+        };
         let until = self.clock.instant() + PATIENCE;
         let mut standing = self.standing.clone();
         let mut fault = "no replica leads".to_owned();
@@ -103,20 +111,7 @@ impl Replica {
                     break;
                 }
                 match forward::connect(&leader.address, &self.group).await {
-                    Ok(line) => {
-                        let path = format!("{MOUNTED}{}", request.uri().path());
-                        let Some(uri) = rewritten(request.uri(), &path) else {
-                            return self.refuse(StatusCode::BAD_REQUEST, "the path is no path");
-                        };
-                        *request.uri_mut() = uri;
-                        return line.send(request).await.unwrap_or_else(|error| {
-                            let what = format!(
-                                "the replica that leads was lost before it answered ({error}); see what stands before \
-                                 you try again"
-                            );
-                            self.refuse(StatusCode::SERVICE_UNAVAILABLE, &what)
-                        });
-                    }
+                    Ok(line) => return self.ask(&leader, line, request).await,
                     Err(error) => {
                         fault = format!("the replica that leads, {}, is not reached: {error}", leader.address)
                     }
@@ -129,6 +124,32 @@ impl Replica {
             }
         }
         self.refuse(StatusCode::SERVICE_UNAVAILABLE, &format!("{fault}; nothing was done, try again"))
+    }
+}
+
+impl Replica {
+    /// Sends a request to the leader and waits for its answer, for as long as that one leads: one that is paused takes
+    /// connections, and answers nothing.
+    async fn ask(&self, leader: &Leader, line: Line, mut request: Request<Body>) -> Response<Body> {
+        let path = format!("{MOUNTED}{}", request.uri().path());
+        let Some(uri) = rewritten(request.uri(), &path) else {
+            return self.refuse(StatusCode::BAD_REQUEST, "the path is no path");
+        };
+        *request.uri_mut() = uri;
+        let mut standing = self.standing.clone();
+        let is_replaced = |now: &Standing| !matches!(now, Standing::Following(other) if other == leader);
+        let fault = tokio::select! {
+            answer = line.send(request) => match answer {
+                Ok(response) => return response,
+                Err(error) => error,
+            },
+            _ = standing.wait_for(is_replaced) => "another has taken its place".to_owned(),
+        };
+        let what = format!(
+            "the replica that leads was lost before it answered ({fault}); see what stands before you try again"
+        );
+        // At 503 clients try again, while it may have been done.
+        self.refuse(StatusCode::INTERNAL_SERVER_ERROR, &what)
     }
 }
 

@@ -58,7 +58,8 @@ pub async fn register(options: Options) -> Result<Arc<Api>, Error> {
     Ok(api)
 }
 
-/// Returns what answers from the records alone: all but what [`is_for_leader`](crate::http::api::is_for_leader) says. Nothing is started.
+/// Returns what answers from the records alone: all but what [`is_for_leader`](crate::http::api::is_for_leader) says.
+/// Nothing is started.
 ///
 /// # Errors
 /// [`Error`].

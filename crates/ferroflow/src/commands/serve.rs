@@ -94,6 +94,12 @@ async fn start(
     let clock = SystemClock::shared();
     let access = Access::new(client.clone(), clock.clone(), gateway::AUDIENCE).with_administrator(&token(data)?);
     let store = records::open(data, &serve.records).await?;
+    if matches!(store, Store::Shared(_)) && serve.artifacts.artifacts.is_none() {
+        tracing::warn!(
+            directory = %paths::artifacts(data).display(),
+            "artifacts are in a directory, which all servers of these records must have in common; or give --artifacts"
+        );
+    }
     let (records, token_key) = match &store {
         Store::Own(records) => (records.clone(), gateway::token_key(data)?),
         Store::Shared(records) => (records.clone(), records::token_key(records).await?),

@@ -60,8 +60,13 @@ impl Engine {
         clock: SharedClock,
         group: Group,
     ) -> Result<Self, EngineError> {
-        store::migrate(&records).await?;
-        let shared = Arc::new(Shared::new(config, records, blobs, client, clock, group));
+        let engine = Self::reading(config, records, blobs, client, clock, group).await?;
+        engine.begin().await?;
+        Ok(engine)
+    }
+
+    async fn begin(&self) -> Result<(), EngineError> {
+        let shared = &self.shared;
         let (watching, cleaning) = (shared.clone(), shared.clone());
         shared.group.spawn("watch of steps' pods", Kind::Essential, async move {
             watching.pods.watch().await;
@@ -81,13 +86,13 @@ impl Engine {
             expiry::run(expiring).await;
             Ok::<(), std::convert::Infallible>(())
         });
-        removal::sweep_uploads(&shared);
+        removal::sweep_uploads(shared);
         for row in store::runs::active(&shared.records).await? {
             if let Some(inbox) = shared.enter(&row.run_id, &row.pipeline_name)? {
                 carry::resume(shared.clone(), inbox);
             }
         }
-        Ok(Self { shared })
+        Ok(())
     }
 
     /// An engine that carries nothing out, beside the one of the replica that leads: it tells what is recorded.

@@ -222,6 +222,7 @@ impl Service for Api {
             StatusCode::UNAUTHORIZED => Code::Unauthenticated,
             StatusCode::FORBIDDEN => Code::PermissionDenied,
             StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+            StatusCode::INTERNAL_SERVER_ERROR => Code::Internal,
             _ => Code::InvalidArgument,
         };
         reply::failure(&Failure::new(code, message))
