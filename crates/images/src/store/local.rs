@@ -54,7 +54,17 @@ pub struct Store {
 /// Held while something is worked on; other processes wait.
 #[derive(Debug)]
 pub struct Guard {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // A lock is the open file's, and a program that is being started has a copy of that until it is another
+        // program: closing ours alone would leave the lock standing for so long.
+        if let Err(errno) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::debug!(%errno, "a lock of the store ends with its file only");
+        }
+    }
 }
 
 /// Who may work beside whom.
@@ -415,7 +425,7 @@ fn locked(path: &Path, operation: FlockOperation) -> Result<Option<Guard>, Store
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             outcome => {
                 outcome.map_err(|errno| failed(errno.into()))?;
-                return Ok(Some(Guard { _file: file }));
+                return Ok(Some(Guard { file }));
             }
         }
     }
@@ -441,4 +451,21 @@ pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T, StoreEr
 
 pub(super) fn to_json(path: &Path, record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(record).map_err(|source| StoreError::Record { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_guard_although_a_program_that_is_being_started_has_a_copy_of_its_file() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let guard = store.lock(Work::Add).unwrap();
+        let copy = guard.file.try_clone().unwrap();
+        assert!(store.try_lock(Work::Remove).unwrap().is_none());
+        drop(guard);
+        assert!(store.try_lock(Work::Remove).unwrap().is_some());
+        drop(copy);
+    }
 }
