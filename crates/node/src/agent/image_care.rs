@@ -71,8 +71,12 @@ async fn write(shared: &Arc<Shared>) -> bool {
     written.is_ok()
 }
 
-/// Removes every image and every environment of packages that nothing uses; whether that made room.
+/// Removes what pods have left, and then every image and every environment of packages that nothing uses; whether that
+/// made room.
 pub async fn make_room(shared: &Arc<Shared>) -> bool {
+    if shared.runtime.make_room().await {
+        return true;
+    }
     let owner = shared.clone();
     let environments = tokio::task::spawn_blocking(move || owner.environments.remove_unused()).await.unwrap_or(0);
     if environments > 0 {

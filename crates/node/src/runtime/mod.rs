@@ -11,6 +11,7 @@ pub mod link;
 pub mod logs;
 pub mod process;
 mod records;
+mod remains;
 mod session;
 mod start;
 pub mod trial;
@@ -246,6 +247,9 @@ pub trait PodRuntime: Send + Sync {
 
     /// The pods that earlier agents left here.
     fn stored(&self) -> BoxFuture<'_, Result<Vec<PodRecord>, Error>>;
+
+    /// Removes what pods that are gone have left and what waits for a quieter moment; whether there was anything.
+    fn make_room(&self) -> BoxFuture<'_, bool>;
 }
 
 /// One pod's containers.

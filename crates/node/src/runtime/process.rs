@@ -27,7 +27,9 @@ use super::{
     forkserver::ForkServer,
     groups, jail,
     link::{self, Link},
-    logs, records, session,
+    logs, records,
+    remains::Remains,
+    session,
     start::{self, make_directory},
 };
 use crate::{
@@ -59,8 +61,8 @@ struct Shared {
     isolation: Isolation,
     /// A directory that no environment shows, though it may lie in one that it does.
     hidden: Option<PathBuf>,
-    shim: ShimCommand,
     fork_server: ForkServer,
+    remains: Arc<Remains>,
     clock: SharedClock,
     group: Group,
     /// The table of the cluster's network; `None` where pods share the host's.
@@ -89,10 +91,26 @@ impl ProcessRuntime {
         make_directory(&directory, mode)?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
             .map_err(|error| Error::file("change", &directory, error))?;
+        start::spread(&directory);
         let (hidden, network, hub, tree) = (None, None, None, OnceLock::new());
         let fork_server = ForkServer::new(shim.clone(), &directory, group.clone());
-        let shared = Shared { directory, isolation, hidden, shim, fork_server, clock, group, network, hub, tree };
+        let remains = Arc::new(Remains::at_once(&directory, shim, clock.clone()));
+        let shared = Shared { directory, isolation, hidden, fork_server, remains, clock, group, network, hub, tree };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same, which removes what pods leave when there is nothing else to do.
+    ///
+    /// # Errors
+    /// When there is no place in which it can wait.
+    pub fn removing_later(mut self) -> Result<Self, Error> {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            if let Some(remains) = Arc::get_mut(&mut shared.remains) {
+                remains.later()?;
+            }
+            shared.remains.start(&shared.group);
+        }
+        Ok(self)
     }
 
     /// The same, whose environments do not show a directory: that of the server.
@@ -142,6 +160,7 @@ impl PodRuntime for ProcessRuntime {
 
     fn open(&self, pod: PodRecord, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Arc<dyn Sandbox>, Error>> {
         Box::pin(async move {
+            self.shared.remains.busy();
             let directory = self.shared.directory.join(&pod.uid);
             for (part, mode) in [("", 0o711), ("run", 0o700), ("logs", 0o700), ("volumes", 0o711), ("root", 0o711)] {
                 make_directory(&directory.join(part), mode)?;
@@ -173,6 +192,13 @@ impl PodRuntime for ProcessRuntime {
             let files = entries.flatten().map(|entry| entry.path().join(POD_FILE));
             let read = files.filter_map(|file| serde_json::from_slice(&fs::read(file).ok()?).ok());
             Ok(read.collect())
+        })
+    }
+
+    fn make_room(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let remains = self.shared.remains.clone();
+            tokio::task::spawn_blocking(move || remains.remove_now()).await.unwrap_or(false)
         })
     }
 }
@@ -478,10 +504,10 @@ impl Sandbox for ProcessSandbox {
     fn destroy(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             self.rest().await?;
-            let (directory, shim) = (self.directory.clone(), self.shared.shim.clone());
+            let (directory, remains) = (self.directory.clone(), self.shared.remains.clone());
             let removed = tokio::task::spawn_blocking(move || {
                 groups::end(&directory);
-                jail::remove_all(&directory, &shim).map_err(|error| Error::file("remove", directory, error))
+                remains.take(&directory).map_err(|error| Error::file("remove", directory, error))
             });
             removed.await.unwrap_or_else(|error| Err(Error::file("remove", &self.directory, io::Error::other(error))))
         })

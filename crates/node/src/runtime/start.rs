@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Launch, Root, jail, records};
@@ -168,6 +169,18 @@ pub fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
     fs::create_dir_all(path)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .map_err(|error| Error::file("make", path, error))
+}
+
+/// Asks an ext file system to lay each directory below this one far from the others, as those of users are.
+///
+/// One without a journal does not give out a number of a file again that was freed in the last minutes, and looks at all
+/// of them for each new file: where pods come and go side by side, that was a third of what they cost.
+pub fn spread(directory: &Path) {
+    let marked = rustix::fs::open(directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|opened| ioctl_setflags(&opened, ioctl_getflags(&opened)? | IFlags::TOPDIR));
+    if let Err(error) = marked {
+        tracing::debug!(%error, directory = %directory.display(), "the file system does not spread directories");
+    }
 }
 
 fn working_dir(wanted: Option<&str>, rewriter: &Rewriter, home: &Path) -> String {

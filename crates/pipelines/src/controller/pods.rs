@@ -31,6 +31,12 @@ pub const ATTEMPT_LABEL: &str = "ferroflow.dev/pipeline-attempt";
 const FAILED: usize = 100;
 /// Pods that are deleted at the same time.
 const DELETIONS: usize = 8;
+/// Pods whose deletion may wait until steps no longer follow one another, which it would only slow down.
+const WAITING: usize = 64;
+/// So long no step has ended.
+const QUIET: Duration = Duration::from_millis(500);
+/// The longest that a deletion waits for that: what a quota counts is given back soon.
+const LONGEST: Duration = Duration::from_secs(2);
 /// A broken watch is tried again after this.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -194,9 +200,25 @@ impl Pods {
     pub(super) async fn clean(&self) {
         loop {
             self.work.notified().await;
+            self.lull().await;
             let doomed: Vec<Name> = self.lock().doomed.drain(..).collect();
             let deletions = futures::stream::iter(doomed);
             deletions.for_each_concurrent(DELETIONS, |(namespace, pod)| self.delete(namespace, pod)).await;
+        }
+    }
+
+    /// Waits until no pods have ended for a moment, or enough of them have.
+    async fn lull(&self) {
+        let until = self.clock.instant() + LONGEST;
+        loop {
+            let before = self.lock().doomed.len();
+            if before >= WAITING || self.clock.instant() >= until {
+                return;
+            }
+            self.clock.sleep(QUIET).await;
+            if self.lock().doomed.len() == before {
+                return;
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use ferroflow_api::names::REPORTS_ITSELF_ANNOTATION;
 use ferroflow_platform::controller::{Error, EventKind, Key};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -78,8 +79,11 @@ impl Scheduler {
             memory.waiting.remove(&uid);
             memory.bound.insert(uid, node.clone());
         }
-        let message = format!("Successfully assigned {key} to {node}");
-        self.recorder.event(pod.as_ref(), EventKind::Normal, "Scheduled", message);
+        // An event costs as much as the pod; the node tells of a pod's start what its maker does not hear from within.
+        if !pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(REPORTS_ITSELF_ANNOTATION)) {
+            let message = format!("Successfully assigned {key} to {node}");
+            self.recorder.event(pod.as_ref(), EventKind::Normal, "Scheduled", message);
+        }
         Ok(())
     }
 
