@@ -20,10 +20,7 @@ use http::Request;
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
-    auth::{
-        self, Authenticator,
-        certificates::{Certificates, Tls},
-    },
+    auth::{self, Authenticator, certificates::Certificates},
     bootstrap, controller, gate,
     http::{
         admission::StoreLookup,
@@ -124,7 +121,7 @@ impl Cluster {
         let client = cluster.client(Identity::administrator());
         bootstrap::write(&client, cluster.https.port(), &cluster.authority).await?;
         controller::start(&cluster, options.controllers);
-        cluster.serve("https", https, Tls(certificates.acceptor));
+        cluster.serve("https", https, certificates.acceptor);
         if let Some(http) = http {
             cluster.serve("http", http, http_kit::Plain);
         }

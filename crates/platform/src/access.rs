@@ -12,7 +12,7 @@ use std::{
 
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    authorization::v1::{NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
 use kube::{Api, Client, api::PostParams};
 use sha2::{Digest, Sha256};
@@ -44,8 +44,15 @@ pub struct Asked {
     pub resource: &'static str,
     pub subresource: &'static str,
     pub namespace: String,
-    /// Empty for all.
+    /// Empty for all. Where there is no resource, a path.
     pub name: String,
+}
+
+impl Asked {
+    /// To read what is at a path, as `/metrics`.
+    pub fn path(path: &str) -> Self {
+        Self { verb: "get", name: path.to_owned(), ..Self::default() }
+    }
 }
 
 /// Asks and remembers. Cheap to clone.
@@ -88,6 +95,11 @@ impl Access {
             rights: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The clock by which answers count.
+    pub fn clock(&self) -> &SharedClock {
+        &self.inner.clock
     }
 
     /// Who holds a token; `None` where it is not good.
@@ -143,6 +155,9 @@ impl Inner {
 
     async fn allowed(&self, identity: &Identity, asked: &Asked) -> Result<bool, Error> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let path = asked.resource.is_empty();
+        let non_resource_attributes =
+            path.then(|| NonResourceAttributes { verb: some(asked.verb), path: some(&asked.name) });
         let attributes = ResourceAttributes {
             verb: some(asked.verb),
             group: some(asked.group),
@@ -157,7 +172,8 @@ impl Inner {
             groups: Some(identity.groups.clone()),
             uid: some(&identity.uid),
             extra: (!identity.extra.is_empty()).then(|| identity.extra.clone()),
-            resource_attributes: Some(attributes),
+            resource_attributes: (!path).then_some(attributes),
+            non_resource_attributes,
             ..SubjectAccessReviewSpec::default()
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };

@@ -3,19 +3,21 @@
 //! A request must name this server as its `Host` (or an IP address, which no page of another name can fake), and a page
 //! that sends it must come from that same `Host`. Then its token says who asks; what they may do is the service's to ask.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tokio::net::TcpListener;
 
 use crate::{
-    access::Access,
+    access::{Access, Asked},
+    forward::FORWARDED,
     http::{
-        self as kit, Plain,
+        self as kit, Handshake, Peer,
         body::{self, Body},
     },
     identity::Identity,
+    metrics::{self, Metrics},
     task::Group,
 };
 
@@ -43,6 +45,7 @@ pub struct Gateway {
     names: Vec<String>,
     mounts: Vec<Mount>,
     ready: Ready,
+    metrics: Metrics,
 }
 
 /// Whether requests can be answered, or why not.
@@ -51,6 +54,12 @@ type Ready = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// Where a kubelet asks whether the process lives, and whether it can answer; nobody has to say who he is.
 const LIVE: &str = "/healthz";
 const READY: &str = "/readyz";
+/// The target of lines of audit in the log.
+const AUDIT: &str = "ferroflow::audit";
+/// What the server tells of itself to whoever may read this path, as a kube-apiserver's.
+const METRICS: &str = "/metrics";
+/// What requests are counted under that are no service's.
+const ELSEWHERE: &str = "";
 
 /// Names that every gateway answers to, beside IP addresses.
 const LOCALHOST: &str = "localhost";
@@ -58,7 +67,13 @@ const LOCALHOST: &str = "localhost";
 impl Gateway {
     /// A gateway without services that answers to `names`, `localhost` and IP addresses.
     pub fn new(access: Access, names: Vec<String>) -> Self {
-        Self { access, names, mounts: Vec::new(), ready: Box::new(|| Ok(())) }
+        let metrics = Metrics::new(access.clock().now().as_second());
+        Self { access, names, mounts: Vec::new(), ready: Box::new(|| Ok(())), metrics }
+    }
+
+    /// What the gateway tells under `/metrics`; others add theirs.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Says under `/readyz` what `ready` says; without it, that all is well.
@@ -79,33 +94,48 @@ impl Gateway {
     ///
     /// # Errors
     /// Never by itself.
-    pub async fn serve(self: Arc<Self>, group: Group, listener: TcpListener) -> Result<(), Infallible> {
+    pub async fn serve<H: Handshake>(
+        self: Arc<Self>,
+        group: Group,
+        listener: TcpListener,
+        handshake: H,
+    ) -> Result<(), Infallible> {
         let answer = move |request: Request<hyper::body::Incoming>| {
             let gateway = self.clone();
             async move { gateway.answer(request.map(body::boxed)).await }
         };
-        kit::serve(group, "gateway", listener, Plain, answer).await
+        kit::serve(group, "gateway", listener, handshake, answer).await
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+    /// Answers one request, counts it, and tells of what it changes who wanted that.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let began = self.access.clock().instant();
+        let mut account = Account::of(&request);
+        let response = self.respond(request, &mut account).await;
+        let took = self.access.clock().instant() - began;
+        self.metrics.answered(account.mount, account.method.as_str(), response.status().as_u16(), took);
+        account.tell(response.status(), took);
+        response
+    }
+
+    async fn respond(&self, mut request: Request<Body>, account: &mut Account) -> Response<Body> {
         let path = request.uri().path();
-        if path == LIVE || path == READY {
-            return match if path == LIVE { Ok(()) } else { (self.ready)() } {
-                Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
-                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
-            };
+        match path {
+            LIVE => return health(Ok(())),
+            READY => return health((self.ready)()),
+            METRICS => return self.tell(request.uri(), request.headers(), account).await,
+            _ => {}
         }
         let Some((mount, inner)) = self.mounts.iter().find_map(|mount| mount.inner(path).map(|inner| (mount, inner)))
         else {
             let known: Vec<&str> = self.mounts.iter().map(|mount| mount.at).collect();
             return text(StatusCode::NOT_FOUND, format!("nothing is at {path}; there is {}\n", known.join(", ")));
         };
+        account.mount = mount.at;
         let service = mount.service.clone();
-        if let Err(message) = self.check(request.uri(), request.headers()) {
-            return service.refuse(StatusCode::FORBIDDEN, &message);
-        }
+        // Who gives no token is told so, by whatever name an API server hands on.
         let identity = if service.is_open(&inner) {
+            account.is_open = true;
             Identity::anonymous()
         } else {
             match self.identify(request.headers()).await {
@@ -113,11 +143,43 @@ impl Gateway {
                 Err((status, message)) => return unauthorized(service.refuse(status, &message)),
             }
         };
+        if let Err(message) = self.check(request.uri(), request.headers()) {
+            return service.refuse(StatusCode::FORBIDDEN, &message);
+        }
+        account.user.clone_from(&identity.name);
         match rewritten(request.uri(), &inner) {
             Some(uri) => *request.uri_mut() = uri,
             None => return service.refuse(StatusCode::BAD_REQUEST, "the path is no path"),
         }
         service.answer(request, identity).await
+    }
+
+    /// Metrics, for those who may read them.
+    async fn tell(&self, uri: &Uri, headers: &HeaderMap, account: &mut Account) -> Response<Body> {
+        let refused = |status, message: String| unauthorized(text(status, format!("{message}\n")));
+        if let Err(message) = self.check(uri, headers) {
+            return refused(StatusCode::FORBIDDEN, message);
+        }
+        let identity = match self.identify(headers).await {
+            Ok(identity) => identity,
+            Err((status, message)) => return refused(status, message),
+        };
+        account.user.clone_from(&identity.name);
+        match self.access.may(&identity, Asked::path(METRICS)).await {
+            Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Ok(false) => {
+                let who = identity.name;
+                let message =
+                    format!("{who:?} may not get {METRICS}; a ClusterRole with nonResourceURLs gives the right");
+                refused(StatusCode::FORBIDDEN, message)
+            }
+            Ok(true) => {
+                let mut response = text(StatusCode::OK, self.metrics.text());
+                let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                response
+            }
+        }
     }
 
     async fn identify(&self, headers: &HeaderMap) -> Result<Identity, (StatusCode, String)> {
@@ -145,8 +207,10 @@ impl Gateway {
             None => uri.authority().map(http::uri::Authority::as_str).unwrap_or_default(),
         };
         if !self.is_own(host) {
-            let message = format!("the Host header {host:?} is not a name of this server; use 127.0.0.1 or localhost");
-            return Err(message);
+            return Err(format!(
+                "the Host header {host:?} is not a name of this server; use 127.0.0.1 or localhost, or tell the server its \
+                 name with --name"
+            ));
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
@@ -163,6 +227,53 @@ impl Gateway {
         address.parse::<std::net::IpAddr>().is_ok()
             || name.eq_ignore_ascii_case(LOCALHOST)
             || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A request as it is counted and told of.
+struct Account {
+    mount: &'static str,
+    method: Method,
+    path: String,
+    peer: String,
+    user: String,
+    /// The path finds out by itself who asks.
+    is_open: bool,
+    is_handed_on: bool,
+}
+
+impl Account {
+    fn of(request: &Request<Body>) -> Self {
+        Self {
+            mount: ELSEWHERE,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            peer: request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
+            user: String::new(),
+            is_open: false,
+            is_handed_on: request.headers().contains_key(FORWARDED),
+        }
+    }
+
+    /// Writes a line of audit: who changed or tried to change what, and who was turned away.
+    fn tell(&self, status: StatusCode, took: Duration) {
+        let is_turned_away = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let is_change = !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        // What steps report of themselves is recorded with their runs.
+        if !is_turned_away && (!is_change || self.is_open) {
+            return;
+        }
+        tracing::info!(
+            target: AUDIT,
+            user = self.user,
+            method = self.method.as_str(),
+            path = self.path,
+            code = status.as_u16(),
+            peer = self.peer,
+            handed_on = self.is_handed_on,
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
     }
 }
 
@@ -200,6 +311,13 @@ fn unauthorized(mut response: Response<Body>) -> Response<Body> {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+fn health(verdict: Result<(), String>) -> Response<Body> {
+    match verdict {
+        Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
 }
 
 fn text(status: StatusCode, text: String) -> Response<Body> {

@@ -6,6 +6,7 @@
 //! * [`controller`]: caches of objects, a work queue, the loop that runs a reconciler.
 //! * [`http`]: serving a `tower`-like service on sockets, with and without TLS.
 //! * [`sql`]: SQLite behind one writer that commits in groups.
+//! * [`metrics`]: what a server tells of itself to Prometheus.
 //! * [`records`]: the record store, in SQL that SQLite and PostgreSQL both understand.
 //! * [`access`]: who holds a bearer token, and what they may do.
 //! * [`gateway`]: the one port for what people open and clients call.
@@ -30,6 +31,7 @@ pub mod http;
 pub mod identity;
 pub mod kubelet;
 pub mod lease;
+pub mod metrics;
 pub mod records;
 pub mod sql;
 pub mod task;

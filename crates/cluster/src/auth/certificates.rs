@@ -1,26 +1,16 @@
 //! The certificate authority of an embedded cluster, and the certificate that its server shows.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
-use ferroflow_platform::{
-    blob,
-    http::{Handshake, Protocol},
-    tls::Credential,
-};
+use ferroflow_platform::{blob, http::tls::Tls, tls::Credential};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
 };
-use rustls::{
-    CipherSuite,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
-use tokio_rustls::TlsAcceptor;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use super::{Error, secret};
 
-/// HTTP/2 as a TLS handshake names it: RFC 7301.
-const HTTP2: &[u8] = b"h2";
 /// Names that the server is reached by, inside and outside of pods.
 const NAMES: [&str; 5] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
@@ -31,7 +21,7 @@ const ADDRESSES: [&str; 3] = ["127.0.0.1", "::1", "10.96.0.1"];
 pub struct Certificates {
     /// PEM.
     pub authority: String,
-    pub acceptor: TlsAcceptor,
+    pub acceptor: Tls,
     /// What the server shows where it speaks for somebody else to an aggregated server.
     pub front: Credential,
 }
@@ -96,7 +86,7 @@ fn front(issuer: &Issuer<'_, KeyPair>) -> Result<Credential, Error> {
     Ok(Credential { chain, key })
 }
 
-fn acceptor(issuer: &Issuer<'_, KeyPair>) -> Result<TlsAcceptor, Error> {
+fn acceptor(issuer: &Issuer<'_, KeyPair>) -> Result<Tls, Error> {
     let key = new_key()?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
@@ -112,29 +102,5 @@ fn acceptor(issuer: &Issuer<'_, KeyPair>) -> Result<TlsAcceptor, Error> {
     let certificate = params.signed_by(&key, issuer).map_err(make)?;
     let chain = vec![CertificateDer::from(certificate.der().to_vec())];
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(make)?;
-    let mut provider = rustls::crypto::ring::default_provider();
-    // As Go's servers choose: the longer key costs a third more for each byte and saves nobody.
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
-    let mut config = config.map_err(make)?.with_no_client_auth().with_single_cert(chain, key).map_err(make)?;
-    config.ignore_client_order = true;
-    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// What a connection encrypts ahead of a socket that takes no more: room for all that HTTP/2 gathers at once.
-const BUFFER_BYTES: usize = 128 << 10;
-
-/// Accepts TLS connections.
-pub struct Tls(pub TlsAcceptor);
-
-impl Handshake for Tls {
-    type Stream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
-
-    async fn accept(&self, stream: tokio::net::TcpStream) -> std::io::Result<(Self::Stream, Protocol)> {
-        let mut stream = self.0.accept(stream).await?;
-        stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-        Ok((stream, if is_http2 { Protocol::Http2 } else { Protocol::Either }))
-    }
+    Tls::new(Credential { chain, key }).map_err(make)
 }

@@ -282,6 +282,7 @@ impl Actor {
         let found = futures::future::try_join_all(found).await?;
         for ((node, key), found) in firsts.into_iter().zip(found) {
             if matches!(found, Found::Hit { .. }) {
+                self.shared.counts.hit();
                 self.shared.flights.land(&key, &self.inbox.run, node);
             }
             self.run.handle(Event::Looked { node, found }, self.shared.now_ms());
@@ -361,7 +362,10 @@ impl Actor {
         let Some(step) = self.run.step(node) else { return };
         let attempt = step.attempt;
         match super::commit::pod(&self.shared, &self.run, &self.row, node, step) {
-            Ok(pod) => self.hands.launch(node, attempt, pod),
+            Ok(pod) => {
+                self.shared.counts.launched();
+                self.hands.launch(node, attempt, pod);
+            }
             Err(fault) => {
                 let error = TaskError { reason: "Pod".to_owned(), message: fault.to_string(), exit_code: None };
                 self.run.handle(Event::Launched { node, attempt, outcome: Err(error) }, self.shared.now_ms());
@@ -375,6 +379,7 @@ impl Actor {
         if state == RunState::Succeeded && self.run.pipeline().platform.workspace.is_some() {
             self.hands.drop_workspace();
         }
+        self.shared.counts.ended(state.as_str());
         let took_ms = self.row.finished_ms.unwrap_or_default() - self.row.created_ms;
         tracing::info!(run = self.inbox.run, state = state.as_str(), took_ms, "a run has ended");
     }

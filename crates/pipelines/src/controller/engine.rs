@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ferroflow_platform::{
     blob::Blobs,
     clock::SharedClock,
+    metrics::Metrics,
     records::{self, Records},
     task::{Group, Kind},
 };
@@ -63,6 +64,11 @@ impl Engine {
         let engine = Self::reading(config, records, blobs, client, clock, group).await?;
         engine.begin().await?;
         Ok(engine)
+    }
+
+    /// Lets Prometheus read what this engine counts.
+    pub fn tell(&self, metrics: &Metrics) {
+        self.shared.counts.register(metrics);
     }
 
     async fn begin(&self) -> Result<(), EngineError> {

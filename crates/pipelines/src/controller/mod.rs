@@ -13,6 +13,7 @@ pub mod api;
 mod carry;
 mod commit;
 pub mod config;
+mod counts;
 mod engine;
 mod expiry;
 mod flights;

@@ -8,7 +8,9 @@ use std::{
 use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::Records, task::Group};
 use tokio::sync::Notify;
 
-use super::{api::EngineError, config::EngineConfig, flights::Flights, inbox::Inbox, places::Places, pods::Pods};
+use super::{
+    api::EngineError, config::EngineConfig, counts::Counts, flights::Flights, inbox::Inbox, places::Places, pods::Pods,
+};
 use crate::core::{engine::Limits, token::TokenKey};
 
 /// Runs that are under way at the same time; each has a task and the tree of its open tasks in memory.
@@ -30,6 +32,7 @@ pub(super) struct Shared {
     pub(super) flights: Flights,
     pub(super) pods: Pods,
     pub(super) tokens: TokenKey,
+    pub(super) counts: Counts,
     /// How often the actors of runs are to panic yet.
     #[cfg(test)]
     pub(super) panics: std::sync::atomic::AtomicU32,
@@ -54,6 +57,7 @@ impl Shared {
             flights: Flights::default(),
             pods: Pods::new(client.clone(), clock.clone()),
             tokens: TokenKey::new(&config.token_key),
+            counts: Counts::default(),
             #[cfg(test)]
             panics: std::sync::atomic::AtomicU32::new(0),
             expiries: Notify::new(),
@@ -101,6 +105,7 @@ impl Shared {
         }
         let inbox = Arc::new(Inbox::new(run.to_owned()));
         active.insert(run.to_owned(), Active { inbox: inbox.clone(), pipeline: pipeline.to_owned() });
+        self.counts.active(active.len());
         drop(active);
         self.pods.register(&inbox);
         Ok(Some(inbox))
@@ -110,7 +115,10 @@ impl Shared {
     pub(super) fn leave(&self, inbox: &Inbox) {
         self.release(&inbox.run);
         self.pods.leave(&inbox.run);
-        self.lock().remove(&inbox.run);
+        let mut active = self.lock();
+        active.remove(&inbox.run);
+        self.counts.active(active.len());
+        drop(active);
         inbox.close();
     }
 

@@ -8,8 +8,9 @@ pub mod body;
 mod gather;
 pub mod route;
 mod streams;
+pub mod tls;
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
@@ -35,6 +36,10 @@ use streams::Begun;
 const CONNECTIONS: usize = 16_384;
 /// A client that has not sent its request's head by then is gone.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// On a request: the other end of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// What a handshake says of the protocol that follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +95,8 @@ where
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::task::yield_now().await;
@@ -100,7 +105,11 @@ where
         };
         let _ = stream.set_nodelay(true);
         let handshake = handshake.clone();
-        let service = service.clone();
+        let inner = service.clone();
+        let service = move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            inner(request)
+        };
         group.spawn(name, Kind::Transient, async move {
             let _place = place;
             match tokio::time::timeout(HEADER_PATIENCE, handshake.accept(stream)).await {
