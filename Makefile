@@ -1,4 +1,4 @@
-.PHONY: build demo test lint fmt bench fuzz oracle conformance reference cluster real both
+.PHONY: build demo test lint fmt bench fuzz oracle conformance reference cluster real both manifests
 
 build:       ; cargo build --release --package ferroflow
 demo:        ; scripts/demo.sh
@@ -13,3 +13,4 @@ reference:   ; conformance/kubernetes/reference.sh
 cluster:     ; cargo xtask cluster up
 real:        ; conformance/real.sh
 both:        ; conformance/both.sh
+manifests:   ; FERROFLOW_WRITE_MANIFESTS=1 cargo test --package ferroflow --bins deploy::

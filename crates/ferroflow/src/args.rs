@@ -8,6 +8,7 @@ use ferroflow_node::{PodNetworkKind, Thresholds, runtime::Isolation};
 
 use crate::{
     artifacts::Artifacts,
+    certificate::TlsPlace,
     pipeline_args::{Pipelines, Run, Runs},
     records::RecordsPlace,
 };
@@ -28,8 +29,15 @@ pub struct Args {
 pub enum Command {
     /// Start the cluster; it runs until interrupted, or in the background with --detach.
     Up(Up),
-    /// Serve pipelines beside a cluster that is there already: runs become pods of it, records and artifacts stay here.
-    Serve(Serve),
+    /// Serve pipelines in a cluster, or beside one: runs become pods of it. `install` puts it there.
+    #[command(visible_alias = "serve")]
+    Server(Box<Server>),
+    /// Put Ferroflow into a cluster, or bring what is there up to date.
+    Install(Box<Install>),
+    /// Take Ferroflow out of a cluster. What was recorded stays, unless it is to go.
+    Uninstall(Uninstall),
+    /// Look whether Ferroflow is well in a cluster, and say what to change.
+    Doctor(Doctor),
     /// Stop the cluster and its pods. Data stays; the next `up` goes on where it stood.
     Down(Down),
     /// Show whether the cluster runs, and what runs in it.
@@ -123,7 +131,7 @@ pub struct Up {
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct Serve {
+pub struct Server {
     /// The kubeconfig of the cluster. Without it, the one that kubectl would take, or in a pod its service account.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -131,6 +139,18 @@ pub struct Serve {
     /// Where the gateway listens.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8800")]
     pub listen: SocketAddr,
+
+    #[command(flatten)]
+    pub tls: TlsPlace,
+
+    /// A host name by which clients reach the gateway, besides localhost and IP addresses; may be given more than once.
+    #[arg(long = "name", value_name = "HOST")]
+    pub names: Vec<String>,
+
+    /// Seconds for which requests are still answered after the server was told to stop, and `/readyz` says no: as long as
+    /// it takes until nobody sends it any more.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub drain: u64,
 
     /// Where pods reach the gateway, with an IP address: http://10.96.12.7:8800
     #[arg(long, value_name = "URL")]
@@ -168,6 +188,109 @@ pub struct Serve {
     pub artifacts: Artifacts,
 }
 
+/// A cluster.
+#[derive(ClapArgs, Debug)]
+pub struct ClusterPlace {
+    /// The kubeconfig of the cluster. Without it, the one that kubectl would take.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig. Without it the current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// Where Ferroflow is in a cluster.
+#[derive(ClapArgs, Debug)]
+pub struct InstalledPlace {
+    #[command(flatten)]
+    pub cluster: ClusterPlace,
+
+    /// The namespace of the servers.
+    #[arg(long, value_name = "NAMESPACE", default_value = crate::deploy::objects::NAME)]
+    pub namespace: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Install {
+    #[command(flatten)]
+    pub place: InstalledPlace,
+
+    /// The namespace of runs that name none.
+    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
+    pub runs_namespace: String,
+
+    /// The image of the servers, which nodes have or can pull. Without it ferroflow and this program's version.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+
+    /// The image of the launcher, which runs in the pods of steps. Without it ferroflow-launcher and this program's version.
+    #[arg(long, value_name = "IMAGE")]
+    pub launcher_image: Option<String>,
+
+    /// Servers. Without it two, or one where records are on a volume.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub replicas: Option<u32>,
+
+    /// The database of records, as postgres://USER:PASSWORD@HOST/DATABASE; it is kept in a Secret. Without it records and
+    /// artifacts are on a volume.
+    #[arg(long, value_name = "URL", env = "FERROFLOW_RECORDS", hide_env_values = true)]
+    pub records: Option<String>,
+
+    /// The bucket of artifacts and logs: s3://BUCKET or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    pub artifacts: Option<String>,
+
+    /// The S3 server, as pods reach it. Without it Amazon's.
+    #[arg(long, value_name = "URL", requires = "artifacts")]
+    pub s3_endpoint: Option<String>,
+
+    /// The region of the bucket.
+    #[arg(long, value_name = "REGION", requires = "artifacts", default_value = "us-east-1")]
+    pub s3_region: String,
+
+    /// A file of credentials, as ~/.aws/credentials; it is kept in a Secret. Without it servers have those of their
+    /// surroundings.
+    #[arg(long, value_name = "FILE", requires = "artifacts")]
+    pub s3_credentials: Option<PathBuf>,
+
+    /// The class of the volume. Without it the cluster's own choice.
+    #[arg(long, value_name = "CLASS")]
+    pub storage_class: Option<String>,
+
+    /// The size of the volume.
+    #[arg(long, value_name = "SIZE", default_value = "20Gi")]
+    pub size: String,
+
+    /// Print the objects in YAML, and apply nothing.
+    #[arg(long)]
+    pub print: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Uninstall {
+    #[command(flatten)]
+    pub place: InstalledPlace,
+
+    /// The namespace of runs that name none.
+    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
+    pub runs_namespace: String,
+
+    /// Remove Secrets, the volume and the namespaces as well. What is in a database or a bucket stays.
+    #[arg(long)]
+    pub delete_data: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub place: InstalledPlace,
+
+    /// The namespace of runs that name none.
+    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
+    pub runs_namespace: String,
+}
+
 /// What a server consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Parts {
@@ -194,6 +317,19 @@ pub enum Images {
     /// Write the image of the launcher, which runs in the pods of pipelines' steps, as an archive: for a cluster that is
     /// not Ferroflow's own.
     Launcher(LauncherImage),
+    /// Write the image of this program, which `ferroflow install` runs in a cluster, as an archive.
+    Server(ServerImage),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ServerImage {
+    /// The archive, in the form that skopeo, podman and containerd load.
+    #[arg(value_name = "FILE")]
+    pub archive: PathBuf,
+
+    /// The image's name; ferroflow and this program's version if none is given.
+    #[arg(long, value_name = "IMAGE")]
+    pub name: Option<Reference>,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -13,7 +13,7 @@ use crate::{paths, problem::Problem};
 pub struct Artifacts {
     /// Where artifacts and logs of pipelines' steps are kept: s3://BUCKET or s3://BUCKET/PREFIX. Without it, in the data
     /// directory. Credentials are those of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of a file.
-    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    #[arg(long, value_name = "s3://BUCKET/PREFIX", env = "FERROFLOW_ARTIFACTS")]
     pub artifacts: Option<String>,
 
     /// The S3 server, as http://127.0.0.1:9000. Without it AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's own.
@@ -57,7 +57,7 @@ pub struct Kept {
 /// # Errors
 /// What is wrong with the place, with what to do.
 pub async fn open(data: &Path, artifacts: &Artifacts) -> anyhow::Result<Kept> {
-    let Some(place) = &artifacts.artifacts else {
+    let Some(place) = artifacts.artifacts.as_ref().filter(|place| !place.is_empty()) else {
         let blobs = Blobs::local(&paths::artifacts(data)).context("the directory of artifacts cannot be made")?;
         return Ok(Kept { blobs, root: None });
     };

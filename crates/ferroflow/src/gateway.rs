@@ -19,6 +19,7 @@ use ferroflow_platform::{
     blob::Directory,
     clock::SharedClock,
     gateway::{Gateway, Service},
+    http::Plain,
     identity::Identity,
     records::Records,
     task::{Group, Kind},
@@ -119,8 +120,10 @@ pub async fn start(
         service: pipelines.clone(),
     }]);
     let names = NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let gateway = mounted(Gateway::new(access, names), pipelines);
-    group.spawn("gateway listener", Kind::Essential, Arc::new(gateway).serve(group.clone(), listener));
+    let gateway = Gateway::new(access, names);
+    pipelines.engine.tell(gateway.metrics());
+    let gateway = mounted(gateway, pipelines);
+    group.spawn("gateway listener", Kind::Essential, Arc::new(gateway).serve(group.clone(), listener, Plain));
     Ok(address)
 }
 
@@ -194,16 +197,12 @@ async fn write_objects(client: &Client, port: u16) -> Result<String, kube::Error
 }
 
 /// The roles that give rights to pipelines, as a part of those that Kubernetes knows.
-///
-/// # Errors
-/// What the cluster refuses.
-pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
-    for (name, role, verbs) in [("view", "view", &["get", "list"][..]), ("edit", "edit", &["*"][..])] {
-        let name = format!("kubeflow-pipelines-{name}");
-        let object = json!({
+pub fn roles() -> [Value; 2] {
+    [("view", &["get", "list", "readArtifact"][..]), ("edit", &["*"][..])].map(|(role, verbs)| {
+        json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": {
-                "name": name,
+                "name": format!("kubeflow-pipelines-{role}"),
                 "labels": {format!("rbac.authorization.k8s.io/aggregate-to-{role}"): "true"},
             },
             "rules": [{
@@ -211,10 +210,28 @@ pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
                 "resources": ["experiments", "jobs", "pipelines", "pipelines/versions", "runs", "artifacts"],
                 "verbs": verbs,
             }],
-        });
-        apply(&Api::<ClusterRole>::all(client.clone()), &name, &object).await?;
+        })
+    })
+}
+
+/// Writes the [`roles`]. Those that are there are enough where they may not be written.
+///
+/// # Errors
+/// What the cluster refuses.
+pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
+    let api = Api::<ClusterRole>::all(client.clone());
+    for role in roles() {
+        let name = role["metadata"]["name"].as_str().unwrap_or_default();
+        match apply(&api, name, &role).await {
+            Err(error) if is_forbidden(&error) && matches!(api.get_opt(name).await, Ok(Some(_))) => {}
+            outcome => drop(outcome?),
+        }
     }
     Ok(())
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// Makes a namespace, where there is none. One that is there is enough where it may not be written.
@@ -223,8 +240,7 @@ pub async fn write_roles(client: &Client) -> Result<(), kube::Error> {
 /// When it cannot be written, and is not there or cannot be seen.
 pub async fn need_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     let Err(error) = write_namespace(client, name).await else { return Ok(()) };
-    let is_forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
-    if is_forbidden && matches!(Api::<Namespace>::all(client.clone()).get_opt(name).await, Ok(Some(_))) {
+    if is_forbidden(&error) && matches!(Api::<Namespace>::all(client.clone()).get_opt(name).await, Ok(Some(_))) {
         return Ok(());
     }
     let what = format!("namespace {name:?} is not there, or not to be seen, and cannot be made: {error}");

@@ -9,21 +9,17 @@ use std::{
 };
 
 use anyhow::Context;
-use ferroflow_images::{
-    core::{
-        digest::Digest,
-        layer::{Content, Entry, Layer},
-        manifest::Start,
-    },
-    store::{Image, write_archive, write_layer},
+use ferroflow_images::core::{
+    digest::Digest,
+    layer::{Content, Entry, Layer},
 };
+
+use crate::own_image;
 
 /// The launcher's program, linked statically.
 const PROGRAM: &[u8] = include_bytes!(env!("FERROFLOW_LAUNCHER"));
 /// Its name.
 pub const NAME: &str = "ferroflow-launcher";
-/// The user of the image: no root, and the same number as that of other images that have no list of users.
-const USER: &str = "65532:65532";
 
 /// Writes the launcher to the data directory, unless it is there, and returns the directory that it lies in, which holds
 /// nothing else. The directory's name follows from the program, so that steps of an older server go on with their own.
@@ -62,18 +58,7 @@ pub fn image() -> String {
 pub fn write_image(name: &str, archive: &Path) -> anyhow::Result<()> {
     let mut layer = Layer::default();
     layer.add(NAME, Entry::file(Content::Bytes(PROGRAM.to_vec()), 0o755))?;
-    let mut beside = archive.as_os_str().to_owned();
-    beside.push(".layer");
-    let layer = write_layer(&layer, Path::new(&beside))?;
-    let start = Start {
-        user: USER.to_owned(),
-        entrypoint: vec![format!("/{NAME}")],
-        working_dir: "/".to_owned(),
-        ..Start::default()
-    };
-    let written = write_archive(&[Image { names: vec![name.to_owned()], layers: vec![layer], start }], archive);
-    fs::remove_file(&beside).with_context(|| Path::new(&beside).display().to_string())?;
-    Ok(written?)
+    own_image::write(name, &layer, &format!("/{NAME}"), archive)
 }
 
 #[cfg(test)]

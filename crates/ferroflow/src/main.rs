@@ -2,11 +2,14 @@
 
 mod args;
 mod artifacts;
+mod certificate;
 mod commands;
+mod deploy;
 mod gateway;
 mod image_names;
 mod images_file;
 mod launcher;
+mod own_image;
 mod paths;
 mod pipeline_args;
 mod problem;

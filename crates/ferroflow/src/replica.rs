@@ -15,9 +15,11 @@ use ferroflow_platform::{
     http::body::Body,
     identity::Identity,
     lease::{Candidate, Leader, Standing},
+    metrics::Metrics,
     task::{Group, Kind},
 };
 use http::{Request, Response, StatusCode};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, Semaphore, watch};
 
 /// How long a request waits for a replica that leads: longer than it takes to replace one that was killed.
@@ -46,7 +48,11 @@ impl Replica {
     ///
     /// # Errors
     /// When the records cannot be read.
-    pub async fn start(options: ferroflow_pipelines::Options, candidate: Candidate) -> anyhow::Result<Arc<Self>> {
+    pub async fn start(
+        options: ferroflow_pipelines::Options,
+        candidate: Candidate,
+        metrics: Metrics,
+    ) -> anyhow::Result<Arc<Self>> {
         let (group, clock) = (options.group.clone(), options.clock.clone());
         let reader = ferroflow_pipelines::reader(options.clone()).await.context("pipelines cannot be started")?;
         let (sender, standing) = watch::channel(Standing::Open);
@@ -57,13 +63,20 @@ impl Replica {
         group.spawn("election", Kind::Essential, candidate.run(sender));
         let elected = replica.clone();
         group.spawn("leadership", Kind::Essential, async move {
-            elected.lead(options, &holder).await.map_err(|error| format!("{error:#}"))?;
+            elected.lead(options, &holder, &metrics).await.map_err(|error| format!("{error:#}"))?;
             std::future::pending::<Result<(), String>>().await
         });
         Ok(replica)
     }
 
-    async fn lead(&self, mut options: ferroflow_pipelines::Options, holder: &str) -> anyhow::Result<()> {
+    async fn lead(
+        &self,
+        mut options: ferroflow_pipelines::Options,
+        holder: &str,
+        metrics: &Metrics,
+    ) -> anyhow::Result<()> {
+        let leads = Gauge::<i64>::default();
+        metrics.register("ferroflow_leader", "Whether this replica carries out runs", leads.clone());
         let mut standing = self.standing.clone();
         standing.wait_for(|standing| *standing == Standing::Leading).await.context("the election has ended")?;
         // From here on no write of an earlier leader is taken.
@@ -71,6 +84,8 @@ impl Replica {
         options.records = options.records.fenced(epoch);
         let api = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
         tracing::info!(%epoch, holder, "this replica leads");
+        api.engine.tell(metrics);
+        leads.set(1);
         let _ = self.leading.set(api);
         self.led.notify_waiters();
         Ok(())

@@ -1,7 +1,7 @@
 //! Puts the parts together: the cluster, its controllers, the gateway, the node.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
     process,
@@ -43,7 +43,9 @@ const POD_PATIENCE: Duration = Duration::from_secs(30);
 pub fn log() {
     let filter = EnvFilter::try_from_env(telemetry::LOG_VARIABLE);
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(telemetry::DEFAULT_FILTER));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| LogStream).init();
+    // Who reads a file or a pod's log wants no colours in it.
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(|| LogStream).init();
 }
 
 /// Standard error, but for its errors: a server whose log is on a disk that is full goes on without it.

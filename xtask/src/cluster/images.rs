@@ -181,27 +181,13 @@ fn for_people(layers: &Layers) -> Vec<Image> {
     ]
 }
 
-/// `ferroflow:dev`, where the release binary has been built: it with the C library, for a user who is not root.
+/// `ferroflow:dev`, where the release binary has been built, which writes its own image.
 fn ferroflow(repository: &Path, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let built = binary(repository);
-    if !built.exists() {
-        eprintln!("no image ferroflow:dev: {} is not built", built.display());
+    if !binary(repository).exists() {
+        eprintln!("no image ferroflow:dev: {} is not built", binary(repository).display());
         return Ok(None);
     }
-    let key = key(&[&FORM.to_string(), &digest_of(&built)?]);
-    let archive = folder.join(format!("ferroflow-{key}.tar"));
-    if !archive.exists() {
-        let work = Work::new(folder, "ferroflow")?;
-        let layer = write_layer(&roots::program(&built, "ferroflow")?, &work.path("ferroflow"))?;
-        let start = Start {
-            user: "65532:65532".to_owned(),
-            entrypoint: vec!["/ferroflow".to_owned()],
-            working_dir: "/".to_owned(),
-            ..Start::default()
-        };
-        write_whole(&archive, &[Image { names: vec!["ferroflow:dev".to_owned()], layers: vec![layer], start }])?;
-    }
-    Ok(Some(archive))
+    of_binary(repository, folder, "server", "ferroflow:dev").map(Some)
 }
 
 /// The release binary.
@@ -212,21 +198,26 @@ fn binary(repository: &Path) -> PathBuf {
 
 /// `ferroflow-launcher:dev`, where the release binary has been built, which holds that image.
 fn launcher(repository: &Path, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let built = binary(repository);
-    if !built.exists() {
+    if !binary(repository).exists() {
         return Ok(None);
     }
-    let archive = folder.join(format!("ferroflow-launcher-{}.tar", key(&[&FORM.to_string(), &digest_of(&built)?])));
+    of_binary(repository, folder, "launcher", "ferroflow-launcher:dev").map(Some)
+}
+
+/// An image that the release binary writes, once for each binary.
+fn of_binary(repository: &Path, folder: &Path, which: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let built = binary(repository);
+    let archive = folder.join(format!("ferroflow-{which}-{}.tar", key(&[&FORM.to_string(), &digest_of(&built)?])));
     if !archive.exists() {
-        let work = Work::new(folder, "ferroflow-launcher")?;
+        let work = Work::new(folder, &format!("ferroflow-{which}"))?;
         let partial = work.path("archive");
         let mut command = Command::new(&built);
-        command.args(["images", "launcher", "--name", "ferroflow-launcher:dev"]).arg(&partial).stdout(Stdio::null());
+        command.args(["images", which, "--name", name]).arg(&partial).stdout(Stdio::null());
         let status = command.status().with_context(|| built.display().to_string())?;
         ensure!(status.success(), "{command:?} ended with {status}");
         fs::rename(&partial, &archive).with_context(|| archive.display().to_string())?;
     }
-    Ok(Some(archive))
+    Ok(archive)
 }
 
 fn image(names: &[&str], layers: &[&LayerFile], entrypoint: &[&str], cmd: &[&str]) -> Image {

@@ -113,29 +113,6 @@ pub fn bash() -> anyhow::Result<Layer> {
     Ok(layer)
 }
 
-/// A program at `name`, with the loader and the libraries that it asks for and nothing else.
-///
-/// # Errors
-/// When `ldd` cannot say what it asks for.
-pub fn program(path: &Path, name: &str) -> anyhow::Result<Layer> {
-    let output = Command::new("ldd").arg(path).output().context("ldd")?;
-    ensure!(output.status.success(), "ldd {}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
-    let mut layer = Layer::default();
-    layer.add(name, host_file(path)?)?;
-    for library in libraries(&String::from_utf8(output.stdout)?) {
-        layer.add(library.trim_start_matches('/'), host_file(Path::new(&library))?)?;
-    }
-    Ok(layer)
-}
-
-/// The paths that `ldd` prints.
-fn libraries(text: &str) -> Vec<String> {
-    text.lines()
-        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
-        .map(str::to_owned)
-        .collect()
-}
-
 /// A file of this machine, as it is behind links, which only root may write.
 ///
 /// # Errors
@@ -150,17 +127,4 @@ pub fn host_file(path: &Path) -> anyhow::Result<Entry> {
 /// A file with this text.
 pub fn text(text: &str) -> Entry {
     Entry::file(Content::Bytes(text.as_bytes().to_vec()), 0o644)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libraries_are_read_from_both_forms_of_a_line() {
-        let text = "\tlinux-vdso.so.1 (0x00007ffd)\n\
-                    \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f)\n\
-                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f)\n";
-        assert_eq!(libraries(text), ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]);
-    }
 }

@@ -1,13 +1,15 @@
 //! One file a command.
 
+mod doctor;
 mod down;
 mod env;
 pub mod images;
+mod install;
 mod pipelines;
 mod reset;
 mod run;
 mod runs;
-mod serve;
+mod server;
 mod status;
 mod up;
 
@@ -26,7 +28,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Up(up) if up.detach => up::detached(&data, &up),
         Command::Up(up) => up::foreground(&data, &up),
-        Command::Serve(serve) => serve::run(&data, &serve),
+        Command::Server(server) => server::run(&data, &server),
+        Command::Install(plan) => install::run(&plan),
+        Command::Uninstall(uninstall) => install::remove(&uninstall),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Down(down) => down::run(&data, &down),
         Command::Status(status) => status::run(&data, &status),
         Command::Images(images) => images::run(&data, images),

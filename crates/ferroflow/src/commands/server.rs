@@ -1,4 +1,4 @@
-//! `ferroflow serve`: pipelines beside a cluster that is there already.
+//! `ferroflow server`: pipelines in a cluster, or beside one.
 
 use std::{
     fs,
@@ -6,7 +6,11 @@ use std::{
     path::Path,
     process,
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -14,21 +18,19 @@ use ferroflow_pipelines::controller::{EngineConfig, LauncherSource};
 use ferroflow_platform::{
     access::Access,
     blob::Directory,
-    clock::{SharedClock, SystemClock},
+    clock::{Clock, SharedClock, SystemClock},
     gateway::Gateway,
+    http::Plain,
     lease::{Candidate, Terms},
     task::{Group, Kind},
 };
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, Config, config::KubeConfigOptions};
 use rand::RngExt;
 
 use super::up::{self, Ended};
 use crate::{
-    args::Serve,
-    artifacts, gateway, paths,
+    args::Server,
+    artifacts, certificate, deploy, gateway, paths,
     problem::Problem,
     record::{self, Record},
     records::{self, Store},
@@ -37,23 +39,24 @@ use crate::{
 };
 
 /// Serves until it is told to stop.
-pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
+pub fn run(data: &Path, server: &Server) -> anyhow::Result<ExitCode> {
     wiring::log();
-    let (endpoint, host) = endpoint(&serve.advertise)?;
     let _lock = record::lock(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("no threads can be made")?;
     let outcome = runtime.block_on(async {
         let group = Group::new();
-        let (address, candidate) = start(data, serve, endpoint, host, group.clone()).await?;
-        eprintln!(
-            "ferroflow {} serves pipelines\n  gateway     http://{address}\n  steps call  {}\n  token       {}\n\
-             Point clients at it:  eval \"$(ferroflow env)\"",
-            env!("CARGO_PKG_VERSION"),
-            serve.advertise,
-            paths::token(data).display()
-        );
+        let endpoint = endpoint(&server.advertise).await?;
+        let Started { candidate, stops } = start(data, server, endpoint, group.clone()).await?;
         let ended = up::wait(&group).await?;
+        if !matches!(ended, Ended::Failed) && server.drain > 0 {
+            stops.store(true, Ordering::Release);
+            tracing::info!(
+                seconds = server.drain,
+                "this server is told to stop; it answers until nobody sends it any more"
+            );
+            SystemClock.sleep(Duration::from_secs(server.drain)).await;
+        }
         record::remove(data);
         if let Err(running) = group.stop(up::PATIENCE).await {
             tracing::warn!(?running, "some tasks did not end in time");
@@ -75,26 +78,32 @@ pub fn run(data: &Path, serve: &Serve) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-async fn start(
-    data: &Path,
-    serve: &Serve,
-    endpoint: String,
-    host: String,
-    group: Group,
-) -> anyhow::Result<(String, Option<Candidate>)> {
-    let listener = gateway::listen_on(serve.listen, "--listen").await?;
+/// What is left to do for a server that runs.
+struct Started {
+    candidate: Option<Candidate>,
+    /// Whether it was told to stop, and still answers.
+    stops: Arc<AtomicBool>,
+}
+
+async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> anyhow::Result<Started> {
+    let listener = gateway::listen_on(server.listen, "--listen").await?;
     let address = reached(listener.local_addr().context("the gateway's address")?).to_string();
-    let kept = artifacts::open(data, &serve.artifacts).await?;
-    let client = client(serve).await?;
-    gateway::need_namespace(&client, &serve.namespace).await?;
+    let kept = artifacts::open(data, &server.artifacts).await?;
+    let client = client(server).await?;
+    gateway::need_namespace(&client, &server.namespace).await?;
     if let Err(error) = gateway::write_roles(&client).await {
         // Rights can be given otherwise, and the administrator's token has them all.
         tracing::warn!(%error, "roles for pipelines cannot be written to the cluster");
     }
     let clock = SystemClock::shared();
-    let access = Access::new(client.clone(), clock.clone(), gateway::AUDIENCE).with_administrator(&token(data)?);
-    let store = records::open(data, &serve.records).await?;
-    if matches!(store, Store::Shared(_)) && serve.artifacts.artifacts.is_none() {
+    let mut access = Access::new(client.clone(), clock.clone(), gateway::AUDIENCE);
+    // In a pod nobody reads the data directory: who administers has a token of the cluster.
+    let is_in_pod = server.kubeconfig.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if !is_in_pod {
+        access = access.with_administrator(&token(data)?);
+    }
+    let store = records::open(data, &server.records).await?;
+    if matches!(store, Store::Shared(_)) && server.artifacts.artifacts.is_none() {
         tracing::warn!(
             directory = %paths::artifacts(data).display(),
             "artifacts are in a directory, which all servers of these records must have in common; or give --artifacts"
@@ -104,14 +113,14 @@ async fn start(
         Store::Own(records) => (records.clone(), gateway::token_key(data)?),
         Store::Shared(records) => (records.clone(), records::token_key(records).await?),
     };
-    let candidate = matches!(store, Store::Shared(_)).then(|| candidate(serve, &client, &clock, &address));
+    let candidate = matches!(store, Store::Shared(_)).then(|| candidate(server, &client, &clock, &address));
     let options = ferroflow_pipelines::Options {
         config: EngineConfig {
-            namespace: serve.namespace.clone(),
+            namespace: server.namespace.clone(),
             endpoint,
-            launcher: LauncherSource::Image(serve.launcher_image.clone()),
-            running_steps: serve.running_steps,
-            running_steps_per_namespace: serve.running_steps_per_namespace,
+            launcher: LauncherSource::Image(server.launcher_image.clone()),
+            running_steps: server.running_steps,
+            running_steps_per_namespace: server.running_steps_per_namespace,
             annotates: false,
             token_key,
             pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
@@ -122,11 +131,22 @@ async fn start(
         client,
         access: access.clone(),
         zone: gateway::zone()?,
-        clock,
+        clock: clock.clone(),
         group: group.clone(),
     };
-    let gateway = mounted(Gateway::new(access, vec![host]), options, candidate.clone()).await?;
-    group.spawn("gateway listener", Kind::Essential, Arc::new(gateway).serve(group.clone(), listener));
+    let stops = Arc::new(AtomicBool::new(false));
+    let gateway = Gateway::new(access, server.names.clone());
+    let gateway = Arc::new(mounted(gateway, options, candidate.clone(), stops.clone()).await?);
+    let mut listens = format!("http://{address}");
+    if let Some(tls) = server.tls.tls_listen {
+        let listener = gateway::listen_on(tls, "--tls-listen").await?;
+        let address = reached(listener.local_addr().context("the gateway's address")?);
+        let handshake = certificate::open(data, &server.tls, &names(server), clock)?;
+        let serving = gateway.clone().serve(group.clone(), listener, handshake);
+        group.spawn("gateway listener with TLS", Kind::Essential, serving);
+        listens.push_str(&format!(" and https://{address}"));
+    }
+    group.spawn("gateway listener", Kind::Essential, gateway.serve(group.clone(), listener, Plain));
     let record = Record {
         pid: i32::try_from(process::id()).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,7 +155,30 @@ async fn start(
         gateway: Some(address.clone()),
     };
     record::write(data, &record)?;
-    Ok((address, candidate))
+    let version = env!("CARGO_PKG_VERSION");
+    eprintln!("ferroflow {version} serves pipelines\n  gateway     {listens}\n  steps call  {}", server.advertise);
+    if !is_in_pod {
+        let token = paths::token(data);
+        eprintln!("  token       {}\nPoint clients at it:  eval \"$(ferroflow env)\"", token.display());
+    }
+    Ok(Started { candidate, stops })
+}
+
+/// What a certificate that is made is good for: the names and addresses that clients and pods call.
+fn names(server: &Server) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let host = |url: &str| {
+        let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']').to_owned()
+    };
+    let further = server.names.iter().cloned().chain([host(&server.advertise)]);
+    for name in further.chain(server.tls.tls_listen.map(|address| reached(address).ip().to_string())) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Mounts pipelines: of the only server, or of one of several.
@@ -143,24 +186,30 @@ async fn mounted(
     gateway: Gateway,
     options: ferroflow_pipelines::Options,
     candidate: Option<Candidate>,
+    stops: Arc<AtomicBool>,
 ) -> anyhow::Result<Gateway> {
+    let goes_on = move || match stops.load(Ordering::Acquire) {
+        false => Ok(()),
+        true => Err("this server was told to stop".to_owned()),
+    };
     let Some(candidate) = candidate else {
         let pipelines = ferroflow_pipelines::register(options).await.context("pipelines cannot be started")?;
-        return Ok(gateway::mounted(gateway, pipelines));
+        pipelines.engine.tell(gateway.metrics());
+        return Ok(gateway::mounted(gateway, pipelines).ready_when(goes_on));
     };
-    let replica = Replica::start(options, candidate).await?;
+    let replica = Replica::start(options, candidate, gateway.metrics().clone()).await?;
     let looked_at = replica.clone();
-    Ok(gateway::mounted(gateway, replica).ready_when(move || looked_at.is_ready()))
+    Ok(gateway::mounted(gateway, replica).ready_when(move || goes_on().and_then(|()| looked_at.is_ready())))
 }
 
-fn candidate(serve: &Serve, client: &Client, clock: &SharedClock, address: &str) -> Candidate {
+fn candidate(server: &Server, client: &Client, clock: &SharedClock, address: &str) -> Candidate {
     Candidate {
         client: client.clone(),
         clock: clock.clone(),
-        namespace: serve.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
+        namespace: server.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
         name: LEASE.to_owned(),
         holder: holder(),
-        address: serve.peer_address.map_or_else(|| address.to_owned(), |peer| peer.to_string()),
+        address: server.peer_address.map_or_else(|| address.to_owned(), |peer| peer.to_string()),
         terms: Terms::default(),
     }
 }
@@ -185,29 +234,50 @@ fn reached(mut listening: SocketAddr) -> SocketAddr {
     listening
 }
 
-/// What launchers call, and the host in it. Launchers look up no names, so that one of theirs runs in every image.
-fn endpoint(advertise: &str) -> anyhow::Result<(String, String)> {
+/// How long a name may take to be known: that of a service is, soon after the service was made.
+const KNOWN: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What launchers call. They look up no names, so that one of theirs runs in every image: a name is looked up here.
+async fn endpoint(advertise: &str) -> anyhow::Result<String> {
     let fault = |what: &str| {
-        let hint = "give a URL that pods reach, with an IP address, as http://10.96.12.7:8800";
+        let hint = "give a URL that pods reach, as http://10.96.12.7:8800 or http://ferroflow.ferroflow.svc:8800";
         anyhow::Error::from(Problem::new(format!("--advertise {advertise:?} {what}"), hint))
     };
     let rest = advertise.strip_prefix("http://").ok_or_else(|| fault("does not begin with http://"))?;
     let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.map_err(|_| fault("names no IP address"))?;
-    Ok((format!("{}/pipeline", advertise.trim_end_matches('/')), host.to_owned()))
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| fault("has no port"))?),
+        Some(_) | None => (authority, 80_u16),
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address = match bare.parse::<IpAddr>() {
+        Ok(address) => address,
+        Err(_) if bare.is_empty() => return Err(fault("names no host")),
+        Err(_) => look_up(bare, port).await.map_err(|why| fault(&format!("names a host that is not found: {why}")))?,
+    };
+    Ok(format!("http://{}/pipeline", SocketAddr::from((address, port))))
 }
 
-async fn client(serve: &Serve) -> anyhow::Result<Client> {
-    let config = match &serve.kubeconfig {
-        None => Config::infer().await.context("there is no kubeconfig; give one with --kubeconfig")?,
-        Some(path) => {
-            let file = Kubeconfig::read_from(path);
-            let file = file.with_context(|| format!("kubeconfig \"{}\" cannot be read", path.display()))?;
-            let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-            config.with_context(|| format!("kubeconfig \"{}\" cannot be used", path.display()))?
+async fn look_up(host: &str, port: u16) -> Result<IpAddr, String> {
+    let until = SystemClock.instant() + KNOWN;
+    loop {
+        let found = tokio::net::lookup_host((host, port)).await;
+        let found = found.map(|all| all.map(|one| one.ip()).collect::<Vec<_>>()).map_err(|error| error.to_string());
+        let best = found.map(|all| all.iter().copied().find(IpAddr::is_ipv4).or_else(|| all.first().copied()));
+        match best {
+            Ok(Some(address)) => return Ok(address),
+            Ok(None) if SystemClock.instant() >= until => return Err("it has no address".to_owned()),
+            Err(why) if SystemClock.instant() >= until => return Err(why),
+            Ok(None) | Err(_) => SystemClock.sleep(LOOK).await,
         }
+    }
+}
+
+async fn client(server: &Server) -> anyhow::Result<Client> {
+    let config = match &server.kubeconfig {
+        None => Config::infer().await.context("there is no kubeconfig; give one with --kubeconfig")?,
+        Some(path) => deploy::of_file(path, &KubeConfigOptions::default()).await?,
     };
     Client::try_from(config).context("there is no way to the cluster")
 }
@@ -237,13 +307,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn pods_are_given_a_url_with_an_address() {
-        let good = endpoint("http://10.1.2.3:8800/").unwrap();
-        assert_eq!(good, ("http://10.1.2.3:8800/pipeline".to_owned(), "10.1.2.3".to_owned()));
-        assert_eq!(endpoint("http://[fd00::1]:88").unwrap().1, "[fd00::1]");
-        for bad in ["10.1.2.3:8800", "https://10.1.2.3", "http://host:8800", "http://"] {
-            assert!(endpoint(bad).is_err(), "{bad}");
+    #[tokio::test]
+    async fn pods_are_given_a_url_with_an_address() {
+        for (given, wanted) in [
+            ("http://10.1.2.3:8800/", "http://10.1.2.3:8800/pipeline"),
+            ("http://10.1.2.3", "http://10.1.2.3:80/pipeline"),
+            ("http://[fd00::1]:88", "http://[fd00::1]:88/pipeline"),
+            ("http://localhost:88", "http://127.0.0.1:88/pipeline"),
+        ] {
+            assert_eq!(endpoint(given).await.unwrap(), wanted);
+        }
+        for bad in ["10.1.2.3:8800", "https://10.1.2.3", "http://", "http://10.1.2.3:port", "http://:88"] {
+            assert!(endpoint(bad).await.is_err(), "{bad}");
         }
     }
 }

@@ -18,7 +18,7 @@ use ferroflow_images::{
 };
 use ferroflow_platform::clock::{Clock, SystemClock};
 
-use crate::{args::Images, launcher, paths};
+use crate::{args::Images, launcher, own_image, paths};
 
 /// Runs the command that was given.
 pub fn run(data: &Path, images: Images) -> anyhow::Result<ExitCode> {
@@ -31,6 +31,12 @@ pub fn run(data: &Path, images: Images) -> anyhow::Result<ExitCode> {
         Images::Launcher(image) => {
             let name = image.name.map_or_else(launcher::image, |name| name.to_string());
             launcher::write_image(&name, &image.archive)?;
+            println!("{name}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Images::Server(image) => {
+            let name = image.name.map_or_else(own_image::image, |name| name.to_string());
+            own_image::write_image(&name, &image.archive)?;
             println!("{name}");
             Ok(ExitCode::SUCCESS)
         }
