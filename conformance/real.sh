@@ -3,14 +3,15 @@
 #
 #   real.sh                          the clients' suites, the services beside Kubernetes, pipelines, and the examples
 #   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, kfp, mnist, replicas, distributed,
-#                                    image, kube-rs, kfp-all, mnist-pipeline
+#                                    image, kube-rs, kfp-all, mnist-pipeline, install
 #
-# The last three are run only where they are named. `services` asks, from within pods, for what stands beside Kubernetes: the
+# The last four are run only where they are named. `services` asks, from within pods, for what stands beside Kubernetes: the
 # package index, and S3 and PostgreSQL, which the cluster is given where this part is run. `kfp` is pipelines by
 # `ferroflow serve` beside the cluster (beside.sh): some of the cases, and what there is only there; `kfp-all` is all of it.
-# `image` runs the release binary in the image that is made of it. Each part prints `N passed, N failed, N skipped` or counts as
-# one; the last line sums them up. It fails when one failed, or when this machine lacks something for a real cluster, with
-# what that is.
+# `install` puts Ferroflow into the cluster (install.sh), which is given two nodes, S3 and PostgreSQL for it; others leave
+# things of Ferroflow behind, so it is best named alone. `image` runs the release binary in the image that is made of it. Each
+# part prints `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when
+# this machine lacks something for a real cluster, with what that is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -18,7 +19,7 @@ with_uv
 
 suites="raw faults answers kubectl python model services kfp"
 examples="mnist replicas distributed image"
-named="kube-rs kfp-all mnist-pipeline"
+named="kube-rs kfp-all mnist-pipeline install"
 # Cases that a real node, scheduler or cluster decides, and one or two of everything else.
 some="secret config-maps pod-metadata empty-directories claim workspace tolerations no-node timeout-of image-policy task-conf
     resources unknown-image out-of-memory killed-by missing-program python-types artifact-of-directories retry-until
@@ -37,7 +38,8 @@ for part; do
 done
 
 beside=()
-[[ " $* " != *" services "* ]] || beside=(--with s3 --with postgres)
+[[ " $* " != *" services "* && " $* " != *" install "* ]] || beside=(--with s3 --with postgres)
+[[ " $* " != *" install "* ]] || nodes=2
 
 program="$(xtask_program)"
 xtask() { "$program" cluster "$@"; }
@@ -63,7 +65,7 @@ for part; do
     [ "$part" != kube-rs ] || export FERROFLOW_KUBE_RS="$(conformance/kube_rs_program.sh)"
     [ ! -e "conformance/clients/$part/requirements.txt" ] ||
         conformance/clients/environment.sh "conformance/clients/$part" >/dev/null
-    case $part in kfp | kfp-all | mnist-pipeline)
+    case $part in kfp | kfp-all | mnist-pipeline | install)
         conformance/clients/environment.sh conformance/kfp >/dev/null
         [ -x "${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-target}/release/ferroflow}" ] ||
             cargo build --quiet --release --package ferroflow
@@ -90,7 +92,7 @@ for part; do
     printf '\n== %s on the real cluster\n' "$part"
     case $part in
     mnist | replicas | distributed) command=("examples/$part/run.sh") ;;
-    image | services) command=("conformance/$part.sh") ;;
+    image | services | install) command=("conformance/$part.sh") ;;
     kube-rs) command=(conformance/kube_rs.sh) ;;
     kfp) command=(env "FERROFLOW_KFP_WORDS=$some" conformance/beside.sh conformance/kfp.sh cases invalid api commands beside) ;;
     kfp-all) command=(conformance/beside.sh conformance/kfp.sh cases invalid api commands beside) ;;
