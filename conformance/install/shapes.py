@@ -82,7 +82,7 @@ class Shape:
 
     def __init__(self, pipeline, state, ends, fails, tasks):
         self.name, self.pipeline, self.state, self.ends, self.fails = pipeline.name.removeprefix("chaos-"), pipeline, state, ends, fails
-        self.tasks = Counter(tasks)
+        self.tasks = tasks
 
     def spec(self, folder):
         path = folder / f"{self.name}.yaml"
@@ -94,10 +94,27 @@ def once(*names):
     return dict.fromkeys(names, 1)
 
 
+def tasks(*succeeded, state="SUCCEEDED", **others):
+    """The tasks of a run by name and state: the root, those that succeeded, and others."""
+    names = {name.replace("_", "-"): other for name, other in others.items()}
+    return Counter([("root", state), *((name, "SUCCEEDED") for name in succeeded), *names.items()])
+
+
+def numbered(name, count):
+    """As the compiler calls tasks of one component."""
+    return [name, *(f"{name}-{number}" for number in range(2, count + 1))]
+
+
 SHAPES = [
-    Shape(chain, "SUCCEEDED", once(*"abcdef"), {}, {}),
-    Shape(loop, "SUCCEEDED", once("first", "joins", *(f"each-{item}" for item in "abcde")), {}, {}),
-    Shape(retries, "SUCCEEDED", once("first", "second", "third"), {"second": 2}, {}),
-    Shape(exits, "FAILED", once("first", "exit"), once("second"), {}),
-    Shape(artifacts, "SUCCEEDED", once(*"abcde"), {}, {}),
-]
+    Shape(chain, "SUCCEEDED", once(*"abcdef"), {}, tasks(*numbered("counts", 6))),
+    Shape(
+        loop, "SUCCEEDED", once("first", "joins", *(f"each-{item}" for item in "abcde")), {},
+        tasks("counts", "for-loop-2", *"01234", *["counts-2"] * 5, "joins"),
+    ),
+    Shape(retries, "SUCCEEDED", once("first", "second", "third"), {"second": 2}, tasks(*numbered("counts", 3))),
+    Shape(
+        exits, "FAILED", once("first", "exit"), once("second"),
+        tasks("counts", "counts-2", state="FAILED", exit_handler_1="FAILED", counts_3="FAILED", counts_4="SKIPPED"),
+    ),
+    Shape(artifacts, "SUCCEEDED", once(*"abcde"), {}, tasks("makes", *numbered("hands-on", 4))),
+]  # fmt: skip

@@ -24,7 +24,7 @@ sys.dont_write_bytecode = True
 from api.kit import CASES, Failure, Kit, Skip  # noqa: E402
 from kit.server import ApiException, Server, reason  # noqa: E402
 
-PARTS = ("access", "experiments", "pipelines", "runs", "recurring")
+PARTS = ("access", "experiments", "pipelines", "runs", "recurring", "quota")
 
 
 def judged(function, server, work, namespace):

@@ -31,6 +31,8 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause: an API server that is back should not be missed for long.
 const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// The reason of a step that waits for room in a quota.
+const QUOTA: &str = "QuotaExceeded";
 /// Lines of a log that an error carries.
 const TAIL_LINES: usize = 20;
 /// Bytes of a log that is fetched from a pod.
@@ -67,10 +69,18 @@ impl Hands {
 
     /// Tries until the API server has answered one way or the other.
     async fn insist<T, F: Future<Output = kube::Result<T>>>(&self, act: impl Fn() -> F) -> Result<T, kube::Error> {
+        self.insist_while(is_passing, act).await
+    }
+
+    async fn insist_while<T, F: Future<Output = kube::Result<T>>>(
+        &self,
+        passes: impl Fn(&kube::Error) -> bool,
+        act: impl Fn() -> F,
+    ) -> Result<T, kube::Error> {
         let mut pause = FIRST_PAUSE;
         loop {
             match act().await {
-                Err(error) if is_passing(&error) => {
+                Err(error) if passes(&error) => {
                     tracing::debug!(run = self.inbox.run, %error, ?pause, "the cluster does not answer; trying again");
                     self.shared.clock.sleep(pause).await;
                     pause = (pause * 2).min(LAST_PAUSE);
@@ -84,8 +94,10 @@ impl Hands {
     pub(super) fn launch(&self, node: NodeId, attempt: u32, pod: Pod) {
         let hands = self.clone();
         self.spawn("a pod", async move {
-            let outcome = hands.make_pod(&pod).await;
-            hands.tell(Event::Launched { node, attempt, outcome });
+            match hands.make_pod(&pod).await {
+                Err(error) if error.reason == QUOTA => hands.tell(Event::Delayed { node, attempt, error }),
+                outcome => hands.tell(Event::Launched { node, attempt, outcome }),
+            }
         });
     }
 
@@ -94,6 +106,7 @@ impl Hands {
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {
                 self.adopt(pod).await?
             }
+            Err(error) if is_over_quota(&error) => return Err(refused(QUOTA, &error)),
             other => other.map_err(|error| refused("PodRefused", &error))?,
         };
         self.shared.pods.expect(&made);
@@ -186,7 +199,8 @@ impl Hands {
         };
         let claim: PersistentVolumeClaim = serde_json::from_value(claim).map_err(faulty)?;
         let (api, name, params) = (self.claims(), claim.name_any(), PostParams::default());
-        match self.insist(|| api.create(&params, &claim)).await {
+        let passes = |error: &kube::Error| is_passing(error) || is_over_quota(error);
+        match self.insist_while(passes, || api.create(&params, &claim)).await {
             Ok(_) => {}
             // Made before a restart, or by someone: a claim is a claim.
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {}
@@ -257,15 +271,15 @@ impl Hands {
 /// Whether an API server may answer otherwise a little later.
 fn is_passing(error: &kube::Error) -> bool {
     match error {
-        // A quota is a matter of what else runs.
-        kube::Error::Api(status) => {
-            status.code >= 500
-                || status.code == 429
-                || (status.code == 403 && status.message.contains("exceeded quota"))
-        }
+        kube::Error::Api(status) => status.code >= 500 || status.code == 429,
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }
+}
+
+/// Whether a ResourceQuota has no room for what was asked for.
+fn is_over_quota(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403 && status.message.contains("exceeded quota"))
 }
 
 fn refused(reason: &str, error: &kube::Error) -> TaskError {

@@ -24,6 +24,8 @@ pub enum Event {
     Placed { node: NodeId },
     /// The pod exists ([`Effect::Launch`]), or never will.
     Launched { node: NodeId, attempt: u32, outcome: Result<(), TaskError> },
+    /// A quota has no room for the pod now, as the cluster says; nothing was made.
+    Delayed { node: NodeId, attempt: u32, error: TaskError },
     /// Its launcher has begun.
     Begun { node: NodeId, attempt: u32, work_root: Option<String> },
     /// Its launcher has reported, and the report was read; `uploaded` are the output artifacts that have bytes.
@@ -56,6 +58,8 @@ pub enum Found {
 pub enum Wake {
     /// The next attempt may begin.
     Retry { node: NodeId, attempt: u32 },
+    /// A pod that a quota had no room for may be asked for again.
+    Launch { node: NodeId, attempt: u32 },
     /// What keeps a pod from starting has lasted long enough.
     Trouble { node: NodeId, attempt: u32 },
     /// The run has taken as long as it may.

@@ -160,6 +160,7 @@ impl Run {
             node.pod_name = pod;
             node.work_root = None;
             node.troubled = false;
+            node.delays = 0;
         }
         self.mark(id);
         self.effects.push(Effect::Launch { node: id });

@@ -182,6 +182,7 @@ impl Run {
             Event::Landed { node } => self.landed(node, now_ms),
             Event::Placed { node } => self.placed(node, now_ms),
             Event::Launched { node, attempt, outcome } => self.launched(node, attempt, outcome, now_ms),
+            Event::Delayed { node, attempt, error } => self.delayed(node, attempt, error, now_ms),
             Event::Begun { node, attempt, work_root } => self.begun(node, attempt, work_root, now_ms),
             Event::Finished { node, attempt, outcome, uploaded } => {
                 self.finished(node, attempt, outcome, &uploaded, now_ms);
@@ -286,6 +287,7 @@ impl Run {
             due_ms: None,
             body: Body::Leaf,
             troubled: false,
+            delays: 0,
         }
     }
 

@@ -72,6 +72,8 @@ pub(super) struct Node {
     pub(super) body: Body,
     /// Since when its pod has been kept from starting by something that may pass.
     pub(super) troubled: bool,
+    /// How often its attempt has found no room in a quota.
+    pub(super) delays: u32,
 }
 
 /// What a task consists of.

@@ -15,6 +15,8 @@ use crate::core::{
 
 /// Attempts of one step that may be interrupted: more than a day of hourly restarts, and an end to a step that always is.
 const INTERRUPTIONS: u32 = 30;
+/// The longest time between two attempts to make a pod that a quota has no room for; the first is a second.
+const LONGEST_DELAY_S: i64 = 5;
 
 impl Run {
     fn attempt(&mut self, id: NodeId, attempt: u32) -> Option<&mut Node> {
@@ -34,6 +36,35 @@ impl Run {
             }
             (Phase::Stopping, Err(_)) => self.stopped(id, now_ms),
             (_, _) => {}
+        }
+    }
+
+    /// There is no room for the pod: that is told, and it is asked for again.
+    pub(super) fn delayed(&mut self, id: NodeId, attempt: u32, error: TaskError, now_ms: i64) {
+        let Some(node) = self.attempt(id, attempt) else { return };
+        match node.phase {
+            Phase::Starting => {
+                node.delays = node.delays.saturating_add(1);
+                let at_ms = now_ms.saturating_add(i64::from(node.delays).min(LONGEST_DELAY_S) * 1000);
+                let is_news = node.error.as_ref() != Some(&error);
+                node.error = Some(error);
+                self.effects.push(Effect::Timer { at_ms, wake: Wake::Launch { node: id, attempt } });
+                if is_news {
+                    self.mark_lazily(id);
+                }
+            }
+            Phase::Stopping => self.stopped(id, now_ms),
+            _ => {}
+        }
+    }
+
+    /// There may be room for the pod by now.
+    fn due_launch(&mut self, id: NodeId, attempt: u32, now_ms: i64) {
+        match self.attempt(id, attempt).map(|node| node.phase.clone()) {
+            Some(Phase::Starting) => self.effects.push(Effect::Launch { node: id }),
+            // Nothing was made that would have to go.
+            Some(Phase::Stopping) => self.stopped(id, now_ms),
+            _ => {}
         }
     }
 
@@ -191,6 +222,7 @@ impl Run {
     pub(super) fn due(&mut self, wake: Wake, now_ms: i64) {
         match wake {
             Wake::Retry { node, attempt } => self.due_retry(node, attempt),
+            Wake::Launch { node, attempt } => self.due_launch(node, attempt, now_ms),
             Wake::Deadline => self.overdue(now_ms),
             Wake::Trouble { node: id, attempt } => {
                 let patience_s = self.limits.patience_ms / 1000;

@@ -233,6 +233,62 @@ fn a_pod_that_the_cluster_refuses_fails_its_step() {
     assert_eq!(run.standing().state, RunState::Running, "an attempt that runs was made");
 }
 
+/// A run whose only step is about to be made, with the step.
+fn starting() -> (Run, NodeId, u32) {
+    let mut sim = Sim::idle(&pipeline(json!({"a": task("step", &[], json!({}))}), json!({})));
+    sim.places = 0;
+    sim.run.begin(0);
+    sim.settle();
+    let mut run = sim.run.clone();
+    let node = *sim.waiting.first().unwrap();
+    run.handle(Event::Placed { node }, 0);
+    assert!(run.take_effects().contains(&Effect::Launch { node }));
+    let attempt = run.step(node).unwrap().attempt;
+    (run, node, attempt)
+}
+
+fn full() -> TaskError {
+    TaskError { reason: "QuotaExceeded".into(), message: "exceeded quota: pods".into(), exit_code: None }
+}
+
+#[test]
+fn a_step_that_a_quota_has_no_room_for_says_so_and_is_tried_again_with_longer_pauses() {
+    let (mut run, node, attempt) = starting();
+    for wanted_s in [1, 2, 3, 4, 5, 5] {
+        run.handle(Event::Delayed { node, attempt, error: full() }, 0);
+        let wake = Wake::Launch { node, attempt };
+        assert_eq!(run.take_effects(), [Effect::Timer { at_ms: wanted_s * 1000, wake }]);
+        run.handle(Event::Due(wake), wanted_s * 1000);
+        assert_eq!(run.take_effects(), [Effect::Launch { node }]);
+    }
+    let told = |run: &mut Run| {
+        let rows = run.take_commit().tasks;
+        rows.into_iter().find(|row| row.path == "root/a").map(|row| (row.state, row.error.map(|error| error.reason)))
+    };
+    assert_eq!(told(&mut run), Some((TaskState::Pending, Some("QuotaExceeded".to_owned()))));
+    run.handle(Event::Launched { node, attempt, outcome: Ok(()) }, 0);
+    run.handle(Event::Begun { node, attempt, work_root: None }, 0);
+    assert_eq!(told(&mut run), Some((TaskState::Running, None)));
+    run.handle(Event::Due(Wake::Launch { node, attempt }), 0);
+    assert!(run.take_effects().is_empty(), "a timer that is late makes no second pod");
+}
+
+#[test]
+fn a_step_that_waits_for_a_quota_ends_with_its_run() {
+    for told_at_once in [true, false] {
+        let (mut run, node, attempt) = starting();
+        run.handle(Event::Delayed { node, attempt, error: full() }, 0);
+        run.handle(Event::Terminate, 0);
+        let event = match told_at_once {
+            true => Event::Delayed { node, attempt, error: full() },
+            false => Event::Due(Wake::Launch { node, attempt }),
+        };
+        run.handle(event, 1000);
+        assert!(!run.take_effects().contains(&Effect::Launch { node }));
+        assert!(run.standing().state.is_final(), "{:?}", run.standing());
+    }
+}
+
 #[test]
 fn a_late_or_doubled_report_changes_nothing() {
     let mut sim = Sim::new(&retried(1));
