@@ -95,7 +95,8 @@ for part; do
     printf '\n== %s on the real cluster\n' "$part"
     case $part in
     mnist | replicas | distributed) command=("examples/$part/run.sh") ;;
-    image | services | install) command=("conformance/$part.sh") ;;
+    image | services) command=("conformance/$part.sh") ;;
+    install) read -r -a options <<<"${FERROFLOW_INSTALL:-}" && command=(conformance/install.sh "${options[@]}") ;;
     chaos) read -r -a options <<<"${FERROFLOW_CHAOS:-}" && command=(conformance/chaos.sh "${options[@]}") ;;
     kube-rs) command=(conformance/kube_rs.sh) ;;
     kfp) command=(env "FERROFLOW_KFP_WORDS=$some" conformance/beside.sh conformance/kfp.sh cases invalid api commands beside) ;;

@@ -92,6 +92,12 @@ for_clusters() {
         fi
 }
 
+# Ferroflow in it is a cluster of its own: a part of the cases, and all of them by `conformance/real.sh install`.
+real_clusters() {
+    FERROFLOW_REPORT="$reports/real" conformance/real.sh &&
+        FERROFLOW_INSTALL="installation: manifest" conformance/real.sh install
+}
+
 beside=(--with s3 --with postgres)
 export FERROFLOW_XTASK="$target/debug/xtask"
 part "xtask" cargo build --quiet --bin xtask
@@ -125,7 +131,7 @@ if [ -z "$lacking" ]; then
     part "official suite, as an ordinary user" \
         env FERROFLOW_LOAD="$images" FERROFLOW_CONFORMANCE_WRITE= conformance/official.sh user
     # It has a network of its own.
-    aside 0 "real cluster" env FERROFLOW_REPORT="$reports/real" conformance/real.sh
+    aside 0 "real cluster" real_clusters
     part "kfp cases" env FERROFLOW_LOAD="$images" conformance/kfp.sh
     part "artifacts in S3" conformance/storage.sh
     part "examples" env FERROFLOW_LOAD="$images" conformance/examples.sh

@@ -12,7 +12,7 @@ use crate::{
         apply::{self, Done},
         check,
         objects::{self, NAME, PIPELINES, TLS},
-        plan::{Plan, Records},
+        plan::{Found, Plan, Records},
     },
     problem::Problem,
 };
@@ -23,15 +23,16 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Installs, or prints what it would apply.
 pub fn run(install: &Install) -> anyhow::Result<ExitCode> {
-    let plan = Plan::of(install)?;
     if install.print {
+        let plan = Plan::of(install, Found::default())?;
         let text = serde_saphyr::to_string_multiple(&objects::all(&plan)).context("the objects cannot be written")?;
         print!("{text}");
         return Ok(ExitCode::SUCCESS);
     }
     runtime()?.block_on(async {
         let client = deploy::client(&install.place.cluster).await?;
-        let plan = plan.with_certificate()?;
+        let found = apply::found(&client, &install.place.namespace).await?;
+        let plan = Plan::of(install, found)?.with_certificate()?;
         for object in objects::all(&plan) {
             let done = apply::apply(&client, &object).await?;
             println!("{:<14}{}", done.word(), apply::called(&object));

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ferroflow_platform::clock::{Clock, SystemClock};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy},
@@ -12,7 +15,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::objects::{MANAGED, NAME, TLS};
+use super::{
+    objects::{CREDENTIALS, MANAGED, NAME, RECORDS, TLS},
+    plan::{Bucket, Found},
+};
 use crate::problem::Problem;
 
 /// Who writes the objects.
@@ -167,6 +173,37 @@ pub async fn remove(client: &Client, object: &Value) -> anyhow::Result<Done> {
     }
     let hint = "see what holds it: kubectl describe it, and look at its finalizers";
     Err(Problem::new(format!("{} is not gone after {} s", called(object), REMOVAL.as_secs()), hint).into())
+}
+
+/// What an earlier installation has.
+///
+/// # Errors
+/// When it may not be seen.
+pub async fn found(client: &Client, namespace: &str) -> anyhow::Result<Found> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets.get_opt(NAME).await.context("the Secret of an earlier installation cannot be looked for")?;
+    let text = |key: &str| {
+        let value = secret.as_ref()?.data.as_ref()?.get(key)?;
+        String::from_utf8(value.0.clone()).ok().filter(|text| !text.is_empty())
+    };
+    let settings: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let settings =
+        settings.get_opt(NAME).await.context("the ConfigMap of an earlier installation cannot be looked for")?;
+    let settings = settings.and_then(|map| map.data).unwrap_or_default();
+    let setting = |key: &str| settings.get(key).cloned().unwrap_or_default();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let claim = claims.get_opt(NAME).await.context("the volume of an earlier installation cannot be looked for")?;
+    let bucket = Bucket {
+        place: setting("artifacts"),
+        endpoint: setting("s3-endpoint"),
+        region: setting("s3-region"),
+        credentials: text(CREDENTIALS),
+    };
+    Ok(Found {
+        records: text(RECORDS),
+        artifacts: (!bucket.place.is_empty()).then_some(bucket),
+        has_volume: claim.is_some(),
+    })
 }
 
 /// Whether the namespace is there.

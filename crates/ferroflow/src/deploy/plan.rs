@@ -45,15 +45,29 @@ pub struct Plan {
     pub certificate: Option<Issued>,
 }
 
+/// What an earlier installation has, which is not to be said again.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The URL of its database.
+    pub records: Option<String>,
+    pub artifacts: Option<Bucket>,
+    pub has_volume: bool,
+}
+
 impl Plan {
-    /// What the command line asks for.
+    /// What the command line asks for, and what it does not say as it was found.
     ///
     /// # Errors
     /// What does not go together, with what to do.
-    pub fn of(install: &Install) -> anyhow::Result<Self> {
-        let records = match &install.records {
+    pub fn of(install: &Install, found: Found) -> anyhow::Result<Self> {
+        let records = match install.records.clone().filter(|url| !url.is_empty()).or(found.records) {
+            Some(_) if found.has_volume => {
+                let hint = "leave --records out to go on with the volume, or `ferroflow uninstall --delete-data` first";
+                let what = "the records of this installation are on its volume, and would be left behind";
+                return Err(Problem::new(what, hint).into());
+            }
             Some(url) if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) => {
-                Records::Database(url.clone())
+                Records::Database(url)
             }
             Some(_) => {
                 let hint = "give postgres://USER:PASSWORD@HOST/DATABASE, or leave --records out for SQLite on a volume";
@@ -61,7 +75,8 @@ impl Plan {
             }
             None => Records::Volume,
         };
-        let artifacts = install.artifacts.as_ref().map(|place| bucket(place, install)).transpose()?;
+        let given = install.artifacts.as_ref().map(|place| bucket(place, install)).transpose()?;
+        let artifacts = given.or(found.artifacts);
         let replicas = install.replicas.unwrap_or(if records == Records::Volume { 1 } else { 2 });
         if records == Records::Volume && replicas > 1 {
             let hint = "give --records postgres://… and --artifacts s3://…, which several servers share";

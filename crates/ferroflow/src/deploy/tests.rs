@@ -2,12 +2,14 @@
 
 use std::{fs, path::PathBuf};
 
+use clap::Parser;
 use serde_json::Value;
 
 use super::{
     objects,
-    plan::{Bucket, Plan, Records},
+    plan::{Bucket, Found, Plan, Records},
 };
+use crate::args::{Args, Command};
 
 fn plan(records: Records, artifacts: Option<Bucket>) -> Plan {
     let (image, launcher_image) = objects::images();
@@ -97,4 +99,27 @@ fn secrets_stand_in_secrets_alone() {
         let text = Value::to_string(&object);
         assert_eq!(text.contains("PASSWORD") || text.contains("SECRET"), is_secret, "{text}");
     }
+}
+
+fn asked(words: &[&str], found: Found) -> Result<Plan, String> {
+    let args = Args::try_parse_from([&["ferroflow", "install"], words].concat()).unwrap();
+    let Command::Install(install) = args.command else { panic!("{words:?}") };
+    Plan::of(&install, found).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_is_not_said_again_stays_as_it_was_found() {
+    let bucket = Bucket { place: "s3://old".to_owned(), credentials: Some("old".to_owned()), ..Bucket::default() };
+    let found =
+        || Found { records: Some("postgres://old".to_owned()), artifacts: Some(bucket.clone()), has_volume: false };
+    let plan = asked(&["--image", "new:2"], found()).unwrap();
+    assert_eq!((plan.image.as_str(), plan.replicas), ("new:2", 2));
+    assert_eq!((plan.records, plan.artifacts), (Records::Database("postgres://old".to_owned()), Some(bucket.clone())));
+    let plan = asked(&["--records", "postgres://new", "--artifacts", "s3://new"], found()).unwrap();
+    assert_eq!(plan.records, Records::Database("postgres://new".to_owned()));
+    assert_eq!(plan.artifacts.unwrap().place, "s3://new");
+    let on_volume = || Found { has_volume: true, ..Found::default() };
+    assert_eq!(asked(&[], on_volume()).unwrap().records, Records::Volume);
+    let fault = asked(&["--records", "postgres://new", "--artifacts", "s3://new"], on_volume()).unwrap_err();
+    assert!(fault.contains("would be left behind"), "{fault}");
 }
