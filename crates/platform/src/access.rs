@@ -174,7 +174,6 @@ impl Inner {
             extra: (!identity.extra.is_empty()).then(|| identity.extra.clone()),
             resource_attributes: (!path).then_some(attributes),
             non_resource_attributes,
-            ..SubjectAccessReviewSpec::default()
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());

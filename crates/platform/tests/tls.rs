@@ -1,5 +1,7 @@
 //! Certificates of a server: made, given, and changed under it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use ferroflow_platform::{

@@ -109,23 +109,15 @@ async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> 
             "artifacts are in a directory, which all servers of these records must have in common; or give --artifacts"
         );
     }
-    let (records, token_key) = match &store {
-        Store::Own(records) => (records.clone(), gateway::token_key(data)?),
-        Store::Shared(records) => (records.clone(), records::token_key(records).await?),
+    let (records, token_key, candidate) = match store {
+        Store::Own(records) => (records, gateway::token_key(data)?, None),
+        Store::Shared(records) => {
+            let key = records::token_key(&records).await?;
+            (records, key, Some(candidate(server, &client, &clock, &address)))
+        }
     };
-    let candidate = matches!(store, Store::Shared(_)).then(|| candidate(server, &client, &clock, &address));
     let options = ferroflow_pipelines::Options {
-        config: EngineConfig {
-            namespace: server.namespace.clone(),
-            endpoint,
-            launcher: LauncherSource::Image(server.launcher_image.clone()),
-            running_steps: server.running_steps,
-            running_steps_per_namespace: server.running_steps_per_namespace,
-            annotates: false,
-            token_key,
-            pipeline_root: kept.root.unwrap_or_else(|| EngineConfig::default().pipeline_root),
-            ..EngineConfig::default()
-        },
+        config: EngineConfig { endpoint, token_key, ..config(server, kept.root) },
         records,
         blobs: kept.blobs,
         client,
@@ -137,15 +129,10 @@ async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> 
     let stops = Arc::new(AtomicBool::new(false));
     let gateway = Gateway::new(access, server.names.clone());
     let gateway = Arc::new(mounted(gateway, options, candidate.clone(), stops.clone()).await?);
-    let mut listens = format!("http://{address}");
-    if let Some(tls) = server.tls.tls_listen {
-        let listener = gateway::listen_on(tls, "--tls-listen").await?;
-        let address = reached(listener.local_addr().context("the gateway's address")?);
-        let handshake = certificate::open(data, &server.tls, &names(server), clock)?;
-        let serving = gateway.clone().serve(group.clone(), listener, handshake);
-        group.spawn("gateway listener with TLS", Kind::Essential, serving);
-        listens.push_str(&format!(" and https://{address}"));
-    }
+    let tls = match server.tls.tls_listen {
+        Some(tls) => format!(" and https://{}", listen_with_tls(data, server, tls, &gateway, clock, &group).await?),
+        None => String::new(),
+    };
     group.spawn("gateway listener", Kind::Essential, gateway.serve(group.clone(), listener, Plain));
     let record = Record {
         pid: i32::try_from(process::id()).unwrap_or_default(),
@@ -156,12 +143,45 @@ async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> 
     };
     record::write(data, &record)?;
     let version = env!("CARGO_PKG_VERSION");
-    eprintln!("ferroflow {version} serves pipelines\n  gateway     {listens}\n  steps call  {}", server.advertise);
+    eprintln!(
+        "ferroflow {version} serves pipelines\n  gateway     http://{address}{tls}\n  steps call  {}",
+        server.advertise
+    );
     if !is_in_pod {
         let token = paths::token(data);
         eprintln!("  token       {}\nPoint clients at it:  eval \"$(ferroflow env)\"", token.display());
     }
     Ok(Started { candidate, stops })
+}
+
+fn config(server: &Server, root: Option<String>) -> EngineConfig {
+    let usual = EngineConfig::default();
+    EngineConfig {
+        namespace: server.namespace.clone(),
+        launcher: LauncherSource::Image(server.launcher_image.clone()),
+        running_steps: server.running_steps,
+        running_steps_per_namespace: server.running_steps_per_namespace,
+        annotates: false,
+        pipeline_root: root.unwrap_or_else(|| usual.pipeline_root.clone()),
+        ..usual
+    }
+}
+
+/// Listens with TLS, and returns where.
+async fn listen_with_tls(
+    data: &Path,
+    server: &Server,
+    address: SocketAddr,
+    gateway: &Arc<Gateway>,
+    clock: SharedClock,
+    group: &Group,
+) -> anyhow::Result<SocketAddr> {
+    let listener = gateway::listen_on(address, "--tls-listen").await?;
+    let address = reached(listener.local_addr().context("the gateway's address")?);
+    let handshake = certificate::open(data, &server.tls, &names(server), clock)?;
+    let serving = gateway.clone().serve(group.clone(), listener, handshake);
+    group.spawn("gateway listener with TLS", Kind::Essential, serving);
+    Ok(address)
 }
 
 /// What a certificate that is made is good for: the names and addresses that clients and pods call.

@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy},
-    core::ApiResource,
+    core::{ApiResource, GroupVersionKind},
 };
 use serde_json::Value;
 
@@ -90,15 +90,7 @@ fn api_of(client: &Client, object: &Value) -> anyhow::Result<Api<DynamicObject>>
         KINDS.into_iter().find(|(known, ..)| *known == kind).with_context(|| format!("kind {kind:?} is not known"))?;
     let version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, v) = version.rsplit_once('/').unwrap_or(("", version));
-    let resource = ApiResource {
-        group: group.to_owned(),
-        version: v.to_owned(),
-        api_version: version.to_owned(),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-        // The rest says what the resource can do, which only discovery knows and nothing here asks.
-        ..ApiResource::from_gvk_with_plural(&kube::core::GroupVersionKind::gvk(group, v, kind), plural)
-    };
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, v, kind), plural);
     let namespace = object["metadata"]["namespace"].as_str();
     Ok(match namespace.filter(|_| is_namespaced) {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),

@@ -46,7 +46,6 @@ use crate::{
 };
 
 const SOCKET: &str = "s";
-const POD_FILE: &str = "pod.json";
 /// A supervisor that was told to end stays while someone reads the last output of its containers; nobody waits longer
 /// for it than this.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -186,13 +185,7 @@ impl PodRuntime for ProcessRuntime {
     }
 
     fn stored(&self) -> BoxFuture<'_, Result<Vec<PodRecord>, Error>> {
-        Box::pin(async move {
-            let directory = &self.shared.directory;
-            let entries = fs::read_dir(directory).map_err(|error| Error::file("list", directory, error))?;
-            let files = entries.flatten().map(|entry| entry.path().join(POD_FILE));
-            let read = files.filter_map(|file| serde_json::from_slice(&fs::read(file).ok()?).ok());
-            Ok(read.collect())
-        })
+        Box::pin(async move { records::pods(&self.shared.directory) })
     }
 
     fn make_room(&self) -> BoxFuture<'_, bool> {
@@ -343,16 +336,7 @@ impl Sandbox for ProcessSandbox {
     }
 
     fn remember(&self, pod: &PodRecord) -> Result<(), Error> {
-        let path = self.directory.join(POD_FILE);
-        let temporary = path.with_extension("new");
-        let bytes = serde_json::to_vec(pod).map_err(|error| Error::file("write", &path, error.into()))?;
-        // A pod can be opened again, and so be ended, where the disk is full.
-        if fs::read(&path).is_ok_and(|stored| stored == bytes) {
-            return Ok(());
-        }
-        fs::write(&temporary, bytes)
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|error| Error::file("write", &path, error))
+        records::remember(&self.directory, pod)
     }
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, Result<Attempt, Error>> {

@@ -8,12 +8,14 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Error, logs};
+use super::{Error, PodRecord, logs};
 use crate::{
     core::record::{Attempt, Exit, ExitReason},
     shim::{self, Durability, protocol::Live},
 };
 
+/// What is known of a pod, in its directory.
+const POD_FILE: &str = "pod.json";
 /// Runs of a container of which log and record are kept: the last one, the one before, and one to spare.
 const RUNS_KEPT: u32 = 3;
 /// Rotated files of one log that are looked for; the supervisor keeps fewer.
@@ -23,6 +25,33 @@ const MESSAGE_BYTES: u64 = 4096;
 /// The part of a log that stands in for a message: lines, and bytes at the most.
 const LOG_LINES: usize = 80;
 const LOG_BYTES: usize = 2048;
+
+/// The pods that have a directory in this one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn pods(directory: &Path) -> Result<Vec<PodRecord>, Error> {
+    let entries = fs::read_dir(directory).map_err(|error| Error::file("list", directory, error))?;
+    let files = entries.flatten().map(|entry| entry.path().join(POD_FILE));
+    Ok(files.filter_map(|file| serde_json::from_slice(&fs::read(file).ok()?).ok()).collect())
+}
+
+/// Writes what is to be known of a pod to its directory.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn remember(directory: &Path, pod: &PodRecord) -> Result<(), Error> {
+    let path = directory.join(POD_FILE);
+    let temporary = path.with_extension("new");
+    let bytes = serde_json::to_vec(pod).map_err(|error| Error::file("write", &path, error.into()))?;
+    // A pod can be opened again, and so be ended, where the disk is full.
+    if fs::read(&path).is_ok_and(|stored| stored == bytes) {
+        return Ok(());
+    }
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, &path))
+        .map_err(|error| Error::file("write", &path, error))
+}
 
 /// Where the log and the record of a run are.
 pub fn location(pod: &Path, container: &str, number: u32) -> logs::Location {
