@@ -9,10 +9,10 @@
 # package index, and S3 and PostgreSQL, which the cluster is given where this part is run. `kfp` is pipelines by
 # `ferroflow serve` beside the cluster (beside.sh): some of the cases, and what there is only there; `kfp-all` is all of it.
 # `install` puts Ferroflow into the cluster (install.sh), which is given two nodes, S3 and PostgreSQL for it; others leave
-# things of Ferroflow behind, so it is best named alone. `chaos` does so while things go wrong (chaos.sh); FERROFLOW_CHAOS are its
-# options, as `--short`. `image` runs the release binary in the image that is made of it. Each
-# part prints `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when
-# this machine lacks something for a real cluster, with what that is.
+# things of Ferroflow behind, so it is best named alone. `chaos` does so while things go wrong (chaos.sh, whose options are in
+# FERROFLOW_CHAOS, as `--short`). `image` runs the release binary in the image that is made of it. Each part prints
+# `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when this machine
+# lacks something for a real cluster, with what that is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh

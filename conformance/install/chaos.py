@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kfp")]
 
+import machine  # noqa: E402
 from api.kit import Skip, check, repeat, same  # noqa: E402
 from cluster import Kube, asked  # noqa: E402
 from disturbances import OUTAGES, delete_pod, kill_process, pause  # noqa: E402
@@ -137,10 +138,15 @@ class Chaos:
         check(not lost and self.written, f"of {len(self.written)} records {len(lost)} are lost: {lost}")
 
     @contextmanager
-    def takeover(self, how):
-        """Waits, after the block, until another leads and a write is acknowledged."""
+    def takeover(self, how, pid=None):
+        """Waits, after the block, until another leads and a write is acknowledged; counts from when a process has ended, which a
+        kubelet may be slow to see to."""
         before, began = self.changes[-1][1], time.monotonic()
         yield
+        while pid and machine.is_there(pid) and time.monotonic() < began + LONGEST_S:
+            time.sleep(0.02)
+        # One that is told to end may let go of the Lease before it has.
+        began = time.monotonic() if pid and self.changes[-1][1] == before else began
         while self.changes[-1][1] == before and time.monotonic() < began + LONGEST_S:
             time.sleep(0.02)
         took = self.changes[-1][0] - began if self.changes[-1][1] != before else LONGEST_S

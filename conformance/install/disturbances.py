@@ -38,15 +38,30 @@ def kill_process(chaos):
 
 
 def delete_pod(chaos):
-    name = chaos.k.leader()
-    with chaos.takeover("deleted"):
+    pod = leading(chaos)
+    name, pid = pod["metadata"]["name"], machine.of_pod(pod)
+    with chaos.takeover("deleted", pid):
         kubectl("--namespace", NAMESPACE, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
     return "a leader's pod is deleted by force"
 
 
+def end_of(chaos, name, container):
+    """How a container of a pod has ended, with its last error; None until it is known."""
+    status = chaos.k.kube.get(f"{CORE}/namespaces/{NAMESPACE}/pods/{name}")["status"]["containerStatuses"][0]
+    ends = [status[where].get("terminated") or {} for where in ("state", "lastState")]
+    ended = next((one for one in ends if one.get("containerID") == container), None)
+    if not ended:
+        return None
+    # Until it is started again, its log is the container's.
+    words = ["--previous"] if "running" in status["state"] else []
+    said = kubectl("--namespace", NAMESPACE, "logs", name, "--tail=20", *words, fails=True)[0]
+    said = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    return ended, next((line.split("error=")[-1] for line in reversed(said.splitlines()) if "error=" in line), said[-160:])
+
+
 def pause(chaos):
     pod = leading(chaos)
-    name, before = pod["metadata"]["name"], restarts(pod)
+    name, container = pod["metadata"]["name"], pod["status"]["containerStatuses"][0]["containerID"]
     pid = machine.of_pod(pod)
     began = time.monotonic()
     with machine.stopped(pid):
@@ -60,14 +75,12 @@ def pause(chaos):
     if machine.is_there(pid):
         chaos.faults["pauses"].append(f"{name} has not ended {GONE_S} s after its pause")
         return "a leader is paused, and goes on"
-    path = f"{CORE}/namespaces/{NAMESPACE}/pods/{name}"
-    status = repeat(lambda: chaos.k.kube.get(path)["status"]["containerStatuses"][0], lambda one: one["restartCount"] > before, 60)
-    ended = status["lastState"].get("terminated", {})
-    last = kubectl("--namespace", NAMESPACE, "logs", name, "--previous", "--tail=1", fails=True)[0].strip()
-    last = re.sub(r"\x1b\[[0-9;]*m", "", last)
+    ended, last = repeat(lambda: end_of(chaos, name, container), bool, PATIENCE)
+    if restarts(pod) >= RESTARTS:
+        kubectl("--namespace", NAMESPACE, "delete", "pod", name, "--wait=false")
     if ended.get("exitCode") in (None, 0, 137, 143):
         chaos.faults["pauses"].append(f"{name} has ended with {ended}: {last}")
-    return f"a leader is paused, and has ended itself {took:.1f} s after: {ended.get('exitCode')}, {last[-160:]}"
+    return f"a leader is paused, and ends itself {took:.1f} s after, with {ended.get('exitCode')}, {last}"
 
 
 def away(chaos, what, *pids, seconds=AWAY_S):

@@ -4,7 +4,7 @@ import time
 from collections import Counter, defaultdict
 
 from api.kit import check, same
-from cluster import CORE, asked, kubectl
+from cluster import CORE, asked
 from setting import API, PIPELINES, parsed
 
 # Runs end within that once nothing goes wrong any more.
@@ -86,11 +86,10 @@ class Outcome:
         for task in self.tasks(run):
             if task["state"] in ("SUCCEEDED", "SKIPPED", "CACHED"):
                 continue
-            said.append(f"  {task['name']} {task['state']}: {(task.get('status_metadata') or {}).get('message', '')}")
+            said.append(f"  {task['name']} {task['state']}: {task.get('error', {}).get('message', '')}")
             for pod in [one["name"] for one in task.get("pods", [])]:
-                words = ["get", "events", "--field-selector", f"involvedObject.name={pod}", "--no-headers"]
-                lines = kubectl("--namespace", PIPELINES, *words, fails=True)[0].splitlines()
-                said += [f"    {pod}{' (drained)' if pod in self.drained else ''}", *(f"      {line[:240]}" for line in lines)]
+                events = self.k.kube.get(f"{CORE}/namespaces/{PIPELINES}/events", fieldSelector=f"involvedObject.name={pod}")["items"]
+                said.append(f"    {pod}{' (drained)' if pod in self.drained else ''}: " + ", ".join(event["reason"] for event in events))
         return "\n".join(["", *said])
 
     def no_step_that_had_succeeded_runs_again(self):

@@ -234,7 +234,8 @@ class Setting:
 
     def remove_installation(self):
         if self.left():
-            self.ferroflow("uninstall", "--delete-data")
+            status, out, said = self.ferroflow("uninstall", "--delete-data")
+            check(status == 0, f"ferroflow uninstall ended with {status}: {out} {said}")
 
     def remove_stores(self):
         if self.has_stores:

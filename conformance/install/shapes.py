@@ -72,7 +72,7 @@ def exits(place: str):
 @dsl.pipeline(name="chaos-artifacts")
 def artifacts(place: str):
     task, wanted = makes(place=place, name="a").set_caching_options(False), "a"
-    for name in "bcde":
+    for name in "bcdef":
         task = hands_on(place=place, name=name, got=task.output, wanted=wanted).set_caching_options(False)
         wanted += name
 
@@ -116,5 +116,5 @@ SHAPES = [
         exits, "FAILED", once("first", "exit"), once("second"),
         tasks("counts", "counts-2", state="FAILED", exit_handler_1="FAILED", counts_3="FAILED", counts_4="SKIPPED"),
     ),
-    Shape(artifacts, "SUCCEEDED", once(*"abcde"), {}, tasks("makes", *numbered("hands-on", 4))),
+    Shape(artifacts, "SUCCEEDED", once(*"abcdef"), {}, tasks("makes", *numbered("hands-on", 5))),
 ]  # fmt: skip

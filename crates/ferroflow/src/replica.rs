@@ -91,16 +91,18 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether requests can be answered here.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn is_ready(&self) -> Result<(), String> {
-        match &*self.standing.borrow() {
-            Standing::Following(_) => Ok(()),
-            Standing::Leading if self.leading.get().is_some() => Ok(()),
-            Standing::Leading => Err("this replica is about to lead".to_owned()),
-            Standing::Open => Err("no replica leads".to_owned()),
+    /// Whether what is the leader's is answered here.
+    pub fn leads(&self) -> bool {
+        self.leading.get().is_some()
+    }
+
+    /// A connection to the leader, once it says that it is one.
+    async fn reach(&self, leader: &Leader) -> Result<Line, String> {
+        let unreached = |why: String| format!("is not reached: {why}");
+        let mut line = forward::connect(&leader.address, &self.group).await.map_err(unreached)?;
+        match line.leads().await.map_err(unreached)? {
+            true => Ok(line),
+            false => Err("does not know that it leads".to_owned()),
         }
     }
 
@@ -125,11 +127,9 @@ impl Replica {
                     fault = format!("this replica does not lead: {} does", leader.holder);
                     break;
                 }
-                match forward::connect(&leader.address, &self.group).await {
+                match self.reach(&leader).await {
                     Ok(line) => return self.ask(&leader, line, request).await,
-                    Err(error) => {
-                        fault = format!("the replica that leads, {}, is not reached: {error}", leader.address)
-                    }
+                    Err(why) => fault = format!("the replica that leads, {}, {why}", leader.address),
                 }
             }
             tokio::select! {

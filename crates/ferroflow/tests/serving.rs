@@ -144,7 +144,9 @@ async fn a_server_that_is_told_to_stop_answers_until_nobody_sends_it_any_more() 
     let cluster = Bench::new();
     let _running = Server::start(&cluster, "control");
     let mut serving = Serving::start(&cluster, &["--drain", "2"]);
-    assert_eq!(serving.asked("GET", "/readyz", "").await.0, 200);
+    for path in ["/readyz", "/leaderz"] {
+        assert_eq!(serving.asked("GET", path, "").await.0, 200, "{path}");
+    }
     kill_process(Pid::from_child(&serving.child), Signal::TERM).unwrap();
     serving.line_with("is told to stop");
     let (code, answer) = serving.asked("GET", "/readyz", "").await;

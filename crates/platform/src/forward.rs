@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -13,6 +14,9 @@ use crate::{
 
 /// On a request that another replica has handed on: it is not handed on again.
 pub const FORWARDED: HeaderName = HeaderName::from_static("x-ferroflow-forwarded");
+
+/// Where another replica asks whether this one leads, before it hands on what can be sent once only.
+pub const LEADS: &str = "/leaderz";
 
 /// A replica that is there answers a connection well within this.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,6 +43,24 @@ pub async fn connect(address: &str, group: &Group) -> Result<Line, String> {
 }
 
 impl Line {
+    /// Whether the other replica leads: a process that was started again in the place of one that did does not know yet.
+    ///
+    /// # Errors
+    /// Why it does not say.
+    pub async fn leads(&mut self) -> Result<bool, String> {
+        let request = Request::get(LEADS).header(header::HOST, &self.address).body(body::full(Vec::new()));
+        let request = request.map_err(|error| error.to_string())?;
+        let answered = tokio::time::timeout(PATIENCE, async {
+            let response = self.sender.send_request(request).await?;
+            let status = response.status();
+            // The connection is free for the next request once all of it was read.
+            response.into_body().collect().await?;
+            self.sender.ready().await?;
+            Ok::<_, hyper::Error>(status.is_success())
+        });
+        answered.await.map_err(|_| "it does not answer".to_owned())?.map_err(|error| error.to_string())
+    }
+
     /// Hands a request on; its URI is that of the other gateway.
     ///
     /// # Errors

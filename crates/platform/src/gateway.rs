@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     access::{Access, Asked},
-    forward::FORWARDED,
+    forward::{FORWARDED, LEADS},
     http::{
         self as kit, Handshake, Peer,
         body::{self, Body},
@@ -45,9 +45,12 @@ pub struct Gateway {
     names: Vec<String>,
     mounts: Vec<Mount>,
     ready: Ready,
+    leads: Leads,
     metrics: Metrics,
 }
 
+/// Whether this replica leads.
+type Leads = Box<dyn Fn() -> bool + Send + Sync>;
 /// Whether requests can be answered, or why not.
 type Ready = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
@@ -68,7 +71,7 @@ impl Gateway {
     /// A gateway without services that answers to `names`, `localhost` and IP addresses.
     pub fn new(access: Access, names: Vec<String>) -> Self {
         let metrics = Metrics::new(access.clock().now().as_second());
-        Self { access, names, mounts: Vec::new(), ready: Box::new(|| Ok(())), metrics }
+        Self { access, names, mounts: Vec::new(), ready: Box::new(|| Ok(())), leads: Box::new(|| true), metrics }
     }
 
     /// What the gateway tells under `/metrics`; others add theirs.
@@ -80,6 +83,13 @@ impl Gateway {
     #[must_use]
     pub fn ready_when(mut self, ready: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
         self.ready = Box::new(ready);
+        self
+    }
+
+    /// Says under [`LEADS`] what `leads` says; without it, that this replica does.
+    #[must_use]
+    pub fn leads_when(mut self, leads: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.leads = Box::new(leads);
         self
     }
 
@@ -123,6 +133,8 @@ impl Gateway {
         match path {
             LIVE => return health(Ok(())),
             READY => return health((self.ready)()),
+            LEADS if (self.leads)() => return health(Ok(())),
+            LEADS => return health(Err("this replica does not lead".to_owned())),
             METRICS => return self.tell(request.uri(), request.headers(), account).await,
             _ => {}
         }

@@ -22,7 +22,7 @@ use ferroflow_platform::{
     gateway::Gateway,
     http::Plain,
     lease::{Candidate, Terms},
-    task::{Group, Kind},
+    task::{Group, Kind, State},
 };
 use kube::{Client, Config, config::KubeConfigOptions};
 use rand::RngExt;
@@ -68,7 +68,12 @@ pub fn run(data: &Path, server: &Server) -> anyhow::Result<ExitCode> {
         }
         match ended {
             Ended::Failed => {
-                Err(Problem::new("the server stopped because a part of it failed", "see the log above").into())
+                let failed = group.list().into_iter().find_map(|row| match row.state {
+                    State::Failed(why) => Some(format!("{}: {why}", row.name)),
+                    _ => None,
+                });
+                let what = format!("the server stopped, as a part of it failed: {}", failed.unwrap_or_default());
+                Err(Problem::new(what, "start it again; whatever keeps servers running does that by itself").into())
             }
             // The cluster runs its pods by itself; the next server finds them.
             Ended::WithPods | Ended::KeepPods => Ok(ExitCode::SUCCESS),
@@ -218,8 +223,9 @@ async fn mounted(
         return Ok(gateway::mounted(gateway, pipelines).ready_when(goes_on));
     };
     let replica = Replica::start(options, candidate, gateway.metrics().clone()).await?;
-    let looked_at = replica.clone();
-    Ok(gateway::mounted(gateway, replica).ready_when(move || goes_on().and_then(|()| looked_at.is_ready())))
+    let asked = replica.clone();
+    // Without a leader what is recorded is told all the same, and the rest waits for one.
+    Ok(gateway::mounted(gateway, replica).ready_when(goes_on).leads_when(move || asked.leads()))
 }
 
 fn candidate(server: &Server, client: &Client, clock: &SharedClock, address: &str) -> Candidate {

@@ -271,7 +271,8 @@ impl Hands {
 /// Whether an API server may answer otherwise a little later.
 fn is_passing(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => status.code >= 500 || status.code == 429,
+        // One that is just back does not know its tokens yet.
+        kube::Error::Api(status) => status.code >= 500 || matches!(status.code, 401 | 429),
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }

@@ -57,6 +57,11 @@ const TERMINATED: i32 = 143;
 /// ends so by itself is reported by its launcher.
 pub const INTERRUPTED: &str = "Interrupted";
 
+/// Reasons of the condition `DisruptionTarget` for which a pod is made anew: its node was drained, lost or wanted for
+/// something else. What a kubelet ends (`TerminationByKubelet`) may have taken too much, and would do so again.
+const DISRUPTIONS: [&str; 4] =
+    ["EvictionByEvictionAPI", "DeletionByTaintManager", "DeletionByPodGC", "PreemptionByScheduler"];
+
 /// Looks at a pod, of which only the status tells.
 pub fn of(status: Option<&PodStatus>) -> Sight {
     let Some(status) = status else { return Sight::Waiting(None) };
@@ -113,6 +118,9 @@ fn failure(status: &PodStatus) -> TaskError {
         return TaskError { reason: "OOMKilled".to_owned(), message, exit_code: Some(end.exit_code) };
     }
     let exit_code = ended.first().map(|(_, end)| end.exit_code);
+    if let Some(message) = disruption(status) {
+        return TaskError { reason: INTERRUPTED.to_owned(), message, exit_code };
+    }
     if let Some(reason) = status.reason.clone().filter(|reason| !reason.is_empty()) {
         let message = status.message.clone().unwrap_or_else(|| format!("the pod was ended: {reason}"));
         return TaskError { reason, message, exit_code };
@@ -127,6 +135,15 @@ fn failure(status: &PodStatus) -> TaskError {
     };
     let reason = if exit_code == Some(TERMINATED) { INTERRUPTED } else { "Error" };
     TaskError { reason: reason.to_owned(), message, exit_code }
+}
+
+/// What ended a pod from outside that had done nothing to deserve it, in the cluster's words.
+fn disruption(status: &PodStatus) -> Option<String> {
+    let mut conditions = status.conditions.iter().flatten();
+    let condition = conditions.find(|one| one.type_ == "DisruptionTarget" && one.status == "True")?;
+    let reason = condition.reason.as_deref().filter(|reason| DISRUPTIONS.contains(reason))?;
+    let told = condition.message.as_deref().unwrap_or_default();
+    Some(format!("the pod was ended from outside ({reason}: {told})"))
 }
 
 fn terminated(state: &ContainerState) -> Option<&ContainerStateTerminated> {
@@ -155,6 +172,31 @@ mod tests {
             "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"terminated": {"reason": reason, "exitCode": code}},
         }]})
+    }
+
+    #[test]
+    fn a_pod_that_is_drained_before_its_program_began_is_interrupted_and_one_that_took_too_much_is_not() {
+        let drained = |reason: &str| {
+            look(json!({
+                "phase": "Failed", "reason": "",
+                "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "Eviction API: evicting"}],
+                "initContainerStatuses": [{
+                    "name": "launcher", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                    "state": {"terminated": {"reason": "Completed", "exitCode": 0}},
+                }],
+                "containerStatuses": [{
+                    "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"waiting": {"reason": "PodInitializing"}},
+                }],
+            }))
+        };
+        for reason in DISRUPTIONS {
+            let Sight::Failed(error) = drained(reason) else { panic!("{reason}") };
+            assert_eq!(error.reason, INTERRUPTED, "{reason}");
+            assert!(error.message.contains(reason) && error.message.contains("Eviction API"), "{error:?}");
+        }
+        let Sight::Failed(error) = drained("TerminationByKubelet") else { panic!() };
+        assert_eq!(error.reason, "Error");
     }
 
     #[test]
