@@ -40,6 +40,11 @@ pub fn records(data: &Path) -> PathBuf {
     data.join("records.db")
 }
 
+/// What the node keeps.
+pub fn node(data: &Path) -> PathBuf {
+    data.join("node")
+}
+
 /// The artifacts of a data directory.
 pub fn artifacts(data: &Path) -> PathBuf {
     data.join("artifacts")

@@ -137,7 +137,7 @@ async fn start_node(
     let caches = cluster.caches(identity, group.clone());
     let config = NodeConfig {
         name: node_name(),
-        data_dir: data.join("node"),
+        data_dir: paths::node(data),
         address: names::NODE_ADDRESS.to_owned(),
         images: images.table,
         images_base: images.base,

@@ -27,4 +27,5 @@ pub use core::{
     evict::Thresholds,
     image::{ImageTable, Rule},
 };
+pub use runtime::remove_pods;
 pub use shim::{SUBCOMMAND as SHIM_SUBCOMMAND, shim_main};

@@ -40,6 +40,8 @@ pub fn run(data: &Path, reset: &Reset) -> anyhow::Result<ExitCode> {
     // Held while removing, so that no server starts on half a directory.
     let _lock = record::lock(data)?;
     ferroflow_images::store::remove_tree(&images).context("the images cannot be removed")?;
+    // Users of pods may have left what only a namespace of theirs may remove.
+    ferroflow_node::remove_pods(&paths::node(data)).context("what pods have left cannot be removed")?;
     fs::remove_dir_all(data).with_context(|| format!("\"{}\" cannot be removed", data.display()))?;
     eprintln!("removed {}", data.display());
     Ok(ExitCode::SUCCESS)

@@ -52,7 +52,7 @@ use crate::{
         store::{ImageStore, StoreConfig},
     },
     runtime::{
-        self, Isolation, PodRecord, PodRuntime, Sandbox,
+        self, Isolation, PODS, PodRecord, PodRuntime, Sandbox,
         process::{ProcessRuntime, ShimCommand},
         trial::{self, Level},
     },
@@ -196,7 +196,7 @@ impl Node {
         group: Group,
     ) -> Result<Arc<Self>, NodeError> {
         let level = trial::choose(config.isolation, &config.data_dir, &config.shim, &clock, &group).await?;
-        let (isolation, pods) = (level.isolation, config.data_dir.join("pods"));
+        let (isolation, pods) = (level.isolation, config.data_dir.join(PODS));
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
         let data = config.data_dir.parent().unwrap_or(&config.data_dir);
         let runtime = runtime.hiding(data.canonicalize().unwrap_or_else(|_| data.to_owned()));

@@ -33,6 +33,8 @@ pub(crate) mod tests;
 #[cfg(test)]
 mod version_tests;
 
+pub use remains::{PODS, remove_pods};
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ferroflow_platform::{

@@ -20,6 +20,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{command::ShimCommand, jail, start::make_directory};
 
+/// The directory of pods in that of a node.
+pub const PODS: &str = "pods";
 /// Where they wait, beside the pods' directories: no pod has such a uid.
 const PLACE: &str = ".removed";
 /// Nothing was opened or removed for so long: the node has nothing else to do.
@@ -30,6 +32,14 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MOST: usize = 4096;
 /// With less room than this on the disk nothing waits.
 const ROOM_BYTES: u64 = 4 << 30;
+
+/// Removes the pods of a node that does not run, with all that their users have left, below the node's data directory.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_pods(node: &Path) -> io::Result<()> {
+    jail::remove_all(&node.join(PODS), &ShimCommand::default())
+}
 
 /// The remains of a runtime's pods.
 pub struct Remains {
