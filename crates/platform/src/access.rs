@@ -155,9 +155,9 @@ impl Inner {
 
     async fn allowed(&self, identity: &Identity, asked: &Asked) -> Result<bool, Error> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let path = asked.resource.is_empty();
+        let is_path = asked.resource.is_empty();
         let non_resource_attributes =
-            path.then(|| NonResourceAttributes { verb: some(asked.verb), path: some(&asked.name) });
+            is_path.then(|| NonResourceAttributes { verb: some(asked.verb), path: some(&asked.name) });
         let attributes = ResourceAttributes {
             verb: some(asked.verb),
             group: some(asked.group),
@@ -172,7 +172,7 @@ impl Inner {
             groups: Some(identity.groups.clone()),
             uid: some(&identity.uid),
             extra: (!identity.extra.is_empty()).then(|| identity.extra.clone()),
-            resource_attributes: (!path).then_some(attributes),
+            resource_attributes: (!is_path).then_some(attributes),
             non_resource_attributes,
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };

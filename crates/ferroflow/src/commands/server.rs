@@ -192,12 +192,7 @@ async fn listen_with_tls(
 /// What a certificate that is made is good for: the names and addresses that clients and pods call.
 fn names(server: &Server) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let host = |url: &str| {
-        let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        host.trim_start_matches('[').trim_end_matches(']').to_owned()
-    };
-    let further = server.names.iter().cloned().chain([host(&server.advertise)]);
+    let further = server.names.iter().cloned().chain(parted(&server.advertise).ok().map(|(host, _)| host.to_owned()));
     for name in further.chain(server.tls.tls_listen.map(|address| reached(address).ip().to_string())) {
         if !names.contains(&name) {
             names.push(name);
@@ -264,8 +259,8 @@ fn reached(mut listening: SocketAddr) -> SocketAddr {
 const KNOWN: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What launchers call. They look up no names, so that one of theirs runs in every image: a name is looked up here.
-async fn endpoint(advertise: &str) -> anyhow::Result<String> {
+/// The host of `--advertise`, without brackets, and its port.
+fn parted(advertise: &str) -> anyhow::Result<(&str, u16)> {
     let fault = |what: &str| {
         let hint = "give a URL that pods reach, as http://10.96.12.7:8800 or http://ferroflow.ferroflow.svc:8800";
         anyhow::Error::from(Problem::new(format!("--advertise {advertise:?} {what}"), hint))
@@ -276,11 +271,19 @@ async fn endpoint(advertise: &str) -> anyhow::Result<String> {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| fault("has no port"))?),
         Some(_) | None => (authority, 80_u16),
     };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let address = match bare.parse::<IpAddr>() {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() { Err(fault("names no host")) } else { Ok((host, port)) }
+}
+
+/// What launchers call. They look up no names, so that one of theirs runs in every image: a name is looked up here.
+async fn endpoint(advertise: &str) -> anyhow::Result<String> {
+    let (host, port) = parted(advertise)?;
+    let address = match host.parse::<IpAddr>() {
         Ok(address) => address,
-        Err(_) if bare.is_empty() => return Err(fault("names no host")),
-        Err(_) => look_up(bare, port).await.map_err(|why| fault(&format!("names a host that is not found: {why}")))?,
+        Err(_) => look_up(host, port).await.map_err(|why| {
+            let what = format!("--advertise {advertise:?} names a host that is not found: {why}");
+            Problem::new(what, "give a name that this machine knows, or an IP address")
+        })?,
     };
     Ok(format!("http://{}/pipeline", SocketAddr::from((address, port))))
 }

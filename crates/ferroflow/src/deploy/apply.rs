@@ -1,6 +1,6 @@
 //! Applies objects to a cluster, and removes them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use ferroflow_platform::clock::{Clock, SystemClock};
@@ -109,21 +109,49 @@ fn refused(act: &str, object: &Value, error: &kube::Error) -> anyhow::Error {
     Problem::new(format!("{} cannot be {act}: {error}", called(object)), hint).into()
 }
 
-/// Applies an object. A Secret of a certificate that is there stays, and so does a namespace that somebody else has made.
+/// What is done about an object that may be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Apply,
+    /// It is good as it is.
+    Leave,
+    /// Somebody else has made it, and means something else by it.
+    Refuse,
+}
+
+/// Decides by the label of the one that is there, if there is one: nothing is taken over that was made by somebody else.
+fn decide(object: &Value, found: Option<&BTreeMap<String, String>>) -> Act {
+    let Some(labels) = found else { return Act::Apply };
+    let (kind, name) = (object["kind"].as_str(), object["metadata"]["name"].as_str().unwrap_or_default());
+    let is_ours = labels.get(MANAGED.0).map(String::as_str) == Some(MANAGED.1);
+    match kind {
+        // The certificate may have been replaced by another.
+        Some("Secret") if name == TLS => Act::Leave,
+        _ if is_ours => Act::Apply,
+        // As of Kubeflow itself, which may be here as well, or of a server beside the cluster.
+        Some("Namespace") => Act::Leave,
+        Some("ClusterRole" | "Service") if name != NAME => Act::Leave,
+        _ => Act::Refuse,
+    }
+}
+
+/// Applies an object. What somebody else has made stays as it is, where it is as good.
 ///
 /// # Errors
-/// What the cluster refuses, with the object's name.
+/// What the cluster refuses, with the object's name, and an object of somebody else that is in the way.
 pub async fn apply(client: &Client, object: &Value) -> anyhow::Result<Done> {
     let api = api_of(client, object)?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let found = api.get_opt(name).await.map_err(|error| refused("read", object, &error))?;
-    let is_kept = |found: &DynamicObject| match object["kind"].as_str() {
-        Some("Secret") => name == TLS,
-        Some("Namespace") => found.labels().get(MANAGED.0).map(String::as_str) != Some(MANAGED.1),
-        _ => false,
-    };
-    if found.as_ref().is_some_and(is_kept) {
-        return Ok(Done::Left);
+    match decide(object, found.as_ref().map(ResourceExt::labels)) {
+        Act::Apply => {}
+        Act::Leave => return Ok(Done::Left),
+        Act::Refuse => {
+            let (label, value) = MANAGED;
+            let what = format!("{} is there already, and was not made by ferroflow install", called(object));
+            let hint = format!("hand it over with the label {label}={value}, remove it, or give another --namespace");
+            return Err(Problem::new(what, hint).into());
+        }
     }
     let params = PatchParams::apply(MANAGER).force();
     let applied = api.patch(name, &params, &Patch::Apply(object)).await;
@@ -235,4 +263,35 @@ pub fn is_rolled_out(found: &Deployment) -> bool {
         && count(status.updated_replicas) == wanted
         && count(status.available_replicas) == wanted
         && count(status.replicas) == wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_taken_over_that_somebody_else_has_made() {
+        let object = |kind: &str, name: &str| json!({"kind": kind, "metadata": {"name": name}});
+        let (ours, theirs) = (BTreeMap::from([(MANAGED.0.to_owned(), MANAGED.1.to_owned())]), BTreeMap::new());
+        for (kind, name, of_ours, of_theirs) in [
+            ("Namespace", "kubeflow", Act::Apply, Act::Leave),
+            ("Service", "ml-pipeline", Act::Apply, Act::Leave),
+            ("Service", "ferroflow", Act::Apply, Act::Refuse),
+            ("ClusterRole", "kubeflow-pipelines-edit", Act::Apply, Act::Leave),
+            ("ClusterRole", "ferroflow", Act::Apply, Act::Refuse),
+            ("Deployment", "ferroflow", Act::Apply, Act::Refuse),
+            ("Secret", "ferroflow", Act::Apply, Act::Refuse),
+            ("Secret", "ferroflow-tls", Act::Leave, Act::Leave),
+        ] {
+            let object = object(kind, name);
+            assert_eq!(decide(&object, None), Act::Apply);
+            assert_eq!(
+                (decide(&object, Some(&ours)), decide(&object, Some(&theirs))),
+                (of_ours, of_theirs),
+                "{object}"
+            );
+        }
+    }
 }

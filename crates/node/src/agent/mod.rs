@@ -200,7 +200,7 @@ impl Node {
         let runtime = ProcessRuntime::new(pods, isolation, config.shim.clone(), clock.clone(), group.clone())?;
         let data = config.data_dir.parent().unwrap_or(&config.data_dir);
         let runtime = runtime.hiding(data.canonicalize().unwrap_or_else(|_| data.to_owned()));
-        let runtime = runtime.removing_later()?;
+        let runtime = runtime.removing_later();
         let stored = runtime.stored().await?;
         let living = if stored.is_empty() { Living::Nothing } else { Living::Pods };
         let chosen = network::choose(&config, isolation, &runtime, &group).await?;

@@ -98,18 +98,16 @@ impl ProcessRuntime {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The same, which removes what pods leave when there is nothing else to do.
-    ///
-    /// # Errors
-    /// When there is no place in which it can wait.
-    pub fn removing_later(mut self) -> Result<Self, Error> {
+    /// The same, which removes what pods leave when there is nothing else to do; at once where it has no place to wait in.
+    #[must_use]
+    pub fn removing_later(mut self) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            if let Some(remains) = Arc::get_mut(&mut shared.remains) {
-                remains.later()?;
+            if let Some(Err(error)) = Arc::get_mut(&mut shared.remains).map(Remains::later) {
+                tracing::warn!(%error, "what pods leave is removed at once");
             }
             shared.remains.start(&shared.group);
         }
-        Ok(self)
+        self
     }
 
     /// The same, whose environments do not show a directory: that of the server.

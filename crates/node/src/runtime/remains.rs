@@ -258,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_waits_where_there_is_no_place_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(PLACE), "in the way").unwrap();
+        let clock = Arc::new(SimulatedClock::new(Timestamp::UNIX_EPOCH));
+        let mut remains = Remains::at_once(dir.path(), ShimCommand::default(), clock);
+        assert!(remains.later().is_err());
+        fs::create_dir(dir.path().join("a")).unwrap();
+        remains.take(&dir.path().join("a")).unwrap();
+        assert!(!dir.path().join("a").exists() && remains.due().is_none());
+    }
+
+    #[test]
     fn nothing_waits_where_the_disk_is_almost_full() {
         let bench = Bench::with_room(tempfile::tempdir().unwrap(), u64::MAX);
         bench.end("a");

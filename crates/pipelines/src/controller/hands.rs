@@ -82,6 +82,9 @@ impl Hands {
             match act().await {
                 Err(error) if passes(&error) => {
                     tracing::debug!(run = self.inbox.run, %error, ?pause, "the cluster does not answer; trying again");
+                    if pause < LAST_PAUSE && pause * 2 >= LAST_PAUSE {
+                        tracing::warn!(run = self.inbox.run, %error, "the cluster does not answer; a run waits for it");
+                    }
                     self.shared.clock.sleep(pause).await;
                     pause = (pause * 2).min(LAST_PAUSE);
                 }

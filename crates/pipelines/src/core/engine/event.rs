@@ -58,7 +58,7 @@ pub enum Found {
 pub enum Wake {
     /// The next attempt may begin.
     Retry { node: NodeId, attempt: u32 },
-    /// A pod that a quota had no room for may be asked for again.
+    /// A pod that a quota had no room for may want a place again.
     Launch { node: NodeId, attempt: u32 },
     /// What keeps a pod from starting has lasted long enough.
     Trouble { node: NodeId, attempt: u32 },

@@ -95,7 +95,7 @@ impl Run {
         self.effects.push(Effect::Act { node, action });
     }
 
-    fn want(&mut self, node: NodeId) {
+    pub(super) fn want(&mut self, node: NodeId) {
         self.set_phase(node, Phase::Queued);
         if let Some(node) = self.nodes.get_mut(&node) {
             node.due_ms = None;
@@ -160,7 +160,6 @@ impl Run {
             node.pod_name = pod;
             node.work_root = None;
             node.troubled = false;
-            node.delays = 0;
         }
         self.mark(id);
         self.effects.push(Effect::Launch { node: id });

@@ -28,7 +28,13 @@ impl Run {
         let Some(node) = self.attempt(id, attempt) else { return };
         let pod = node.pod_name.clone().unwrap_or_default();
         match (node.phase.clone(), outcome) {
-            (Phase::Starting, Ok(())) => node.phase = Phase::Active,
+            (Phase::Starting, Ok(())) => {
+                node.phase = Phase::Active;
+                if std::mem::take(&mut node.delays) > 0 {
+                    node.error = None;
+                    self.mark_lazily(id);
+                }
+            }
             (Phase::Stopping, Ok(())) => self.effects.push(Effect::Delete { node: id, attempt, pod }),
             (Phase::Starting, Err(error)) => {
                 self.effects.push(Effect::Free { node: id });
@@ -39,7 +45,8 @@ impl Run {
         }
     }
 
-    /// There is no room for the pod: that is told, and it is asked for again.
+    /// There is no room for the pod: that is told, and it is asked for again. Others have its place meanwhile, who may be of
+    /// a namespace that has room.
     pub(super) fn delayed(&mut self, id: NodeId, attempt: u32, error: TaskError, now_ms: i64) {
         let Some(node) = self.attempt(id, attempt) else { return };
         match node.phase {
@@ -48,6 +55,7 @@ impl Run {
                 let at_ms = now_ms.saturating_add(i64::from(node.delays).min(LONGEST_DELAY_S) * 1000);
                 let is_news = node.error.as_ref() != Some(&error);
                 node.error = Some(error);
+                self.effects.push(Effect::Free { node: id });
                 self.effects.push(Effect::Timer { at_ms, wake: Wake::Launch { node: id, attempt } });
                 if is_news {
                     self.mark_lazily(id);
@@ -60,10 +68,14 @@ impl Run {
 
     /// There may be room for the pod by now.
     fn due_launch(&mut self, id: NodeId, attempt: u32, now_ms: i64) {
-        match self.attempt(id, attempt).map(|node| node.phase.clone()) {
-            Some(Phase::Starting) => self.effects.push(Effect::Launch { node: id }),
+        let Some(node) = self.attempt(id, attempt) else { return };
+        match node.phase {
+            Phase::Starting => {
+                node.pod_name = None;
+                self.want(id);
+            }
             // Nothing was made that would have to go.
-            Some(Phase::Stopping) => self.stopped(id, now_ms),
+            Phase::Stopping => self.stopped(id, now_ms),
             _ => {}
         }
     }

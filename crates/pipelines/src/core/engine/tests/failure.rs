@@ -257,8 +257,11 @@ fn a_step_that_a_quota_has_no_room_for_says_so_and_is_tried_again_with_longer_pa
     for wanted_s in [1, 2, 3, 4, 5, 5] {
         run.handle(Event::Delayed { node, attempt, error: full() }, 0);
         let wake = Wake::Launch { node, attempt };
-        assert_eq!(run.take_effects(), [Effect::Timer { at_ms: wanted_s * 1000, wake }]);
+        // Its place is others' meanwhile.
+        assert_eq!(run.take_effects(), [Effect::Free { node }, Effect::Timer { at_ms: wanted_s * 1000, wake }]);
         run.handle(Event::Due(wake), wanted_s * 1000);
+        assert_eq!(run.take_effects(), [Effect::Want { node }]);
+        run.handle(Event::Placed { node }, wanted_s * 1000);
         assert_eq!(run.take_effects(), [Effect::Launch { node }]);
     }
     let told = |run: &mut Run| {
@@ -267,6 +270,7 @@ fn a_step_that_a_quota_has_no_room_for_says_so_and_is_tried_again_with_longer_pa
     };
     assert_eq!(told(&mut run), Some((TaskState::Pending, Some("QuotaExceeded".to_owned()))));
     run.handle(Event::Launched { node, attempt, outcome: Ok(()) }, 0);
+    assert_eq!(told(&mut run), Some((TaskState::Pending, None)), "what it waits for now is another matter");
     run.handle(Event::Begun { node, attempt, work_root: None }, 0);
     assert_eq!(told(&mut run), Some((TaskState::Running, None)));
     run.handle(Event::Due(Wake::Launch { node, attempt }), 0);
