@@ -12,6 +12,8 @@ use super::store::StoreError;
 
 /// Schemes of URIs that are kept here.
 const SCHEMES: [&str; 4] = ["minio", "s3", "gs", "gcs"];
+/// What stands for a scheme in the names of what is the control plane's own.
+const OWN: &str = "own";
 /// Bytes of an object's name: S3's limit, which also keeps a path on disk far below that of Linux (4096).
 const LONGEST: usize = 1024;
 
@@ -34,27 +36,45 @@ impl Layout {
 
     /// The object that a URI or own name stands for.
     pub fn object(&self, place: &str) -> Result<Path, StoreError> {
-        let fault = |why: &str| StoreError::Place { place: place.to_owned(), why: why.to_owned() };
-        let (scheme, rest) = place.split_once("://").unwrap_or(("own", place));
+        let (scheme, rest) = place.split_once("://").unwrap_or((OWN, place));
         if place.contains("://") && !SCHEMES.contains(&scheme) {
-            return Err(fault("only minio://, s3://, gs:// and gcs:// are kept here"));
+            return Err(fault(place, "only minio://, s3://, gs:// and gcs:// are kept here"));
         }
-        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_itself = scheme == "s3" && self.bucket.as_deref() == Some(bucket);
+        self.below(place, scheme, rest.as_bytes())
+    }
+
+    /// The object that is called `name` where names begin with the scheme and nothing has a prefix: in
+    /// [`Layout::default`].
+    pub fn named(&self, name: &str) -> Result<Path, StoreError> {
+        let (scheme, rest) = name.split_once('/').unwrap_or((name, ""));
+        if scheme != OWN && !SCHEMES.contains(&scheme) {
+            return Err(fault(name, "it begins with none of minio/, s3/, gs/, gcs/ and own/"));
+        }
+        self.below(name, scheme, &decoded(rest))
+    }
+
+    fn below(&self, shown: &str, scheme: &str, rest: &[u8]) -> Result<Path, StoreError> {
+        let slash = rest.iter().position(|byte| *byte == b'/');
+        let (bucket, key) = slash.map_or((rest, &rest[rest.len()..]), |slash| (&rest[..slash], &rest[slash + 1..]));
+        let is_itself = scheme == "s3" && self.bucket.as_ref().is_some_and(|own| own.as_bytes() == bucket);
         let (mut name, rest) =
             if is_itself { (String::new(), key) } else { (format!("{}{scheme}", self.prefix), rest) };
-        for part in rest.strip_suffix('/').unwrap_or(rest).split('/') {
-            let part = encoded(part.as_bytes()).ok_or_else(|| fault("it has an empty part, \".\" or \"..\""))?;
+        for part in rest.strip_suffix(b"/").unwrap_or(rest).split(|byte| *byte == b'/') {
+            let part = encoded(part).ok_or_else(|| fault(shown, "it has an empty part, \".\" or \"..\""))?;
             if !name.is_empty() {
                 name.push('/');
             }
             name.push_str(&part);
         }
-        if is_itself && format!("{name}/").starts_with(&format!("{}own/", self.prefix)) {
-            return Err(fault("the server keeps what is its own there"));
+        if is_itself && format!("{name}/").starts_with(&format!("{}{OWN}/", self.prefix)) {
+            return Err(fault(shown, "the server keeps what is its own there"));
         }
-        parsed(name).map_err(|why| fault(&why))
+        parsed(name).map_err(|why| fault(shown, &why))
     }
+}
+
+fn fault(place: &str, why: &str) -> StoreError {
+    StoreError::Place { place: place.to_owned(), why: why.to_owned() }
 }
 
 /// The object of a file below `root`, named by its relative path.
@@ -165,6 +185,26 @@ mod tests {
             ("logs/run/task", "own/logs/run/task"),
         ] {
             assert_eq!(object(place).unwrap().as_ref(), expected);
+        }
+    }
+
+    #[test]
+    fn what_has_a_name_in_one_store_is_found_under_it_in_another() {
+        let member_of = |layout: &Layout, place: &str| member(&layout.object(place).unwrap(), b"100% \xff#1").unwrap();
+        let bucket = Layout::of_bucket("b", "team");
+        for (place, expected) in [
+            ("minio://m/a", "team/minio/m/a/100%25 %FF%231"),
+            ("s3://b/a", "a/100%25 %FF%231"),
+            ("s3://other/a", "team/s3/other/a/100%25 %FF%231"),
+            ("logs/1", "team/own/logs/1/100%25 %FF%231"),
+        ] {
+            let name = member_of(&Layout::default(), place);
+            assert_eq!(bucket.named(name.as_ref()).unwrap().as_ref(), expected);
+            assert_eq!(member_of(&bucket, place).as_ref(), expected);
+            assert_eq!(Layout::default().named(name.as_ref()).unwrap(), name);
+        }
+        for name in ["", "own", "minio/", "etc/x", "minio/b/../c", "own/%2e%2e/x", "s3/b/team/own/logs/1", "/own/x"] {
+            assert!(matches!(bucket.named(name), Err(StoreError::Place { .. })), "{name}");
         }
     }
 

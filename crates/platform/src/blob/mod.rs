@@ -3,14 +3,20 @@
 //! * [`Directory`]: small files of the control plane itself. Names are slash-separated relative paths; a name that would
 //!   leave the root is refused.
 //! * [`Blobs`]: what users' programs made, of any size, in a directory or in S3, by URI.
+//! * [`Archive`]: such objects on their way from one store to another, in one file.
 
+mod archive;
 mod key;
+mod named;
+mod reader;
 mod s3;
 mod store;
 mod tar;
 mod tree;
 mod unfinished;
 
+pub use archive::{Archive, Entry, Unpacked};
+pub use named::Named;
 pub use s3::{S3, S3Fault};
 pub use store::{Blob, Blobs, Content, Flow, StoreError, Stored};
 

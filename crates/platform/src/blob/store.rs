@@ -70,7 +70,7 @@ pub struct Stored {
 #[derive(Clone, Debug)]
 pub struct Blobs {
     pub(super) store: Arc<dyn ObjectStore>,
-    layout: Arc<Layout>,
+    pub(super) layout: Arc<Layout>,
     /// Where the files are, of a store on disk.
     directory: Option<PathBuf>,
     part: usize,
@@ -111,7 +111,7 @@ impl Blobs {
         Ok(Self { store: Arc::new(options.patient()?), layout: Arc::new(layout), directory: None, part: PART_IN_S3 })
     }
 
-    fn object(&self, place: &str) -> Result<Path, StoreError> {
+    pub(super) fn object(&self, place: &str) -> Result<Path, StoreError> {
         self.layout.object(place)
     }
 
@@ -304,7 +304,7 @@ where
     Ok(Stored { size, digest: format!("sha256:{}", hex(&digest.finalize())) })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -183,6 +183,33 @@ async fn a_directory_keeps_files_and_trees() {
 }
 
 #[tokio::test]
+async fn objects_go_from_one_store_to_another_by_their_names() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, to) = (Blobs::local(here.path()).unwrap(), Blobs::local(there.path()).unwrap());
+    from.put("minio://b/run/out", chunks(b"file")).await.unwrap();
+    let tree = [(b"a/x%#".to_vec(), b"1".to_vec()), (vec![0xff], b"22".to_vec())];
+    from.put_tar("minio://b/run/tree", chunks(&archive(&tree))).await.unwrap();
+    from.put("minio://b/running", chunks(b"other")).await.unwrap();
+    let all: Vec<super::super::Named> = from.named("minio://b/run").await.unwrap().try_collect().await.unwrap();
+    let mut names: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.size)).collect();
+    names.sort_unstable();
+    let expected = [("minio/b/run/out", 4), ("minio/b/run/tree/%FF", 2), ("minio/b/run/tree/a/x%25%23", 1)];
+    assert_eq!(names, expected);
+    for (name, _) in names {
+        assert!(!to.has_named(name).await.unwrap());
+        to.put_named(name, from.get_named(name).await.unwrap().unwrap().flow).await.unwrap();
+        assert!(to.has_named(name).await.unwrap());
+    }
+    assert_eq!(file(&to, "minio://b/run/out").await.unwrap(), b"file");
+    let Some(Content::Directory(moved)) = to.open("minio://b/run/tree").await.unwrap() else { panic!("no directory") };
+    let mut tree = tree.to_vec();
+    tree.sort();
+    assert_eq!(files_of(&gathered(moved).await), tree);
+    let one: Vec<_> = from.named("minio://b/run/out").await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+    assert_eq!(one.len(), 1);
+}
+
+#[tokio::test]
 async fn a_tree_replaces_what_was_there() {
     let directory = tempfile::tempdir().unwrap();
     let blobs = Blobs::local(directory.path()).unwrap();

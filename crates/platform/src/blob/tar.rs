@@ -117,7 +117,7 @@ impl Extension {
             return Ok(Announced::End);
         }
         let header = Header::from_byte_slice(block);
-        let fault = |what: &str| StoreError::Tar(format!("{what} in the stream of a directory"));
+        let fault = |what: &str| StoreError::Tar(format!("{what} in the tar stream"));
         let sum: u32 = block
             .iter()
             .enumerate()

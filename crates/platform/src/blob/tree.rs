@@ -5,7 +5,7 @@
 
 use std::{mem, sync::Arc};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{
     Stream, StreamExt, TryStreamExt, pin_mut,
     stream::{self, BoxStream, FuturesUnordered},
@@ -14,6 +14,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     Blobs, StoreError, key,
+    reader::Reader,
     store::{Flow, flow},
     tar::{self, Announced, BLOCK, Extension},
 };
@@ -76,7 +77,7 @@ where
 {
     pin_mut!(bytes);
     let bytes = bytes.map_err(|error| StoreError::Source(error.into()));
-    let mut reader = Reader { bytes, chunk: Bytes::new() };
+    let mut reader = Reader::new(bytes, "a directory");
     let mut extension = Extension::default();
     let mut beside = FuturesUnordered::new();
     let (mut files, mut total) = (0, 0_u64);
@@ -118,43 +119,4 @@ where
         blobs.store.put(&key::member(root, MARK.as_bytes())?, Bytes::new().into()).await?;
     }
     Ok(total)
-}
-
-/// Reads a stream by counts of bytes.
-struct Reader<S> {
-    bytes: S,
-    chunk: Bytes,
-}
-
-impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Reader<S> {
-    async fn exactly(&mut self, count: usize) -> Result<Bytes, StoreError> {
-        let mut gathered = BytesMut::with_capacity(count);
-        while gathered.len() < count {
-            gathered.extend_from_slice(&self.some((count - gathered.len()) as u64).await?);
-        }
-        Ok(gathered.freeze())
-    }
-
-    /// At least one byte and at most `most`.
-    async fn some(&mut self, most: u64) -> Result<Bytes, StoreError> {
-        while self.chunk.is_empty() {
-            let cut = || StoreError::Tar("the stream of a directory ends within a file".to_owned());
-            self.chunk = self.bytes.try_next().await?.ok_or_else(cut)?;
-        }
-        let count = most.min(self.chunk.len() as u64) as usize;
-        let some = self.chunk.slice(..count);
-        self.chunk.advance(count);
-        Ok(some)
-    }
-
-    fn file(&mut self, size: u64) -> impl Stream<Item = Result<Bytes, StoreError>> {
-        stream::try_unfold((self, size), |(reader, left)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            let some = reader.some(left).await?;
-            let left = left - some.len() as u64;
-            Ok::<_, StoreError>(Some((some, (reader, left))))
-        })
-    }
 }

@@ -73,6 +73,11 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 pub struct Row(pub(super) Vec<Value>);
 
 impl Row {
+    /// A row that was read elsewhere.
+    pub fn of(values: Vec<Value>) -> Self {
+        Self(values)
+    }
+
     /// The text in a column.
     ///
     /// # Errors
