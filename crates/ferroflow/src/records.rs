@@ -10,8 +10,9 @@ use rand::RngExt;
 
 use crate::{gateway, problem::Problem};
 
-/// The variable that says where records are kept.
+/// The variables that say where records are kept, or which file says it.
 const VARIABLE: &str = "FERROFLOW_RECORDS";
+pub const FILE_VARIABLE: &str = "FERROFLOW_RECORDS_FILE";
 
 /// What the command line says of records.
 #[derive(ClapArgs, Debug, Clone, Default)]
@@ -21,7 +22,7 @@ pub struct RecordsPlace {
     #[arg(long, value_name = "URL")]
     pub records: Option<String>,
 
-    /// A file with that URL, as a Secret is mounted.
+    /// A file with that URL, as a Secret is mounted. Without it that of FERROFLOW_RECORDS_FILE.
     #[arg(long, value_name = "FILE", conflicts_with = "records")]
     pub records_file: Option<PathBuf>,
 }
@@ -39,22 +40,40 @@ pub enum Store {
 /// # Errors
 /// What is in the way, with what to do.
 pub async fn open(data: &Path, place: &RecordsPlace) -> anyhow::Result<Store> {
-    let Some(url) = url(place, std::env::var(VARIABLE).ok())? else { return Ok(Store::Own(gateway::records(data)?)) };
+    let Some(url) = url(place, &|name| std::env::var(name).ok())? else {
+        return Ok(Store::Own(gateway::records(data)?));
+    };
     let hint = "see that the server runs and lets this user in; the URL is postgres://USER:PASSWORD@HOST/DATABASE";
     let records = Records::connect(&url).await.map_err(|error| Problem::new(error.to_string(), hint))?;
     Ok(Store::Shared(records))
 }
 
-fn url(place: &RecordsPlace, variable: Option<String>) -> Result<Option<String>, Problem> {
-    let Some(file) = &place.records_file else {
-        return Ok(place.records.clone().or(variable).filter(|url| !url.is_empty()));
+/// Whether they are in a database, and not in the data directory.
+///
+/// # Errors
+/// What is wrong with the place, with what to do.
+pub fn is_shared(place: &RecordsPlace) -> Result<bool, Problem> {
+    Ok(url(place, &|name| std::env::var(name).ok())?.is_some())
+}
+
+fn url(place: &RecordsPlace, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, Problem> {
+    let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let (file, said) = match &place.records_file {
+        Some(file) => (file.clone(), "--records-file"),
+        None => match place.records.clone().filter(|url| !url.is_empty()).or_else(|| given(VARIABLE)) {
+            Some(url) => return Ok(Some(url)),
+            None => match given(FILE_VARIABLE) {
+                Some(file) => (PathBuf::from(file), FILE_VARIABLE),
+                None => return Ok(None),
+            },
+        },
     };
     let shown = file.display();
     let hint = "name a file that holds postgres://USER:PASSWORD@HOST/DATABASE and nothing else";
-    let text = fs::read_to_string(file)
-        .map_err(|error| Problem::new(format!("--records-file \"{shown}\" cannot be read: {error}"), hint))?;
+    let text = fs::read_to_string(&file)
+        .map_err(|error| Problem::new(format!("{said} \"{shown}\" cannot be read: {error}"), hint))?;
     match text.trim() {
-        "" => Err(Problem::new(format!("--records-file \"{shown}\" is empty"), hint)),
+        "" => Err(Problem::new(format!("{said} \"{shown}\" is empty"), hint)),
         url => Ok(Some(url.to_owned())),
     }
 }
@@ -93,14 +112,17 @@ mod tests {
             records: word.map(str::to_owned),
             records_file: file.map(Path::to_owned),
         };
-        let variable = || Some("v".to_owned());
-        let of = |place: &RecordsPlace, variable| url(place, variable).unwrap();
-        assert_eq!(of(&place(None, Some(&file)), variable()).as_deref(), Some("postgres://a@b/c"));
-        assert_eq!(of(&place(Some("w"), None), variable()).as_deref(), Some("w"));
-        assert_eq!(of(&place(None, None), variable()).as_deref(), Some("v"));
-        assert_eq!(of(&place(None, None), Some(String::new())), None);
+        let variable = |name: &str| (name == VARIABLE).then(|| "v".to_owned());
+        let in_file = |name: &str| (name == FILE_VARIABLE).then(|| file.to_str().unwrap().to_owned());
+        let of = |place: &RecordsPlace, variable: &dyn Fn(&str) -> Option<String>| url(place, variable).unwrap();
+        assert_eq!(of(&place(None, Some(&file)), &variable).as_deref(), Some("postgres://a@b/c"));
+        assert_eq!(of(&place(Some("w"), None), &variable).as_deref(), Some("w"));
+        assert_eq!(of(&place(Some("w"), None), &in_file).as_deref(), Some("w"));
+        assert_eq!(of(&place(None, None), &variable).as_deref(), Some("v"));
+        assert_eq!(of(&place(None, None), &in_file).as_deref(), Some("postgres://a@b/c"));
+        assert_eq!(of(&place(None, None), &|_| Some(String::new())), None);
         for (file, told) in [(empty.as_path(), "is empty"), (Path::new("/nonexistent"), "cannot be read")] {
-            assert!(url(&place(None, Some(file)), None).unwrap_err().what.contains(told));
+            assert!(url(&place(None, Some(file)), &|_| None).unwrap_err().what.contains(told));
         }
     }
 }

@@ -3,7 +3,9 @@
 mod doctor;
 mod down;
 mod env;
+mod export;
 pub mod images;
+mod import;
 mod install;
 mod pipelines;
 mod reset;
@@ -38,6 +40,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(run) => run::run(&data, &run),
         Command::Runs(runs) => runs::run(&data, runs),
         Command::Pipelines(pipelines) => pipelines::run(&data, pipelines),
+        Command::Export(given) => export::run(&data, &given),
+        Command::Import(given) => import::run(&data, &given),
         Command::Env => env::run(&data),
         Command::Reset(reset) => reset::run(&data, &reset),
         Command::Version => {

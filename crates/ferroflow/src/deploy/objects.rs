@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::plan::{Plan, Records};
-use crate::{gateway, launcher, own_image};
+use crate::{gateway, launcher, own_image, records::FILE_VARIABLE};
 
 /// The name of everything.
 pub const NAME: &str = "ferroflow";
@@ -260,19 +260,24 @@ fn container(plan: &Plan) -> Value {
     (ready["periodSeconds"], ready["failureThreshold"]) = (json!(2), json!(1));
     let mut live = probe("/healthz");
     (live["periodSeconds"], live["failureThreshold"], live["timeoutSeconds"]) = (json!(10), json!(6), json!(5));
+    // By variables, and not by words, so that another command in the same container finds the same stores.
+    let mut variables = vec![
+        json!({"name": "FERROFLOW_DATA_DIR", "value": "/data"}),
+        json!({"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+        setting("FERROFLOW_ARTIFACTS", "artifacts"),
+        setting("AWS_ENDPOINT_URL_S3", "s3-endpoint"),
+        setting("AWS_REGION", "s3-region"),
+        json!({"name": "AWS_SHARED_CREDENTIALS_FILE", "value": format!("/etc/ferroflow/{CREDENTIALS}")}),
+    ];
+    if matches!(plan.records, Records::Database(_)) {
+        variables.push(json!({"name": FILE_VARIABLE, "value": format!("/etc/ferroflow/{RECORDS}")}));
+    }
     json!({
         "name": "server",
         "image": plan.image,
         "imagePullPolicy": "IfNotPresent",
         "args": arguments(plan),
-        "env": [
-            {"name": "FERROFLOW_DATA_DIR", "value": "/data"},
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            setting("FERROFLOW_ARTIFACTS", "artifacts"),
-            setting("AWS_ENDPOINT_URL_S3", "s3-endpoint"),
-            setting("AWS_REGION", "s3-region"),
-            {"name": "AWS_SHARED_CREDENTIALS_FILE", "value": format!("/etc/ferroflow/{CREDENTIALS}")},
-        ],
+        "env": variables,
         "ports": [
             {"name": "http", "containerPort": HTTP},
             {"name": "https", "containerPort": HTTPS},
@@ -313,9 +318,6 @@ fn arguments(plan: &Plan) -> Vec<String> {
     if plan.certificate.is_some() {
         words.push("--tls-certificate=/etc/ferroflow-tls/tls.crt".to_owned());
         words.push("--tls-key=/etc/ferroflow-tls/tls.key".to_owned());
-    }
-    if matches!(plan.records, Records::Database(_)) {
-        words.push(format!("--records-file=/etc/ferroflow/{RECORDS}"));
     }
     words.extend(names(plan).into_iter().map(|name| format!("--name={name}")));
     words

@@ -23,6 +23,7 @@
 //! * [`package`]: the file that a pipeline is uploaded as.
 //! * [`query`]: what a list is asked for.
 //! * [`schedule`]: when a recurring run is due.
+//! * [`moving`]: what goes from one store to another.
 //! * [`uri`]: URIs of artifacts.
 //! * [`fault`]: what is wrong with something that a user wrote, and where.
 
@@ -34,6 +35,7 @@ pub mod fingerprint;
 pub mod id;
 pub mod ir;
 pub mod macros;
+pub mod moving;
 pub mod output;
 pub mod package;
 pub mod place;

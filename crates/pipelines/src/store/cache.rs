@@ -26,10 +26,22 @@ pub struct CacheKey {
 
 /// Records the outputs of a task that has succeeded.
 pub fn save(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64) -> Statement {
-    let sql = "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, created_ms, \
-               image) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (namespace, pipeline_name, fingerprint) DO UPDATE SET \
-               run_id = excluded.run_id, task_id = excluded.task_id, outputs = excluded.outputs, \
-               kept = excluded.kept, created_ms = excluded.created_ms, image = excluded.image";
+    let renew = "UPDATE SET run_id = excluded.run_id, task_id = excluded.task_id, outputs = excluded.outputs, \
+                 kept = excluded.kept, created_ms = excluded.created_ms, image = excluded.image";
+    insert(key, run_id, entry, now_ms, renew)
+}
+
+/// Records an entry that was made elsewhere; one that is there stays.
+pub(crate) fn add(saved: &Saved) -> Statement {
+    insert(&saved.key, &saved.run_id, &saved.entry, saved.created_ms, "NOTHING")
+}
+
+fn insert(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64, conflict: &str) -> Statement {
+    let sql = format!(
+        "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, created_ms, \
+         image) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (namespace, pipeline_name, fingerprint) DO {conflict}"
+    );
     let values = [
         (&key.namespace).into(),
         (&key.pipeline_name).into(),
@@ -42,6 +54,39 @@ pub fn save(key: &CacheKey, run_id: &str, entry: &CacheEntry, now_ms: i64) -> St
         entry.image.clone().into(),
     ];
     Statement::new(sql, values)
+}
+
+/// The columns of an entry in the order in which [`saved`] reads them.
+pub(crate) const COLUMNS: &str =
+    "namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, created_ms, image";
+
+/// An entry with its key and where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Saved {
+    pub key: CacheKey,
+    pub run_id: String,
+    pub entry: CacheEntry,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+/// Reads a row of [`COLUMNS`].
+pub(crate) fn saved(mut row: Row) -> Result<Saved, Error> {
+    Ok(Saved {
+        key: CacheKey {
+            namespace: row.take_text(0)?,
+            pipeline_name: row.take_text(1)?,
+            fingerprint: row.take_text(2)?,
+        },
+        run_id: row.take_text(3)?,
+        created_ms: row.integer(7)?,
+        entry: CacheEntry {
+            task_id: row.take_text(4)?,
+            outputs: json(&row, 5)?,
+            kept: json(&row, 6)?,
+            image: row.take_optional_text(8)?,
+        },
+    })
 }
 
 /// What the cache knows of a fingerprint.

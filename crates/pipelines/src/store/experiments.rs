@@ -19,9 +19,10 @@ pub struct Experiment {
     pub last_run_ms: i64,
 }
 
-const COLUMNS: &str = "experiment_id, namespace, display_name, description, storage_state, created_ms, last_run_ms";
+pub(crate) const COLUMNS: &str =
+    "experiment_id, namespace, display_name, description, storage_state, created_ms, last_run_ms";
 
-fn read(mut row: Row) -> Result<Experiment, Error> {
+pub(crate) fn read(mut row: Row) -> Result<Experiment, Error> {
     Ok(Experiment {
         experiment_id: row.take_text(0)?,
         namespace: row.take_text(1)?,

@@ -6,6 +6,7 @@
 //! * [`catalogue`]: the tables of what runs are made from.
 //! * [`experiments`], [`pipelines`], [`recurring`]: rows of those.
 //! * [`shown`]: runs as they are shown.
+//! * [`moving`]: all of it as an archive, and back.
 //! * [`query`]: a page of any of them.
 
 pub mod artifacts;
@@ -15,6 +16,7 @@ pub mod catalogue;
 mod differential_tests;
 pub mod experiments;
 pub mod expiry;
+pub mod moving;
 pub mod pipelines;
 pub mod query;
 #[cfg(test)]

@@ -40,11 +40,11 @@ pub struct Version {
     pub spec: String,
 }
 
-const COLUMNS: &str = "pipeline_id, namespace, name, display_name, description, created_ms, tags";
-const VERSION_COLUMNS: &str = "pipeline_version_id, pipeline_id, name, display_name, description, created_ms, \
+pub(crate) const COLUMNS: &str = "pipeline_id, namespace, name, display_name, description, created_ms, tags";
+pub(crate) const VERSION_COLUMNS: &str = "pipeline_version_id, pipeline_id, name, display_name, description, created_ms, \
     package_url, code_source_url, tags, spec";
 
-fn read(mut row: Row) -> Result<Pipeline, Error> {
+pub(crate) fn read(mut row: Row) -> Result<Pipeline, Error> {
     Ok(Pipeline {
         pipeline_id: row.take_text(0)?,
         namespace: row.take_text(1)?,
@@ -56,7 +56,7 @@ fn read(mut row: Row) -> Result<Pipeline, Error> {
     })
 }
 
-fn read_version(mut row: Row) -> Result<Version, Error> {
+pub(crate) fn read_version(mut row: Row) -> Result<Version, Error> {
     Ok(Version {
         pipeline_version_id: row.take_text(0)?,
         pipeline_id: row.take_text(1)?,

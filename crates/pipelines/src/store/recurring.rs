@@ -43,11 +43,11 @@ pub struct Recurring {
     pub error: String,
 }
 
-const COLUMNS: &str = "recurring_run_id, experiment_id, namespace, display_name, description, created_ms, updated_ms, \
+pub(crate) const COLUMNS: &str = "recurring_run_id, experiment_id, namespace, display_name, description, created_ms, updated_ms, \
     is_enabled, max_concurrency, no_catchup, schedule, pipeline_id, pipeline_version_id, spec, runtime_config, \
     service_account, last_ms, next_index, error";
 
-fn read(mut row: Row) -> Result<Recurring, Error> {
+pub(crate) fn read(mut row: Row) -> Result<Recurring, Error> {
     Ok(Recurring {
         recurring_run_id: row.take_text(0)?,
         experiment_id: row.take_text(1)?,

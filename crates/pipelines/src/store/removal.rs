@@ -5,7 +5,10 @@
 
 use ferroflow_platform::records::{Error, Records, Row, Statement};
 
-use super::{cache::CacheKey, runs::RunRow};
+use super::{
+    cache::CacheKey,
+    runs::{self, RunRow},
+};
 
 /// A run whose files are to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +46,7 @@ pub fn use_hit(key: &CacheKey, task_id: &str, run_id: &str) -> Vec<Statement> {
     let hold = "UPDATE pipelines_cache SET task_id = task_id WHERE namespace = $1 AND pipeline_name = $2 \
                 AND fingerprint = $3 AND task_id = $4";
     let values = [(&key.namespace).into(), (&key.pipeline_name).into(), (&key.fingerprint).into(), task_id.into()];
-    let note = "INSERT INTO pipelines_uses (task_id, run_id) VALUES ($1, $2) ON CONFLICT (task_id, run_id) DO NOTHING";
-    vec![Statement::new(hold, values).must_change(), Statement::new(note, [task_id.into(), run_id.into()])]
+    vec![Statement::new(hold, values).must_change(), use_task(task_id, run_id)]
 }
 
 /// Notes that a run has taken over an artifact of another one.
@@ -54,20 +56,25 @@ pub fn use_artifact(artifact_id: &str, run_id: &str) -> Statement {
     Statement::new(sql, [artifact_id.into(), run_id.into()])
 }
 
+/// Notes that a run uses what a task has made.
+pub fn use_task(task_id: &str, run_id: &str) -> Statement {
+    let note = "INSERT INTO pipelines_uses (task_id, run_id) VALUES ($1, $2) ON CONFLICT (task_id, run_id) DO NOTHING";
+    Statement::new(note, [task_id.into(), run_id.into()])
+}
+
 /// Removes a run and its tasks; a spec goes with the last run of it. What else is to go is noted.
 pub fn delete(run: &RunRow, place: &str, now_ms: i64) -> Vec<Statement> {
     let of = |sql: &'static str| Statement::new(sql, [(&run.run_id).into()]);
     let spec = "DELETE FROM pipelines_specs WHERE digest = $1 \
                 AND NOT EXISTS (SELECT 1 FROM pipelines_runs WHERE spec_digest = $1)";
-    // Whoever records a run of the spec has done so, or waits, before other runs are looked for.
-    let hold = "UPDATE pipelines_specs SET digest = digest WHERE digest = $1";
     let note = "INSERT INTO pipelines_removals (run_id, place, created_ms) VALUES ($1, $2, $3) \
                 ON CONFLICT (run_id) DO NOTHING";
     vec![
         of("DELETE FROM pipelines_tasks WHERE run_id = $1"),
         of("DELETE FROM pipelines_runs WHERE run_id = $1"),
         of("DELETE FROM pipelines_uses WHERE run_id = $1"),
-        Statement::new(hold, [(&run.spec_digest).into()]),
+        // Whoever records a run of the spec has done so, or waits, before other runs are looked for.
+        runs::hold_spec(&run.spec_digest),
         Statement::new(spec, [(&run.spec_digest).into()]),
         Statement::new(note, [(&run.run_id).into(), place.into(), now_ms.into()]),
     ]

@@ -119,6 +119,11 @@ pub fn insert_spec(digest: &str, spec: &Value) -> Statement {
     Statement::new(sql, [digest.into(), spec.to_string().into()])
 }
 
+/// Keeps a spec that is there from going until the write ends.
+pub fn hold_spec(digest: &str) -> Statement {
+    Statement::new("UPDATE pipelines_specs SET digest = digest WHERE digest = $1", [digest.into()])
+}
+
 /// Records where a run stands. Only the engine writes these columns, and only of a run that exists.
 pub fn update_state(run: &RunRow) -> Statement {
     let sql = "UPDATE pipelines_runs SET state = $2, finished_ms = $3, error = $4, history = $5 WHERE run_id = $1";

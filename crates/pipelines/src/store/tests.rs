@@ -41,14 +41,14 @@ on_each_store!(
     a_hit_is_noted_before_the_cache_forgets_or_not_at_all,
 );
 
-async fn opened(store: Store) -> TestRecords {
+pub(crate) async fn opened(store: Store) -> TestRecords {
     let opened = store.open().await;
     migrate(&opened.records).await.unwrap();
     catalogue::migrate(&opened.records).await.unwrap();
     opened
 }
 
-fn run(id: &str, spec: &str) -> RunRow {
+pub(crate) fn run(id: &str, spec: &str) -> RunRow {
     RunRow {
         run_id: id.to_owned(),
         experiment_id: "e".to_owned(),
@@ -61,7 +61,7 @@ fn run(id: &str, spec: &str) -> RunRow {
     }
 }
 
-async fn count(records: &Records, table: &str) -> i64 {
+pub(crate) async fn count(records: &Records, table: &str) -> i64 {
     let rows = records.read(Statement::new(format!("SELECT COUNT(*) FROM pipelines_{table}"), [])).await.unwrap();
     rows[0].integer(0).unwrap()
 }
@@ -93,7 +93,7 @@ async fn runs_come_back_as_they_were_recorded_and_go_with_their_spec(store: Stor
     assert_eq!((count(records, "runs").await, count(records, "specs").await), (0, 0));
 }
 
-fn task(path: &str) -> TaskRow {
+pub(crate) fn task(path: &str) -> TaskRow {
     TaskRow {
         run_id: "r".to_owned(),
         task_id: format!("t-{path}"),
@@ -170,7 +170,7 @@ async fn artifacts_and_the_cache_come_back(store: Store) {
     }
 }
 
-fn pipeline(id: &str, tags: &[(&str, &str)]) -> Pipeline {
+pub(crate) fn pipeline(id: &str, tags: &[(&str, &str)]) -> Pipeline {
     let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), json!(value))).collect();
     Pipeline {
         pipeline_id: id.to_owned(),
@@ -181,7 +181,7 @@ fn pipeline(id: &str, tags: &[(&str, &str)]) -> Pipeline {
     }
 }
 
-fn version(id: &str, pipeline_id: &str, created_ms: i64) -> Version {
+pub(crate) fn version(id: &str, pipeline_id: &str, created_ms: i64) -> Version {
     Version {
         pipeline_version_id: id.to_owned(),
         pipeline_id: pipeline_id.to_owned(),
@@ -221,7 +221,7 @@ async fn pipelines_versions_and_tags_come_and_go_together(store: Store) {
     assert!(matches!(records.write(pipelines::delete_all("1")).await, Err(Error::Unchanged(_))));
 }
 
-fn recurring() -> Recurring {
+pub(crate) fn recurring() -> Recurring {
     Recurring {
         recurring_run_id: "r".to_owned(),
         experiment_id: "e".to_owned(),

@@ -10,10 +10,7 @@ use ferroflow_images::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{
-    args::{ListImages, Output},
-    paths,
-};
+use crate::{args::Output, image_args::ListImages, paths};
 
 /// Prints the images that are there; asking makes nothing.
 pub fn run(data: &Path, list: &ListImages) -> anyhow::Result<ExitCode> {

@@ -14,7 +14,7 @@ use ferroflow_images::{
 };
 
 use super::{now_s, progress::progress, store};
-use crate::{args::LoadImages, problem::Problem};
+use crate::{image_args::LoadImages, problem::Problem};
 
 /// Loads every image of an archive and prints their names.
 pub fn run(data: &Path, load: &LoadImages) -> anyhow::Result<ExitCode> {

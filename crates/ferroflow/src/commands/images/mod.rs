@@ -18,7 +18,7 @@ use ferroflow_images::{
 };
 use ferroflow_platform::clock::{Clock, SystemClock};
 
-use crate::{args::Images, launcher, own_image, paths};
+use crate::{image_args::Images, launcher, own_image, paths};
 
 /// Runs the command that was given.
 pub fn run(data: &Path, images: Images) -> anyhow::Result<ExitCode> {
@@ -91,7 +91,7 @@ fn now_s() -> u64 {
 }
 
 /// Bytes as people read them.
-fn shown(size_bytes: u64) -> String {
+pub fn shown(size_bytes: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match units.into_iter().find(|(_, bits)| size_bytes >> bits > 0) {
         Some((unit, bits)) => {

@@ -14,7 +14,7 @@ use ferroflow_images::{
 };
 
 use super::{now_s, progress::progress, store};
-use crate::{args::PullImages, images_file::ImagesFile, paths};
+use crate::{image_args::PullImages, images_file::ImagesFile, paths};
 
 /// Bytes of a password; tokens of clouds have some thousands.
 const MOST_PASSWORD: u64 = 64 << 10;

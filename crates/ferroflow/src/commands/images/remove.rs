@@ -10,7 +10,7 @@ use ferroflow_images::{
 
 use super::{shown, store};
 use crate::{
-    args::{PruneImages, RemoveImages},
+    image_args::{PruneImages, RemoveImages},
     paths,
     problem::{NO_IMAGE, Problem},
 };
