@@ -95,7 +95,7 @@ for_clusters() {
 # Ferroflow in it is a cluster of its own: a part of the cases, and all of them by `conformance/real.sh install`.
 real_clusters() {
     FERROFLOW_REPORT="$reports/real" conformance/real.sh &&
-        FERROFLOW_INSTALL="installation: manifest" conformance/real.sh install
+        FERROFLOW_INSTALL="installation: manifest moving:" conformance/real.sh install
 }
 
 beside=(--with s3 --with postgres)
