@@ -420,6 +420,10 @@ pub fn patch(pod: &Pod, status: &PodStatus) -> Value {
 /// Whether what the node would write is what the pod's object says already.
 pub fn is_written(current: Option<&PodStatus>, status: &PodStatus) -> bool {
     let Some(current) = current else { return false };
+    // What differs most often is seen without writing anything out.
+    if (&current.phase, &current.pod_ip) != (&status.phase, &status.pod_ip) {
+        return false;
+    }
     let own = |status: &PodStatus| {
         let mut own = status.clone();
         let conditions = own.conditions.take().into_iter().flatten();

@@ -23,9 +23,9 @@ use crate::{
 /// have started: most have by then, and are written once.
 const START_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The same of a pod whose maker hears from within that it runs, and of its running: most steps of pipelines have ended by
-/// then, and are written once.
-const LONG_START_PATIENCE: Duration = Duration::from_millis(250);
+/// The same of a pod whose maker hears from within that it runs, and of its running: most short steps of pipelines have ended
+/// by then, also where a loop starts a hundred of them at once, and are written once.
+const LONG_START_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Worker {
     pub(super) fn want_status(&mut self, situation: &Situation<'_>, plan: &Plan) {

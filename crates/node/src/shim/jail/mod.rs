@@ -171,11 +171,9 @@ fn in_child(
     act: impl FnOnce() -> Result<std::convert::Infallible, String>,
 ) -> Result<std::convert::Infallible, String> {
     // SAFETY: this process has one thread, as the supervisor that it comes from.
-    match unsafe { sys::fork(flags | libc::CLONE_PARENT) } {
-        Ok(Side::Child) => act(),
-        Ok(Side::Parent(_)) => sys::leave(0),
-        Err(error) => Err(format!("cannot make a process in its namespaces: {error}")),
-    }
+    let handed_over = unsafe { sys::hand_over(flags | libc::CLONE_PARENT) };
+    handed_over.map_err(|error| format!("cannot make a process in its namespaces: {error}"))?;
+    act()
 }
 
 /// Opens what the container is made of, and joins the pod.

@@ -47,16 +47,67 @@ pub unsafe fn fork_into(group: BorrowedFd<'_>) -> io::Result<Side> {
     unsafe { clone(0, Some(group)) }
 }
 
+/// Goes on in a child, which takes over all of this process's memory as it is, without a copy: this process waits until the
+/// child has become another program or has ended, and then ends as well. Only the child returns.
+///
+/// # Safety
+/// This process must have one thread.
+///
+/// # Errors
+/// Those of clone3(2), to this process, which goes on then.
+pub unsafe fn hand_over(flags: CloneFlags) -> io::Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut arguments = arguments(flags | libc::CLONE_VM | libc::CLONE_VFORK);
+        let mut result = libc::SYS_clone3;
+        // SAFETY: the arguments live through the call. Both processes share the stack, and the child writes over it while
+        // this one waits: so this one touches no memory any more, but ends by the next instructions.
+        unsafe {
+            std::arch::asm!(
+                "syscall",
+                "test rax, rax",
+                "jle 2f",
+                "xor edi, edi",
+                "mov eax, {exit}",
+                "syscall",
+                "2:",
+                exit = const libc::SYS_exit_group,
+                inlateout("rax") result,
+                inlateout("rdi") &raw mut arguments => _,
+                in("rsi") size_of::<libc::clone_args>(),
+                lateout("rcx") _,
+                lateout("r11") _,
+            );
+        }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EINVAL)))
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: as the caller's.
+    match unsafe { fork(flags) }? {
+        Side::Child => Ok(()),
+        Side::Parent(_) => leave(0),
+    }
+}
+
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`: above what the flags of clone(2) have room for.
 const INTO_GROUP: u64 = 0x2_0000_0000;
 
-unsafe fn clone(flags: CloneFlags, group: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+fn arguments(flags: CloneFlags) -> libc::clone_args {
     // With CLONE_PARENT the child's parent is this one's, and learns of its end as of this one's.
     let signal = if flags & libc::CLONE_PARENT == 0 { libc::SIGCHLD } else { 0 };
     // SAFETY: an all-zero value is a valid one: no stack, no thread area, no cgroup.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.flags = u64::from(flags.cast_unsigned());
     arguments.exit_signal = u64::from(signal.cast_unsigned());
+    arguments
+}
+
+unsafe fn clone(flags: CloneFlags, group: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    let mut arguments = arguments(flags);
     if let Some(group) = group {
         arguments.flags |= INTO_GROUP;
         arguments.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
