@@ -7,7 +7,7 @@
 # where it was killed by SIGKILL, as whatever keeps servers running would do. It listens where pods reach it: at the address
 # of the first node, on whose network this has to run (`cargo xtask cluster exec`), port 8800. The command is given
 # FERROFLOW_GATEWAY and FERROFLOW_TOKEN as `ferroflow env` prints them, FERROFLOW_DATA_DIR and FERROFLOW_BINARY. The cluster
-# gets volumes of the class `standard`, where it has no such class.
+# gets volumes of the class `standard` (volumes.sh).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,19 +15,6 @@ root=$(dirname "$here")
 FERROFLOW_BINARY=${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-$root/target}/release/ferroflow}
 export FERROFLOW_BINARY
 kubectl() { command kubectl "$@" 2>"$work/said" || { cat "$work/said" >&2; return 1; }; }
-
-# Directories of the node that claims are bound to, since nothing makes volumes here. What was used is not used again.
-volumes() {
-    printf '%s\n' 'apiVersion: storage.k8s.io/v1' 'kind: StorageClass' 'metadata: {name: standard}' \
-        'provisioner: kubernetes.io/no-provisioner' 'reclaimPolicy: Retain'
-    number=0
-    while [ "$number" -lt 16 ]; do
-        printf '%s\n' --- 'apiVersion: v1' 'kind: PersistentVolume' "metadata: {name: \"beside-$$-$number\"}" 'spec:' \
-            '  storageClassName: standard' '  capacity: {storage: 1Gi}' '  accessModes: [ReadWriteOnce]' \
-            "  hostPath: {path: \"/var/lib/beside-$$-$number\", type: DirectoryOrCreate}"
-        number=$((number + 1))
-    done
-}
 
 serve() {
     trap - EXIT
@@ -60,7 +47,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 : >"$work/log"
 address=$(kubectl get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
-kubectl get storageclass standard >/dev/null 2>&1 || volumes | kubectl apply -f - >/dev/null
+"$here/volumes.sh"
 kubectl apply -f "$root/examples/beside/rights.yaml" >/dev/null
 kubectl config view --raw --flatten --minify >"$work/kubeconfig"
 token=$(kubectl --namespace ferroflow create token ferroflow --duration=12h)

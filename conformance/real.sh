@@ -3,13 +3,14 @@
 #
 #   real.sh                          the clients' suites, the services beside Kubernetes, pipelines, and the examples
 #   real.sh [--nodes N] PART…        raw, faults, answers, kubectl, python, model, services, kfp, mnist, replicas, distributed,
-#                                    image, kube-rs, kfp-all, mnist-pipeline, install, chaos
+#                                    image, kube-rs, kfp-all, mnist-pipeline, install, kfp-installed, mnist-installed, chaos
 #
-# The last five are run only where they are named. `services` asks, from within pods, for what stands beside Kubernetes: the
+# The last seven are run only where they are named. `services` asks, from within pods, for what stands beside Kubernetes: the
 # package index, and S3 and PostgreSQL, which the cluster is given where this part is run. `kfp` is pipelines by
 # `ferroflow serve` beside the cluster (beside.sh): some of the cases, and what there is only there; `kfp-all` is all of it.
 # `install` puts Ferroflow into the cluster (install.sh), which is given two nodes, S3 and PostgreSQL for it; others leave
-# things of Ferroflow behind, so it is best named alone. `chaos` does so while things go wrong (chaos.sh, whose options are in
+# things of Ferroflow behind, so it is best named alone. `kfp-installed` and `mnist-installed` are all of pipelines and the
+# example by such servers (installed.sh). `chaos` does so while things go wrong (chaos.sh, whose options are in
 # FERROFLOW_CHAOS, as `--short`). `image` runs the release binary in the image that is made of it. Each part prints
 # `N passed, N failed, N skipped` or counts as one; the last line sums them up. It fails when one failed, or when this machine
 # lacks something for a real cluster, with what that is.
@@ -20,7 +21,7 @@ with_uv
 
 suites="raw faults answers kubectl python model services kfp"
 examples="mnist replicas distributed image"
-named="kube-rs kfp-all mnist-pipeline install chaos"
+named="kube-rs kfp-all mnist-pipeline install kfp-installed mnist-installed chaos"
 # Cases that a real node, scheduler or cluster decides, and one or two of everything else.
 some="secret config-maps pod-metadata empty-directories claim workspace tolerations no-node timeout-of image-policy task-conf
     resources unknown-image out-of-memory killed-by missing-program python-types artifact-of-directories retry-until
@@ -40,7 +41,7 @@ done
 
 beside=()
 case " $* " in
-*" install "* | *" chaos "*) beside=(--with s3 --with postgres) nodes=2 ;;
+*" install "* | *installed* | *" chaos "*) beside=(--with s3 --with postgres) nodes=2 ;;
 *" services "*) beside=(--with s3 --with postgres) ;;
 esac
 
@@ -68,7 +69,7 @@ for part; do
     [ "$part" != kube-rs ] || export FERROFLOW_KUBE_RS="$(conformance/kube_rs_program.sh)"
     [ ! -e "conformance/clients/$part/requirements.txt" ] ||
         conformance/clients/environment.sh "conformance/clients/$part" >/dev/null
-    case $part in kfp | kfp-all | mnist-pipeline | install | chaos)
+    case $part in kfp | kfp-all | mnist-pipeline | *install* | chaos)
         conformance/clients/environment.sh conformance/kfp >/dev/null
         [ -x "${FERROFLOW_BINARY:-${CARGO_TARGET_DIR:-target}/release/ferroflow}" ] ||
             cargo build --quiet --release --package ferroflow
@@ -97,6 +98,8 @@ for part; do
     mnist | replicas | distributed) command=("examples/$part/run.sh") ;;
     image | services) command=("conformance/$part.sh") ;;
     install) read -r -a options <<<"${FERROFLOW_INSTALL:-}" && command=(conformance/install.sh "${options[@]}") ;;
+    kfp-installed) command=(conformance/installed.sh conformance/kfp.sh cases invalid api commands) ;;
+    mnist-installed) command=(conformance/installed.sh examples/mnist-pipeline/run.sh) ;;
     chaos) read -r -a options <<<"${FERROFLOW_CHAOS:-}" && command=(conformance/chaos.sh "${options[@]}") ;;
     kube-rs) command=(conformance/kube_rs.sh) ;;
     kfp) command=(env "FERROFLOW_KFP_WORDS=$some" conformance/beside.sh conformance/kfp.sh cases invalid api commands beside) ;;

@@ -1,4 +1,4 @@
-//! The one client that both sides are measured with: raw HTTPS, nothing decoded.
+//! The one client that both sides are measured with: raw HTTPS, or HTTP where there is no more, nothing decoded.
 //!
 //! It knows bytes and status codes. A connection carries HTTP/1.1; watches share one of HTTP/2, see [`Watches`].
 
@@ -33,6 +33,12 @@ pub type Stream = TlsStream<BufReader<TcpStream>>;
 pub struct Endpoint {
     pub address: SocketAddr,
     token: Arc<str>,
+    /// `None` without TLS.
+    tls: Option<Protocols>,
+}
+
+#[derive(Clone)]
+struct Protocols {
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
 }
@@ -43,18 +49,23 @@ impl Endpoint {
     /// # Errors
     /// When the certificate is none.
     pub fn new(address: SocketAddr, authority: &str, token: &str) -> anyhow::Result<Self> {
-        Ok(Self {
-            address,
-            token: token.into(),
-            http1: Arc::new(tls(authority, b"http/1.1")?),
-            http2: Arc::new(tls(authority, b"h2")?),
-        })
+        let (http1, http2) = (Arc::new(tls(authority, b"http/1.1")?), Arc::new(tls(authority, b"h2")?));
+        Ok(Self { address, token: token.into(), tls: Some(Protocols { http1, http2 }) })
+    }
+
+    /// An endpoint without TLS.
+    pub fn plain(address: SocketAddr, token: &str) -> Self {
+        Self { address, token: token.into(), tls: None }
+    }
+
+    async fn reach(&self) -> anyhow::Result<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     async fn open(&self, config: &Arc<ClientConfig>) -> anyhow::Result<Stream> {
-        let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
-        stream.set_nodelay(true)?;
-        let stream = BufReader::with_capacity(READ_BYTES, stream);
+        let stream = BufReader::with_capacity(READ_BYTES, self.reach().await?);
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(config.clone()).connect(name, stream).await.context("no TLS")
     }
@@ -64,8 +75,19 @@ impl Endpoint {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
-        let (sender, connection) = conn::http1::handshake(TokioIo::new(self.open(&self.http1).await?)).await?;
-        tokio::spawn(connection);
+        let sender = match &self.tls {
+            Some(protocols) => {
+                let stream = TokioIo::new(self.open(&protocols.http1).await?);
+                let (sender, connection) = conn::http1::handshake(stream).await?;
+                tokio::spawn(connection);
+                sender
+            }
+            None => {
+                let (sender, connection) = conn::http1::handshake(TokioIo::new(self.reach().await?)).await?;
+                tokio::spawn(connection);
+                sender
+            }
+        };
         Ok(Connection { sender, endpoint: self.clone() })
     }
 
@@ -74,7 +96,8 @@ impl Endpoint {
     /// # Errors
     /// When the server cannot be reached, or refuses one.
     pub async fn watch(&self, path: &str, count: usize) -> anyhow::Result<Watches> {
-        let stream = self.open(&self.http2).await?;
+        let protocols = self.tls.as_ref().context("watches want TLS")?;
+        let stream = self.open(&protocols.http2).await?;
         Watches::open(stream, &self.address.to_string(), &self.token, path, count).await
     }
 
@@ -125,18 +148,37 @@ impl Connection {
         Ok(response.into_body().collect().await?.to_bytes())
     }
 
+    /// Changes a part of an object: a merge patch, whose answer is drained.
+    ///
+    /// # Errors
+    /// As [`drained`](Self::drained).
+    pub async fn merge(&mut self, path: &str, body: Bytes) -> anyhow::Result<()> {
+        let mut request = self.endpoint.request(Method::PATCH, path.to_owned(), body)?;
+        let kind = header::HeaderValue::from_static("application/merge-patch+json");
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let mut response = self.sent(request, &format!("PATCH {path}")).await?;
+        while let Some(frame) = response.body_mut().frame().await {
+            frame?;
+        }
+        Ok(())
+    }
+
     /// Sends a request; its body is the caller's to read.
     ///
     /// # Errors
     /// As [`drained`](Self::drained).
     pub async fn send(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Response<Incoming>> {
         let shown = format!("{method} {path}");
-        let mut request = self.endpoint.request(method, path.to_owned(), body)?;
+        let request = self.endpoint.request(method, path.to_owned(), body)?;
+        self.sent(request, &shown).await
+    }
+
+    async fn sent(&mut self, mut request: Request<Full<Bytes>>, shown: &str) -> anyhow::Result<Response<Incoming>> {
         let host = self.endpoint.address.to_string().parse()?;
         request.headers_mut().insert(header::HOST, host);
         self.sender.ready().await?;
         let response = tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await??;
-        checked(response, &shown).await
+        checked(response, shown).await
     }
 }
 

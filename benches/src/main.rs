@@ -79,7 +79,7 @@ struct Args {
     objects: u64,
     /// Only these works: start, idle, create, list, watch, memory, sync, node, or of the node's node-start, node-burst,
     /// node-memory, node-service, node-unpack, or of the pipelines' pipelines-chain, pipelines-cache, pipelines-loop,
-    /// pipelines-python, pipelines-read, pipelines-runs; all when there is none.
+    /// pipelines-python, pipelines-read, pipelines-runs, pipelines-scale; all when there is none.
     #[arg(long)]
     only: Vec<String>,
     #[arg(long, default_value = "target/bench.json")]

@@ -174,6 +174,7 @@ impl Server {
             format!("--service-account-key-file={}", file("account.pub")),
             format!("--service-account-signing-key-file={}", file("account.key")),
         ]);
+        fs::write(directory.path().join("kubeconfig"), kubeconfig(api, &authority, token))?;
         let began = Instant::now();
         let mut processes = vec![etcd.spawn().context("etcd cannot be started: install etcd-server")?];
         match server.spawn() {
@@ -218,6 +219,11 @@ impl Server {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Where a file for clients of the peer stands.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.path().join("kubeconfig")
     }
 
     /// The resident memory of all its processes, in bytes.
@@ -297,7 +303,7 @@ pub fn end(processes: &mut [Child]) {
 }
 
 /// A command whose output goes to `NAME.log` and, where asked, its syncs to `NAME.syncs`.
-fn traced(program: &Path, directory: &Path, name: &str, trace: Trace) -> anyhow::Result<Command> {
+pub fn traced(program: &Path, directory: &Path, name: &str, trace: Trace) -> anyhow::Result<Command> {
     let mut command = match trace {
         Trace::Off => Command::new(program),
         Trace::Syncs => {
@@ -314,16 +320,20 @@ fn traced(program: &Path, directory: &Path, name: &str, trace: Trace) -> anyhow:
     Ok(command)
 }
 
-fn log(directory: &Path, name: &str) -> String {
+pub fn log(directory: &Path, name: &str) -> String {
     let text = fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(5).collect();
     lines.into_iter().rev().map(|line| format!("\n{name}: {line}")).collect()
 }
 
 /// Linux tells processor times in hundredths of a second, whatever its own clock does.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub const TICKS_PER_SECOND: f64 = 100.0;
 
-fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
+/// Processor time of a process, in those.
+///
+/// # Errors
+/// When it has ended.
+pub fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?;
     // The name, in brackets, may hold anything; utime and stime are the 12th and 13th word behind it.
     let rest = stat.rsplit_once(") ").context("no name in stat")?.1;
@@ -337,10 +347,35 @@ fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
 /// # Errors
 /// When it has ended.
 pub fn resident(pid: u32) -> anyhow::Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).with_context(|| format!("no {field}"))?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes << 10)
+}
+
+/// The most resident memory that a process has had, in bytes.
+///
+/// # Errors
+/// When it has ended.
+pub fn peak(pid: u32) -> anyhow::Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+/// A kubeconfig for whoever has the token.
+fn kubeconfig(port: u16, authority: &str, token: &str) -> String {
+    let authority = base64::engine::general_purpose::STANDARD.encode(authority);
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "bench",
+        "clusters": [{"name": "bench", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": authority}}],
+        "users": [{"name": "bench", "user": {"token": token}}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+    })
+    .to_string()
 }
 
 fn from_kubeconfig(text: &str) -> anyhow::Result<Endpoint> {
@@ -354,7 +389,7 @@ fn from_kubeconfig(text: &str) -> anyhow::Result<Endpoint> {
 }
 
 /// Ports that are free; they are held together, so that all differ.
-fn free_ports() -> anyhow::Result<[u16; 3]> {
+pub fn free_ports() -> anyhow::Result<[u16; 3]> {
     let hold = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let held = [hold()?, hold()?, hold()?];
     let mut ports = [0; 3];

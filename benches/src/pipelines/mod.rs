@@ -4,6 +4,8 @@
 
 mod python;
 mod runs;
+mod scale;
+mod simulated;
 mod spec;
 
 use std::{
@@ -48,6 +50,9 @@ impl Run {
     /// # Errors
     /// When a side fails in the middle of a row.
     pub async fn pipelines(&mut self) -> anyhow::Result<()> {
+        if self.args.real.is_none() && self.wants("pipelines-scale") {
+            self.scale().await?;
+        }
         let works = ["chain", "cache", "loop", "python", "read", "runs"].map(|work| format!("pipelines-{work}"));
         if self.args.real.is_some() || !works.iter().any(|work| self.wants(work)) {
             return Ok(());

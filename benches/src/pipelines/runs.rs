@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::client::{Connection, Endpoint};
 
 /// The pipelines' API behind the API server, as `kfp.Client()` reaches it.
-pub const API: &str = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/apis/v2beta1";
+const BEHIND: &str = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/apis/v2beta1";
+/// The same at the gateway.
+const AT_THE_GATEWAY: &str = "/pipeline/apis/v2beta1";
 /// A run that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at a run, at the least; cheap beside a step.
@@ -23,6 +25,7 @@ const LOOK_PART: u32 = 50;
 /// A client's connection.
 pub struct Client {
     connection: Connection,
+    api: &'static str,
 }
 
 impl Client {
@@ -31,7 +34,15 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn new(endpoint: &Endpoint) -> anyhow::Result<Self> {
-        Ok(Self { connection: endpoint.connect().await? })
+        Ok(Self { connection: endpoint.connect().await?, api: BEHIND })
+    }
+
+    /// Connects to a gateway.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn at_gateway(endpoint: &Endpoint) -> anyhow::Result<Self> {
+        Ok(Self { connection: endpoint.connect().await?, api: AT_THE_GATEWAY })
     }
 
     /// One request; its answer as JSON.
@@ -40,7 +51,7 @@ impl Client {
     /// When the server does not answer with 2xx.
     pub async fn call(&mut self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(serde_json::to_vec(body)?) };
-        let answer = self.connection.answer(method, &format!("{API}{path}"), body).await?;
+        let answer = self.connection.answer(method, &format!("{}{path}", self.api), body).await?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
@@ -49,7 +60,7 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn drained(&mut self, path: &str) -> anyhow::Result<usize> {
-        self.connection.drained(Method::GET, &format!("{API}{path}"), Bytes::new()).await
+        self.connection.drained(Method::GET, &format!("{}{path}", self.api), Bytes::new()).await
     }
 
     /// Starts a run of a compiled pipeline, and says its id.
