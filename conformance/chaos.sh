@@ -9,9 +9,9 @@
 # 30 runs (150 steps), 20 kills, 5 pauses and each outage once where nothing else is said; 10 runs, 3 kills and 1 pause with
 # `--short`. The seed decides the order; where words are given, only what holds one of them goes wrong (drain, kill_process,
 # delete_pod, pause, postgres …). Wants what install.sh wants, and to be root on the machine of a cluster that `cargo xtask
-# cluster up` has started, whose processes it stops: what it cannot find is skipped. A program of that cluster cannot be started
-# again, since the cluster ends with it: so the API server is stopped for 10 s, and once more all of its connections are refused,
-# and a kubelet is stopped for 15 s. Prints a line a disturbance, a table, a line a check and `N passed, N failed, N skipped`.
+# cluster up` has started, whose processes it stops and kills: what it cannot find is skipped. The API server is stopped for 10 s,
+# its connections are refused for as long, and it is killed and started again; a kubelet is stopped for 15 s, and killed as well.
+# Prints a line a disturbance, a table, a line a check and `N passed, N failed, N skipped`.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

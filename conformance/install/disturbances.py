@@ -5,7 +5,7 @@ import signal
 import time
 
 import machine
-from api.kit import check, repeat
+from api.kit import Skip, check, repeat
 from cluster import CORE, kubectl
 from setting import NAMESPACE, PATIENCE
 
@@ -101,6 +101,22 @@ def api_server_refuses(chaos):
     return f"the API server's connections are cut and refused for {AWAY_S} s"
 
 
+def api_server_restarts(chaos):
+    """Killed, and started again by what keeps the cluster's programs running."""
+    machine.send([machine.found("kube-apiserver")], signal.SIGKILL)
+    began = time.monotonic()
+    repeat(lambda: is_ready(chaos), bool, PATIENCE)
+    return f"the API server is killed, and is back after {time.monotonic() - began:.1f} s"
+
+
+def is_ready(chaos):
+    try:
+        return chaos.k.kube.status("GET", "/readyz")[0] == 200
+    except Exception:
+        # Nothing listens yet.
+        return False
+
+
 def postgres_still(chaos):
     server = machine.found("postgres")
     return away(chaos, "PostgreSQL", server, *machine.children(server))
@@ -150,4 +166,22 @@ def kubelet_still(chaos):
     return away(chaos, f"the kubelet of {node}", machine.found("kubelet", f"--hostname-override={node}"), seconds=KUBELET_S)
 
 
-OUTAGES = [api_server_still, api_server_refuses, postgres_still, postgres_crashes, s3_still, drain, kubelet_still]
+def kubelet_restarts(chaos):
+    node = node_of(chaos, NAMESPACE, chaos.k.leader())
+    words = f"--hostname-override={node}"
+    before = machine.found("kubelet", words)
+    machine.send([before], signal.SIGKILL)
+    repeat(lambda: another(before, "kubelet", words), bool, PATIENCE)
+    return f"the kubelet of {node} is killed, and started again"
+
+
+def another(before, program, words):
+    try:
+        return machine.found(program, words) != before
+    except Skip:
+        return False
+
+
+OUTAGES = [
+    api_server_still, api_server_refuses, api_server_restarts, postgres_still, postgres_crashes, s3_still, drain, kubelet_still, kubelet_restarts,
+]  # fmt: skip

@@ -25,7 +25,7 @@ from kit.server import ApiException, reason  # noqa: E402
 from setting import Setting  # noqa: E402
 
 # In this order: what is installed is removed last.
-PARTS = ("installation", "callers", "tenants", "moving", "outages", "removal")
+PARTS = ("installation", "callers", "tenants", "moving", "outages", "removal", "volume")
 
 
 def lacking(setting):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import kfp
 from api.kit import check, repeat, same
-from cluster import CORE, Kube, kubectl
+from cluster import CORE, Kube, asked, kubectl
 
 NAMESPACE = "ferroflow"
 PIPELINES = "kubeflow"
@@ -98,8 +98,15 @@ class Setting:
         self.settle()
 
     def settle(self):
-        """Both servers are ready, and one of them leads."""
+        """Both servers are ready, one of them leads, and the Service leads to them, which nodes learn a moment later."""
         repeat(lambda: (len(self.pods()), self.deployment().get("readyReplicas"), self.leader()), self.is_settled, PATIENCE)
+        repeat(self.answers, bool, PATIENCE)
+
+    def answers(self):
+        try:
+            return asked(f"{self.url}/healthz")[0] == 200
+        except OSError:
+            return False
 
     def is_settled(self, found):
         number, ready, leader = found

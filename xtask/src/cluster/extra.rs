@@ -68,11 +68,11 @@ pub fn objects(extras: &[Extra]) -> Vec<Value> {
 /// # Errors
 /// When something cannot be started.
 pub fn start(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
-    processes.start("packages", Ending::Never, &mut index::serve(&start.index))?;
+    processes.start("packages", Ending::Never, index::serve(&start.index))?;
     for extra in &start.extras {
         match extra {
-            Extra::S3 => processes.start("s3", Ending::Never, &mut s3::serve(&start.layout, &start.programs)?)?,
-            Extra::Postgres => processes.start("postgres-data", Ending::WhenDone, &mut postgres::initialize()?)?,
+            Extra::S3 => processes.start("s3", Ending::Never, s3::serve(&start.layout, &start.programs)?)?,
+            Extra::Postgres => processes.start("postgres-data", Ending::WhenDone, postgres::initialize()?)?,
         }
     }
     Ok(())
@@ -89,7 +89,7 @@ pub fn ready(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
             Extra::S3 => processes.listening("S3", address(s3::PORT)?)?,
             Extra::Postgres => {
                 processes.done("PostgreSQL's data", &["postgres-data"])?;
-                processes.start("postgres", Ending::Never, &mut postgres::serve()?)?;
+                processes.start("postgres", Ending::Never, postgres::serve()?)?;
                 processes.until("PostgreSQL", || Ok(postgres::is_ready()?.then_some(())))?;
             }
         }

@@ -83,29 +83,29 @@ fn bring_up(start: &Start, processes: &mut Processes) -> anyhow::Result<()> {
     namespace::connect(*nodes)?;
     fs::create_dir_all(layout.path("log"))?;
     fs::create_dir_all(layout.path("tmp"))?;
-    processes.start("etcd", Ending::Never, &mut control_plane::etcd(layout, programs, start.durable)?)?;
+    processes.start("etcd", Ending::Never, control_plane::etcd(layout, programs, start.durable)?)?;
     for node in Node::all(*nodes) {
-        let mut command = containerd::prepare(layout, node)?;
-        processes.start(&format!("{}-containerd", node.name()), Ending::Never, &mut command)?;
+        let command = containerd::prepare(layout, node)?;
+        processes.start(&format!("{}-containerd", node.name()), Ending::Never, command)?;
     }
     extra::start(start, processes)?;
     processes.listening("etcd", loopback(ETCD_PORT))?;
     told("etcd listens");
-    processes.start("apiserver", Ending::Never, &mut control_plane::api_server(layout, programs)?)?;
+    processes.start("apiserver", Ending::Never, control_plane::api_server(layout, programs)?)?;
     let imports = import(start, processes)?;
     told("containerd listens");
     processes.listening("kube-apiserver", loopback(API_PORT))?;
     let kubectl = Kubectl { program: programs.path("kubectl")?.display().to_string(), layout };
     processes.until("kube-apiserver's readiness", || Ok(kubectl.run(&["get", "--raw=/readyz"], None).ok()))?;
     told("kube-apiserver is ready");
-    processes.start("controller-manager", Ending::Never, &mut control_plane::controllers(layout, programs)?)?;
-    processes.start("scheduler", Ending::Never, &mut control_plane::scheduler(layout, programs)?)?;
-    processes.start("coredns", Ending::Never, &mut dns::prepare(layout, programs)?)?;
+    processes.start("controller-manager", Ending::Never, control_plane::controllers(layout, programs)?)?;
+    processes.start("scheduler", Ending::Never, control_plane::scheduler(layout, programs)?)?;
+    processes.start("coredns", Ending::Never, dns::prepare(layout, programs)?)?;
     kubectl.run(&["create", "-f", "-"], Some(&objects(start)))?;
     for node in Node::all(*nodes) {
         let name = node.name();
-        processes.start(&format!("{name}-kubelet"), Ending::Never, &mut *kubelet::prepare(layout, programs, node)?)?;
-        processes.start(&format!("{name}-proxy"), Ending::Never, &mut *kubelet::proxy(layout, programs, node)?)?;
+        processes.start(&format!("{name}-kubelet"), Ending::Never, kubelet::prepare(layout, programs, node)?)?;
+        processes.start(&format!("{name}-proxy"), Ending::Never, kubelet::proxy(layout, programs, node)?)?;
     }
     extra::ready(start, processes)?;
     told("what stands beside Kubernetes answers");
@@ -143,7 +143,7 @@ fn import(start: &Start, processes: &mut Processes) -> anyhow::Result<Vec<String
         for archive in &start.images {
             let file = archive.file_stem().unwrap_or_default().to_string_lossy();
             let name = format!("{}-import-{file}", node.name());
-            processes.start(&name, Ending::WhenDone, &mut containerd::import(node, archive))?;
+            processes.start(&name, Ending::WhenDone, containerd::import(node, archive))?;
             names.push(name);
         }
     }

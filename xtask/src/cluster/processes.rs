@@ -18,11 +18,14 @@ use super::wait::until;
 const LIMIT: Duration = Duration::from_secs(120);
 /// How many lines of a log are told when its program ends.
 const TOLD_LINES: usize = 12;
+/// How often programs that somebody has killed are started again, all together: more often than tests kill them.
+const RESTARTS: usize = 100;
 
 /// Whether a program may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It runs as long as the cluster.
+    /// It runs as long as the cluster. Where it is killed by a signal it is started again, as what keeps the services of a
+    /// machine running does; where it ends by itself, the cluster has failed.
     Never,
     /// It ends when its work is done.
     WhenDone,
@@ -31,6 +34,7 @@ pub enum Ending {
 struct Running {
     name: String,
     ending: Ending,
+    command: Box<Command>,
 }
 
 /// The programs that run, and those that are done.
@@ -38,24 +42,32 @@ pub struct Processes {
     logs: PathBuf,
     running: BTreeMap<i32, Running>,
     done: Vec<String>,
+    restarts: usize,
 }
 
 impl Processes {
     /// None yet; each will write to `NAME.log` in `logs`.
     pub fn new(logs: PathBuf) -> Self {
-        Self { logs, running: BTreeMap::new(), done: Vec::new() }
+        Self { logs, running: BTreeMap::new(), done: Vec::new(), restarts: 0 }
     }
 
     /// Starts a program.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(&mut self, name: &str, ending: Ending, command: &mut Command) -> anyhow::Result<()> {
-        let log = File::create(self.log(name)).with_context(|| name.to_owned())?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
+    pub fn start(&mut self, name: &str, ending: Ending, command: impl Into<Box<Command>>) -> anyhow::Result<()> {
+        // A log of an earlier cluster is another one's.
+        File::create(self.log(name)).with_context(|| name.to_owned())?;
+        self.spawn(Running { name: name.to_owned(), ending, command: command.into() })
+    }
+
+    fn spawn(&mut self, mut program: Running) -> anyhow::Result<()> {
+        let log = File::options().append(true).open(self.log(&program.name)).with_context(|| program.name.clone())?;
+        program.command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = program.command.spawn();
+        let child = child.with_context(|| format!("start {:?}", program.command.get_program()))?;
         let pid = i32::try_from(child.id()).context("a process number")?;
-        self.running.insert(pid, Running { name: name.to_owned(), ending });
+        self.running.insert(pid, program);
         Ok(())
     }
 
@@ -121,6 +133,10 @@ impl Processes {
         if process.ending == Ending::WhenDone && status.exit_status() == Some(0) {
             self.done.push(process.name);
             return Ok(());
+        }
+        if process.ending == Ending::Never && status.terminating_signal().is_some() && self.restarts < RESTARTS {
+            self.restarts += 1;
+            return self.spawn(process);
         }
         let how = match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => format!("with status {code}"),
