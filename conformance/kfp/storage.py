@@ -336,6 +336,36 @@ def accepted(kit):
         return None
 
 
+@case
+def what_is_in_the_bucket_moves_to_a_data_directory_with_the_cache(k):
+    client = k.started()
+    arguments = {"uri": "s3://kept/given/x.csv"}
+    first = run(k, client, in_and_out, arguments, enable_caching=True)
+    succeeds(client, first)
+    archive, place = str(Path(k.data).parent / "bucket.tar"), ("--artifacts", "s3://kept/team/a", "--s3-endpoint", k.bucket.url)
+    k.ferroflow("down")
+    done = k.ferroflow("export", archive, *place)
+    assert done.returncode == 0, done.stderr
+    other = Kit.of(k, str(Path(k.data).parent / "moved"))
+    done = other.ferroflow("import", archive)
+    assert done.returncode == 0, done.stderr
+    images = str(Path(__file__).parent / "images.toml")
+    done = other.ferroflow("up", "--detach", *PORTS, "--images", images)
+    try:
+        assert done.returncode == 0, done.stderr
+        client = other.started()
+        made = {one["artifact_key"]: one["value"] for one in other.tasks(first)["write"]["outputs"]["artifacts"]}
+        assert made["file"]["uri"].startswith("s3://kept/team/a/"), made
+        assert other.get(f"artifacts/{made['file']['artifact_id']}:download") == b"one file"
+        second = run(other, client, in_and_out, arguments, enable_caching=True)
+        succeeds(client, second)
+        tasks = other.tasks(second)
+        assert tasks["write"]["state"] in ("CACHED", "SKIPPED"), tasks["write"]
+        assert output_of(tasks["read"])[:2] == ["one file", "given by others"], tasks["read"]
+    finally:
+        other.ferroflow("down")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
