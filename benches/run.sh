@@ -28,6 +28,7 @@ install() { # PROGRAM PACKAGE
 
 install etcd etcd-server
 install strace strace
+bash -c '. scripts/need.sh && with_postgres'
 target=${CARGO_TARGET_DIR:-$root/target}
 cargo build --release --package ferroflow-bench >&2
 if [ -z "${FERROFLOW_BINARY:-}" ]; then
