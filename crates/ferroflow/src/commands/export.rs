@@ -9,8 +9,11 @@ use std::{
 
 use anyhow::Context;
 use ferroflow_pipelines::store::moving::{self, Moved, Scope};
-use ferroflow_platform::clock::{Clock, SystemClock};
-use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
+use ferroflow_platform::{
+    blob::StoreError,
+    clock::{Clock, SystemClock},
+};
+use tokio::io::{AsyncWrite, BufWriter};
 
 use crate::{
     moving::{Stores, Told, open, problem, sum},
@@ -41,7 +44,7 @@ pub fn run(data: &Path, export: &Export) -> anyhow::Result<ExitCode> {
         let stores = open(data, &export.records, &export.artifacts).await?;
         let moved = if is_output {
             let output = io::stdout().as_fd().try_clone_to_owned().context("standard output cannot be written")?;
-            write(&stores, export, tokio::fs::File::from_std(output.into())).await?.1
+            write(&stores, export, "standard output", tokio::fs::File::from_std(output.into())).await?.1
         } else {
             to_file(&stores, export).await?
         };
@@ -57,13 +60,11 @@ async fn to_file(stores: &Stores, export: &Export) -> anyhow::Result<Moved> {
     name.push(".partial");
     let partial = PathBuf::from(name);
     let made = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
-    let failed = |error: io::Error| {
-        let what = format!("\"{}\" cannot be written: {error}", partial.display());
-        Problem::new(what, "name a file in a directory that you may write to and that has room")
-    };
+    let place = format!("\"{}\"", partial.display());
+    let failed = |error: io::Error| unwritten(&place, &error);
     let file = tokio::fs::File::from_std(made.map_err(failed)?);
     let outcome = async {
-        let (file, moved) = write(stores, export, file).await?;
+        let (file, moved) = write(stores, export, &place, file).await?;
         file.sync_all().await.map_err(failed)?;
         std::fs::rename(&partial, &export.file).map_err(failed)?;
         Ok(moved)
@@ -76,13 +77,26 @@ async fn to_file(stores: &Stores, export: &Export) -> anyhow::Result<Moved> {
     outcome
 }
 
-async fn write<W: AsyncWrite + Unpin>(stores: &Stores, export: &Export, to: W) -> anyhow::Result<(W, Moved)> {
+fn unwritten(place: &str, error: &io::Error) -> Problem {
+    let hint = "name a file in a directory that you may write to and that has room";
+    Problem::new(format!("{place} cannot be written: {error}"), hint)
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    stores: &Stores,
+    export: &Export,
+    place: &str,
+    to: W,
+) -> anyhow::Result<(W, Moved)> {
     let scope =
         Scope { namespaces: export.namespace.iter().cloned().collect(), without_objects: export.without_objects };
     let (told, now_ms) = (Told::new(), SystemClock.now().as_millisecond());
     let to = BufWriter::with_capacity(BUFFER, to);
     let exported = moving::export(&stores.records, &stores.blobs, &scope, now_ms, to, |moved| told.tell(moved));
-    let (mut to, moved) = exported.await.map_err(problem)?;
-    to.flush().await.context("the archive cannot be written")?;
+    // It is flushed by now.
+    let (to, moved) = exported.await.map_err(|error| match error {
+        moving::Error::Store(StoreError::Archive(error)) => unwritten(place, &error).into(),
+        error => problem(error),
+    })?;
     Ok((to.into_inner(), moved))
 }

@@ -32,13 +32,13 @@ impl<W: AsyncWrite + Unpin> Archive<W> {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.sum.update(bytes);
         self.size += bytes.len() as u64;
-        Ok(self.to.write_all(bytes).await?)
+        self.to.write_all(bytes).await.map_err(StoreError::Archive)
     }
 
     /// Adds a file.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Archive`].
     pub async fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let size = bytes.len() as u64;
         self.write(&tar::head(name.as_bytes(), size)).await?;
@@ -73,7 +73,7 @@ impl<W: AsyncWrite + Unpin> Archive<W> {
     /// Adds the sum of all bytes so far, as a file.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Archive`].
     pub async fn seal(&mut self, name: &str) -> Result<(), StoreError> {
         let sum = hex(&self.sum.clone().finalize());
         self.file(name, sum.as_bytes()).await
@@ -82,10 +82,10 @@ impl<W: AsyncWrite + Unpin> Archive<W> {
     /// Ends the archive; returns where it was written to, and its bytes.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Archive`].
     pub async fn end(mut self) -> Result<(W, u64), StoreError> {
         self.write(&tar::END).await?;
-        self.to.flush().await?;
+        self.to.flush().await.map_err(StoreError::Archive)?;
         Ok((self.to, self.size))
     }
 }

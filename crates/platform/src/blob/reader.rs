@@ -1,13 +1,13 @@
 //! A stream of bytes, read by counts.
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures::{
-    Stream, TryStreamExt,
-    stream::{self},
-};
+use futures::{Stream, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::StoreError;
+use super::{StoreError, store::hex};
+
+/// Bytes that are made room for before they come, at the most: who says how many come may be wrong.
+const ROOM: usize = 1024 * 1024;
 
 /// Reads a stream by counts of bytes, and knows the sum of what it has read.
 pub struct Reader<S> {
@@ -31,11 +31,11 @@ impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Reader<S> {
 
     /// The sum of what has been read, in hexadecimal digits; empty where none is taken.
     pub fn sum(&self) -> String {
-        self.sum.clone().map(|sum| super::store::hex(&sum.finalize())).unwrap_or_default()
+        self.sum.clone().map(|sum| hex(&sum.finalize())).unwrap_or_default()
     }
 
     pub async fn exactly(&mut self, count: usize) -> Result<Bytes, StoreError> {
-        let mut gathered = BytesMut::new();
+        let mut gathered = BytesMut::with_capacity(count.min(ROOM));
         while gathered.len() < count {
             gathered.extend_from_slice(&self.some((count - gathered.len()) as u64).await?);
         }

@@ -34,6 +34,9 @@ pub enum StoreError {
     /// What is stored could not be read to its end by whoever sends it.
     #[error("the bytes to store stopped coming: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is read out of the store cannot be put where it goes.
+    #[error("the archive cannot be written")]
+    Archive(#[source] std::io::Error),
     #[error("artifact store")]
     Store(#[from] object_store::Error),
     #[error("artifact store")]

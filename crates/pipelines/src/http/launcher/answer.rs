@@ -145,7 +145,7 @@ impl From<StoreError> for Refusal {
             StoreError::Source(source) if is_too_long(&**source) => StatusCode::PAYLOAD_TOO_LARGE,
             StoreError::Source(_) => StatusCode::BAD_REQUEST,
             StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            StoreError::Store(_) | StoreError::Io(_) => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Store(_) | StoreError::Io(_) | StoreError::Archive(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, causes(&error))
     }

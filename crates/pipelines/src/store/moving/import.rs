@@ -71,7 +71,10 @@ pub async fn import(
     let (group, beside) = (Group::default(), FuturesUnordered::new());
     let mut reader = Reader { records, blobs, choices, plan, now_ms, group, beside, moved, told };
     while let Some(entry) = archive.next().await.map_err(unreadable)? {
-        reader.entry(&mut archive, &entry).await?;
+        reader.entry(&mut archive, &entry).await.map_err(|error| match error {
+            Error::Store(error) => unreadable(error),
+            error => error,
+        })?;
     }
     if reader.group.directory.is_empty() || reader.group.is_sealed {
         return Ok(reader.moved);
@@ -204,6 +207,7 @@ impl<T: FnMut(&Moved)> Reader<'_, T> {
                 if self.group.tasks.len() >= BATCH { self.write_tasks().await } else { Ok(()) }
             }
             Table::Uses => {
+                self.of_the_group(row.text(1)?)?;
                 self.group.last.push(removal::use_task(row.text(0)?, row.text(1)?));
                 Ok(())
             }
@@ -347,6 +351,11 @@ impl<T: FnMut(&Moved)> Reader<'_, T> {
 fn unreadable(error: StoreError) -> Error {
     match error {
         StoreError::Tar(why) => Error::Archive(why),
+        // An object was being written, from an archive that is cut short.
+        StoreError::Source(source) => match source.downcast::<StoreError>() {
+            Ok(error) => unreadable(*error),
+            Err(source) => Error::Store(StoreError::Source(source)),
+        },
         error => Error::Store(error),
     }
 }
