@@ -2,7 +2,8 @@
 //! became of them, and removes their objects when they go.
 //!
 //! A definition is served before its status says `Established`, so that a client that waits for the
-//! condition never finds a resource missing.
+//! condition never finds a resource missing, and no longer when the definition goes, so that one that
+//! waits for its end never finds the resource still there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -182,6 +183,10 @@ impl Controller {
         self.write_status(&new).await?;
         let left: Vec<Value> = finalizers.into_iter().filter(|finalizer| finalizer != CLEANUP_FINALIZER).collect();
         let patch = json!({"metadata": {"finalizers": left}});
+        if left.is_empty() {
+            // Should the write fail, the next pass serves it again.
+            self.api.registry.set_definition(name, None);
+        }
         self.client_for_definitions().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)
     }
 

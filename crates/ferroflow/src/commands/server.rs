@@ -27,7 +27,7 @@ use ferroflow_platform::{
 use kube::{Client, Config, config::KubeConfigOptions};
 use rand::RngExt;
 
-use super::up::{self, Ended};
+use super::up::{self, Ended, Signals};
 use crate::{
     args::Server,
     artifacts, certificate, deploy, gateway, paths,
@@ -47,8 +47,8 @@ pub fn run(data: &Path, server: &Server) -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(async {
         let group = Group::new();
         let endpoint = endpoint(&server.advertise).await?;
-        let Started { candidate, stops } = start(data, server, endpoint, group.clone()).await?;
-        let ended = up::wait(&group).await?;
+        let Started { candidate, stops, signals } = start(data, server, endpoint, group.clone()).await?;
+        let ended = signals.wait(&group).await;
         if !matches!(ended, Ended::Failed) && server.drain > 0 {
             stops.store(true, Ordering::Release);
             tracing::info!(
@@ -88,6 +88,7 @@ struct Started {
     candidate: Option<Candidate>,
     /// Whether it was told to stop, and still answers.
     stops: Arc<AtomicBool>,
+    signals: Signals,
 }
 
 async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> anyhow::Result<Started> {
@@ -146,6 +147,7 @@ async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> 
         http: None,
         gateway: Some(address.clone()),
     };
+    let signals = Signals::listen()?;
     record::write(data, &record)?;
     let version = env!("CARGO_PKG_VERSION");
     eprintln!(
@@ -156,7 +158,7 @@ async fn start(data: &Path, server: &Server, endpoint: String, group: Group) -> 
         let token = paths::token(data);
         eprintln!("  token       {}\nPoint clients at it:  eval \"$(ferroflow env)\"", token.display());
     }
-    Ok(Started { candidate, stops })
+    Ok(Started { candidate, stops, signals })
 }
 
 fn config(server: &Server, root: Option<String>) -> EngineConfig {

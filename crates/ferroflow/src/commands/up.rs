@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use ferroflow_platform::{clock::SystemClock, task::Group};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     args::Up,
@@ -47,11 +47,12 @@ pub fn foreground(data: &Path, up: &Up) -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(async {
         let group = Group::new();
         let server = wiring::start(data, up, SystemClock::shared(), group.clone()).await?;
+        let signals = Signals::listen()?;
         fs::write(paths::kubeconfig(data), server.kubeconfig()).context("the kubeconfig cannot be written")?;
         record::write(data, &server.record())?;
         let text = welcome(data, &server, began.elapsed());
         announce(&text);
-        let ended = wait(&group).await?;
+        let ended = signals.wait(&group).await;
         record::remove(data);
         if ended == Ended::WithPods {
             server.stop_pods().await;
@@ -88,17 +89,32 @@ pub enum Ended {
     Failed,
 }
 
-/// Waits until the server is to end.
-pub async fn wait(group: &Group) -> anyhow::Result<Ended> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => Ended::WithPods,
-        _ = interrupt.recv() => Ended::WithPods,
-        _ = hang_up.recv() => Ended::KeepPods,
-        () = group.stopping().cancelled_owned() => Ended::Failed,
-    })
+/// The signals that end a server. They are listened to before it says that it is ready: whoever reads that may send
+/// one at once.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// Where the operating system refuses a handler.
+    pub fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hang_up: listen(SignalKind::hangup())? })
+    }
+
+    /// Waits until the server is to end.
+    pub async fn wait(mut self, group: &Group) -> Ended {
+        tokio::select! {
+            _ = self.terminate.recv() => Ended::WithPods,
+            _ = self.interrupt.recv() => Ended::WithPods,
+            _ = self.hang_up.recv() => Ended::KeepPods,
+            () = group.stopping().cancelled_owned() => Ended::Failed,
+        }
+    }
 }
 
 fn welcome(data: &Path, server: &Server, took: Duration) -> String {
