@@ -10,7 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 runs=${1:-1000000}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- path selector patch protobuf definition object
+own="pipeline expression placeholder request" # those of the package in pipelines/
+[ $# -gt 0 ] || set -- path selector patch protobuf definition object $own
 build=${CARGO_TARGET_DIR:-$root/target}/fuzz
 corpus=$build/corpus
 
@@ -23,17 +24,18 @@ fi
 cd "$here"
 bins=
 for target; do bins="$bins --bin $target"; done
-RUSTC_WORKSPACE_WRAPPER="$here/instrument.sh" CARGO_TARGET_DIR="$build" cargo build --release --quiet $bins
+RUSTC_WORKSPACE_WRAPPER="$here/instrument.sh" CARGO_TARGET_DIR="$build" cargo build --release --quiet --workspace $bins
 rm -rf "$corpus"
 mkdir -p "$corpus"
-FERROFLOW_FUZZ_SEEDS=$corpus "$build/release/$1"
+for target; do FERROFLOW_FUZZ_SEEDS=$corpus "$build/release/$target"; done
 passed=0 failed=0
 for target; do
     mkdir -p "$build/$target"
     log=$build/$target/log
     began=$(date +%s)
+    case " $own " in *" $target "*) words=pipelines.dict ;; *) words=words.dict ;; esac
     # The seed is fixed, so that a run that failed fails again; -fork is not used, so that the counts add up.
-    if "$build/release/$target" -runs="$runs" -seed=1 -max_len=4096 -timeout=20 -rss_limit_mb=2048 -dict="$corpus/words.dict" \
+    if "$build/release/$target" -runs="$runs" -seed=1 -max_len=4096 -timeout=20 -rss_limit_mb=2048 -dict="$corpus/$words" \
         -artifact_prefix="$build/$target/" -print_final_stats=1 "$corpus/$target" >"$log" 2>&1; then
         passed=$((passed + 1))
         edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -1)

@@ -1,0 +1,7 @@
+//! Fuzzes `ferroflow_fuzz_pipelines::targets::expression`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: ferroflow_fuzz_pipelines::seeds::write_if_asked(), |data: &[u8]| {
+    ferroflow_fuzz_pipelines::targets::expression(data);
+});
