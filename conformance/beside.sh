@@ -49,10 +49,7 @@ trap 'exit 143' TERM
 address=$(kubectl get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
 "$here/volumes.sh"
 kubectl apply -f "$root/examples/beside/rights.yaml" >/dev/null
-kubectl config view --raw --flatten --minify >"$work/kubeconfig"
-token=$(kubectl --namespace ferroflow create token ferroflow --duration=12h)
-kubectl --kubeconfig "$work/kubeconfig" config set-credentials ferroflow --token="$token" >/dev/null
-kubectl --kubeconfig "$work/kubeconfig" config set-context --current --user=ferroflow >/dev/null
+"$root/examples/beside/kubeconfig.sh" "$work/kubeconfig" 12h
 
 serve &
 server=$!

@@ -11,6 +11,7 @@ from api.kit import case, check, repeat, same
 from cluster import asked, kubectl
 from kfp import dsl
 from setting import API, NAMESPACE, PIPELINES, parsed
+from tenants import Team
 
 
 # What programs of a host see and the image does not have: a step waits on the laptop for what it finds in the cluster.
@@ -80,9 +81,9 @@ def made(k, laptop):
     return pipeline.pipeline_id, done.run_id, begun.run_id
 
 
-def imported(k, archive):
+def imported(k, archive, *flags):
     """What an import within a server's own container says."""
-    words = ["--namespace", NAMESPACE, "exec", "-i", "deployment/ferroflow", "--", "/ferroflow", "import", "-"]
+    words = ["--namespace", NAMESPACE, "exec", "-i", "deployment/ferroflow", "--", "/ferroflow", "import", "-", *flags]
     return kubectl(*words, stdin=Path(archive).read_bytes())[1]
 
 
@@ -122,6 +123,26 @@ def what_was_exported_from_a_laptop_is_in_the_cluster_and_goes_on_there(k):
     k.succeeded(client, again.run_id)
     said = imported(k, archive)
     check("imported 0 pipelines, 0 versions, 0 experiments, 0 runs" in said and "2 runs there already" in said, said)
+
+
+@case
+def what_a_laptop_has_goes_into_the_namespace_of_a_team(k):
+    k.need()
+    laptop, archive, team = Laptop(k, "of-a-team"), k.work / "of-a-team.tar", Team(k, "m")
+    with laptop.up() as client:
+        # Without a word of an experiment: the laptop has one called Default, as has the cluster.
+        done = client.create_run_from_pipeline_package(package(k), run_name="default")
+        same(client.wait_for_run_completion(done.run_id, timeout=60, sleep_duration=0.2).state, "SUCCEEDED")
+    laptop.run("export", str(archive))
+    said = imported(k, archive, f"--namespace={team.namespace}")
+    check("1 run" in said, said)
+    run = team.client.get_run(done.run_id)
+    same((run.state, team.client.get_experiment(run.experiment_id).namespace), ("SUCCEEDED", team.namespace))
+    # The next run that names no experiment is in the same one, and the cluster's own Default stays what it was.
+    again = team.client.create_run_from_pipeline_package(package(k), run_name="again", namespace=team.namespace)
+    same(team.client.get_run(again.run_id).experiment_id, run.experiment_id)
+    ids = {one.run_id for one in k.client(k.editor()).list_runs(namespace=PIPELINES, page_size=200).runs or []}
+    check(done.run_id not in ids, "the run is in the namespace of runs that name none as well")
 
 
 @case

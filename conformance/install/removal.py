@@ -13,6 +13,9 @@ NAMESPACES = [("namespaces", "", NAMESPACE), ("namespaces", "", PIPELINES)]
 SECRETS = [("secrets", NAMESPACE, "ferroflow"), ("secrets", NAMESPACE, "ferroflow-tls")]
 
 
+SERVICE = ("services", NAMESPACE, "ferroflow")
+
+
 def uninstalled(k, *words):
     status, out, said = k.ferroflow("uninstall", *words)
     same(status, 0, f"{out} {said}")
@@ -20,18 +23,20 @@ def uninstalled(k, *words):
 
 
 @case
-def what_is_uninstalled_leaves_secrets_and_namespaces_and_its_records(k):
+def what_is_uninstalled_leaves_secrets_and_namespaces_and_its_records_and_address(k):
     k.need()
     client = k.client(k.editor())
     run = k.started(client, said_twice)
     k.succeeded(client, run)
+    address = k.address()
     uninstalled(k)
-    k.nothing_but(*NAMESPACES, *SECRETS)
+    k.nothing_but(*NAMESPACES, *SECRETS, SERVICE)
     status, out, _ = k.ferroflow("doctor")
     check(status != 0 and "FAULT" in out, f"the doctor misses nothing: {status} {out}")
     # Once more there is nothing to do, which is no fault.
     uninstalled(k)
     k.need()
+    same(k.address(), address, "what steps under way call")
     client = k.client(k.editor())
     same(client.get_run(run).state, "SUCCEEDED", "a run of before")
 

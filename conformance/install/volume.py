@@ -61,10 +61,13 @@ def one_server_keeps_everything_on_a_volume(k):
         check(status == 0 and "FAULT" not in out, f"{out} {said}")
         uninstalled(k)
         check(any(kind == "persistentvolumeclaims" for kind, _, _ in k.left()), "the claim is gone, although its data was to stay")
-        status, out, said = k.ferroflow("install", *words)
+        # The volume is as it was, without a word about it.
+        status, out, said = k.ferroflow("install", *words[:4])
         check(status == 0, f"{out} {said}\n{k.told()}")
         repeat(lambda: ready(k), bool, PATIENCE)
         same(k.client(k.editor()).get_run(run).state, "SUCCEEDED", "a run of an earlier installation")
+        status, out, said = k.ferroflow("install", *words[:4], "--storage-class", "another")
+        check(status == 1 and "another" in said, f"{status} {out} {said}")
     finally:
         uninstalled(k, "--delete-data")
         k.kube.remove(f"{VOLUMES}/{k.name}")

@@ -9,6 +9,7 @@ use crate::{
     artifacts::Artifacts,
     certificate::TlsPlace,
     image_args::Images,
+    install_args::{Doctor, Install, Uninstall},
     moving_args::{Export, Import},
     pipeline_args::{Pipelines, Run, Runs},
     records::RecordsPlace,
@@ -191,109 +192,6 @@ pub struct Server {
 
     #[command(flatten)]
     pub artifacts: Artifacts,
-}
-
-/// A cluster.
-#[derive(ClapArgs, Debug)]
-pub struct ClusterPlace {
-    /// The kubeconfig of the cluster. Without it, the one that kubectl would take.
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-
-    /// The context of the kubeconfig. Without it the current one.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-}
-
-/// Where Ferroflow is in a cluster.
-#[derive(ClapArgs, Debug)]
-pub struct InstalledPlace {
-    #[command(flatten)]
-    pub cluster: ClusterPlace,
-
-    /// The namespace of the servers.
-    #[arg(long, value_name = "NAMESPACE", default_value = crate::deploy::objects::NAME)]
-    pub namespace: String,
-}
-
-#[derive(ClapArgs, Debug)]
-pub struct Install {
-    #[command(flatten)]
-    pub place: InstalledPlace,
-
-    /// The namespace of runs that name none.
-    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
-    pub runs_namespace: String,
-
-    /// The image of the servers, which nodes have or can pull. Without it ferroflow and this program's version.
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-
-    /// The image of the launcher, which runs in the pods of steps. Without it ferroflow-launcher and this program's version.
-    #[arg(long, value_name = "IMAGE")]
-    pub launcher_image: Option<String>,
-
-    /// Servers. Without it two, or one where records are on a volume.
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub replicas: Option<u32>,
-
-    /// The database of records, as postgres://USER:PASSWORD@HOST/DATABASE; it is kept in a Secret. Without it records and
-    /// artifacts are on a volume.
-    #[arg(long, value_name = "URL", env = "FERROFLOW_RECORDS", hide_env_values = true)]
-    pub records: Option<String>,
-
-    /// The bucket of artifacts and logs: s3://BUCKET or s3://BUCKET/PREFIX.
-    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
-    pub artifacts: Option<String>,
-
-    /// The S3 server, as pods reach it. Without it Amazon's.
-    #[arg(long, value_name = "URL", requires = "artifacts")]
-    pub s3_endpoint: Option<String>,
-
-    /// The region of the bucket.
-    #[arg(long, value_name = "REGION", requires = "artifacts", default_value = "us-east-1")]
-    pub s3_region: String,
-
-    /// A file of credentials, as ~/.aws/credentials; it is kept in a Secret. Without it servers have those of their
-    /// surroundings.
-    #[arg(long, value_name = "FILE", requires = "artifacts")]
-    pub s3_credentials: Option<PathBuf>,
-
-    /// The class of the volume. Without it the cluster's own choice.
-    #[arg(long, value_name = "CLASS")]
-    pub storage_class: Option<String>,
-
-    /// The size of the volume.
-    #[arg(long, value_name = "SIZE", default_value = "20Gi")]
-    pub size: String,
-
-    /// Print the objects in YAML, and apply nothing.
-    #[arg(long)]
-    pub print: bool,
-}
-
-#[derive(ClapArgs, Debug)]
-pub struct Uninstall {
-    #[command(flatten)]
-    pub place: InstalledPlace,
-
-    /// The namespace of runs that name none.
-    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
-    pub runs_namespace: String,
-
-    /// Remove Secrets, the volume and the namespaces as well. What is in a database or a bucket stays.
-    #[arg(long)]
-    pub delete_data: bool,
-}
-
-#[derive(ClapArgs, Debug)]
-pub struct Doctor {
-    #[command(flatten)]
-    pub place: InstalledPlace,
-
-    /// The namespace of runs that name none.
-    #[arg(long, value_name = "NAMESPACE", default_value = crate::gateway::NAMESPACE)]
-    pub runs_namespace: String,
 }
 
 /// What a server consists of.

@@ -86,27 +86,40 @@ fn unusable(place: &str, options: &S3, fault: &S3Fault) -> Problem {
     Problem::new(format!("--artifacts {place}: {server}: {fault}"), hint)
 }
 
-type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 fn options(place: &str, artifacts: &Artifacts, variable: Variable<'_>) -> Result<S3, Problem> {
     let (bucket, prefix) = bucket(place)?;
     let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
     let endpoint = artifacts.s3_endpoint.clone().or_else(|| first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
     let endpoint = endpoint.unwrap_or_default();
-    if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme)) {
-        return Err(Problem::new(
-            format!("--s3-endpoint {endpoint:?} is no URL"),
-            "give one that begins with http:// or https://, as http://127.0.0.1:9000",
-        ));
-    }
+    check_endpoint(&endpoint)?;
     let region = artifacts.s3_region.clone().or_else(|| first(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
     let [access_key, secret_key, session_token] = credentials(artifacts, variable)?;
-    let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+    let region = region.unwrap_or_else(|| REGION.to_owned());
     Ok(S3 { endpoint, region, bucket, prefix, access_key, secret_key, session_token })
 }
 
+/// The region where none is said.
+pub const REGION: &str = "us-east-1";
+
+/// Whether a server of S3 is none (Amazon's own) or a URL.
+///
+/// # Errors
+/// For anything else.
+pub fn check_endpoint(endpoint: &str) -> Result<(), Problem> {
+    if endpoint.is_empty() || ["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme)) {
+        return Ok(());
+    }
+    let hint = "give one that begins with http:// or https://, as http://127.0.0.1:9000";
+    Err(Problem::new(format!("--s3-endpoint {endpoint:?} is no URL"), hint))
+}
+
 /// The bucket and the prefix of `s3://BUCKET/PREFIX`.
-fn bucket(place: &str) -> Result<(String, String), Problem> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bucket(place: &str) -> Result<(String, String), Problem> {
     let fault = |why: &str| {
         Problem::new(format!("--artifacts {place:?} {why}"), "give s3://BUCKET or s3://BUCKET/PREFIX, or leave it out")
     };
@@ -137,14 +150,22 @@ fn credentials(artifacts: &Artifacts, variable: Variable<'_>) -> Result<[String;
         None if !own[0].is_empty() && !own[1].is_empty() => return Ok(own),
         None => variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from),
     };
-    let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file that has them with --s3-credentials";
-    let Some(file) = file else {
-        return Err(Problem::new("--artifacts: there are no credentials for S3", hint));
-    };
+    match file {
+        Some(file) => of_file(&file, variable),
+        None => Err(Problem::new("--artifacts: there are no credentials for S3", CREDENTIALS_HINT)),
+    }
+}
+
+const CREDENTIALS_HINT: &str =
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file that has them with --s3-credentials";
+
+/// Those of a file, of the profile AWS_PROFILE or default.
+fn of_file(file: &Path, variable: Variable<'_>) -> Result<[String; 3], Problem> {
     let shown = file.display();
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| Problem::new(format!("the credentials of S3, \"{shown}\", cannot be read: {error}"), hint))?;
-    let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Problem::new(format!("the credentials of S3, \"{shown}\", cannot be read: {error}"), CREDENTIALS_HINT)
+    })?;
+    let profile = variable("AWS_PROFILE").filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned());
     let found = NAMES.map(|name| of_profile(&text, &profile, &name.to_lowercase()).unwrap_or_default());
     if found[0].is_empty() || found[1].is_empty() {
         let what = format!(
@@ -153,6 +174,17 @@ fn credentials(artifacts: &Artifacts, variable: Variable<'_>) -> Result<[String;
         return Err(Problem::new(what, "add them, or name another profile with AWS_PROFILE"));
     }
     Ok(found)
+}
+
+/// The text of a file that has nothing but the profile that AWS_PROFILE names, or default, as its default.
+///
+/// # Errors
+/// When the file cannot be read, or that profile has no keys.
+pub fn own_profile(file: &Path, variable: Variable<'_>) -> Result<String, Problem> {
+    let found = of_file(file, variable)?;
+    let lines = NAMES.iter().zip(&found).filter(|(_, value)| !value.is_empty());
+    let lines = lines.map(|(name, value)| format!("{} = {value}\n", name.to_lowercase()));
+    Ok(format!("[default]\n{}", lines.collect::<String>()))
 }
 
 /// A value of a section.
@@ -227,6 +259,9 @@ mod tests {
             assert!(given(&at("s3://b"), variables).unwrap_err().what.contains("credentials"), "{variables:?}");
         }
         assert!(given(&named, &[("AWS_PROFILE", "half")]).unwrap_err().what.contains("[half]"));
+        let other = own_profile(&path, &|_| Some("other".to_owned())).unwrap();
+        let expected = "[default]\naws_access_key_id = o\naws_secret_access_key = p = q\naws_session_token = t\n";
+        assert_eq!(other, expected);
     }
 
     #[test]

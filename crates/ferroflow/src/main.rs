@@ -9,6 +9,7 @@ mod gateway;
 mod image_args;
 mod image_names;
 mod images_file;
+mod install_args;
 mod launcher;
 mod moving;
 mod moving_args;

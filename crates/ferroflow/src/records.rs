@@ -56,6 +56,25 @@ pub fn is_shared(place: &RecordsPlace) -> Result<bool, Problem> {
     Ok(url(place, &|name| std::env::var(name).ok())?.is_some())
 }
 
+/// The store in words, without a password: `the database db.example.com/ferroflow`, or the data directory.
+///
+/// # Errors
+/// What is wrong with the place, with what to do.
+pub fn described(data: &Path, place: &RecordsPlace) -> Result<String, Problem> {
+    Ok(match url(place, &|name| std::env::var(name).ok())? {
+        Some(url) => format!("the database {}", without_password(&url)),
+        None => format!("\"{}\"", data.display()),
+    })
+}
+
+/// Host and database of a URL.
+fn without_password(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    // A password may hold an @ itself.
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    rest.split('?').next().unwrap_or_default()
+}
+
 fn url(place: &RecordsPlace, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, Problem> {
     let given = |name: &str| variable(name).filter(|value| !value.is_empty());
     let (file, said) = match &place.records_file {
@@ -101,6 +120,17 @@ pub async fn token_key(records: &Records) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_is_described_without_its_password() {
+        for (url, shown) in [
+            ("postgres://ferroflow:p%40ss@db:5432/f?sslmode=disable", "db:5432/f"),
+            ("postgresql://u:a@b@db/f", "db/f"),
+            ("postgres:///f", "/f"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     #[test]
     fn the_url_is_that_of_the_file_then_the_word_then_the_variable() {

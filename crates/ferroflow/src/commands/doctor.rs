@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::{
-    args::Doctor,
     deploy::{
         self,
         check::{self, Finding},
+        found,
     },
+    gateway,
+    install_args::Doctor,
 };
 
 /// Looks, and prints what it finds. The exit code is 1 where there is a fault.
@@ -18,7 +20,10 @@ pub fn run(doctor: &Doctor) -> anyhow::Result<ExitCode> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime can be made")?;
     runtime.block_on(async {
         let client = deploy::client(&doctor.place.cluster).await?;
-        let looked = check::all(&client, &doctor.place.namespace, &doctor.runs_namespace).await;
+        let namespace = &doctor.place.namespace;
+        let servers = found::servers(&client, namespace).await?.unwrap_or_default();
+        let runs = doctor.runs_namespace.as_deref().or(servers.flag("namespace")).unwrap_or(gateway::NAMESPACE);
+        let looked = check::all(&client, namespace, runs).await;
         let findings = looked.context("the cluster does not answer; see kubectl get nodes")?;
         let faults = print(&findings);
         println!("{}", if faults == 0 { "no fault".to_owned() } else { format!("{faults} faults") });

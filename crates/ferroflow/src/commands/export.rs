@@ -49,7 +49,8 @@ pub fn run(data: &Path, export: &Export) -> anyhow::Result<ExitCode> {
             to_file(&stores, export).await?
         };
         let place = if is_output { "standard output".to_owned() } else { export.file.display().to_string() };
-        eprintln!("exported to {place}: {}", sum(&moved));
+        let from = records::described(data, &export.records)?;
+        eprintln!("exported from {from} to {place}: {}", sum(&moved));
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -17,6 +17,7 @@ use crate::{
     moving::{Told, counted, open, problem, sum},
     moving_args::Import,
     problem::Problem,
+    records,
 };
 
 /// Bytes that are read at once.
@@ -29,6 +30,7 @@ pub fn run(data: &Path, import: &Import) -> anyhow::Result<ExitCode> {
     let (namespaces, namespace) = import.namespaces().map_err(|fault| Problem::new(fault, hint))?;
     let renames = Renames { namespaces, namespace, suffix: import.suffix.clone() };
     let choices = Choices { renames, enables_schedules: import.enable_schedules };
+    let to = records::described(data, &import.records)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("no threads can be made")?.block_on(async {
         let archive = archive(&import.file).await?;
@@ -38,7 +40,7 @@ pub fn run(data: &Path, import: &Import) -> anyhow::Result<ExitCode> {
             moving::import(&stores.records, &stores.blobs, &choices, now_ms, archive, |moved| told.tell(moved));
         let moved = imported.await.map_err(problem)?;
         drop(told);
-        tell(&moved, import.enable_schedules);
+        tell(&moved, &to, import.enable_schedules);
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -56,8 +58,8 @@ async fn archive(file: &Path) -> anyhow::Result<Unpacked> {
     Ok(Unpacked::new(ReaderStream::with_capacity(opened, BUFFER)))
 }
 
-fn tell(moved: &Moved, enables_schedules: bool) {
-    eprintln!("imported {}", sum(moved));
+fn tell(moved: &Moved, to: &str, enables_schedules: bool) {
+    eprintln!("imported {} into {to}", sum(moved));
     if moved.runs_there > 0 {
         eprintln!("  {} there already", counted(moved.runs_there, "run"));
     }

@@ -1,19 +1,22 @@
 //! `ferroflow install` and `ferroflow uninstall`: into a cluster, and out of it.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
+use ferroflow_platform::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Install, Uninstall},
     deploy::{
         self,
         apply::{self, Done},
         check,
+        found::{self, Found, Servers},
         objects::{self, NAME, PIPELINES, TLS},
-        plan::{Found, Plan, Records},
+        plan::{Certificate, Limits, Plan, Records, Volume},
     },
+    gateway,
+    install_args::{Install, Uninstall},
     problem::Problem,
 };
 
@@ -23,19 +26,34 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Installs, or prints what it would apply.
 pub fn run(install: &Install) -> anyhow::Result<ExitCode> {
-    if install.print {
-        let plan = Plan::of(install, Found::default())?;
-        let text = serde_saphyr::to_string_multiple(&objects::all(&plan)).context("the objects cannot be written")?;
-        print!("{text}");
-        return Ok(ExitCode::SUCCESS);
-    }
     runtime()?.block_on(async {
+        if install.print {
+            return print(install).await;
+        }
         let client = deploy::client(&install.place.cluster).await?;
-        let found = apply::found(&client, &install.place.namespace).await?;
+        let namespace = &install.place.namespace;
+        if let Some(other) = found::elsewhere(&client, namespace).await? {
+            return Err(there_already(&other, namespace));
+        }
+        let found = found::found(&client, namespace).await?;
+        let before = found.servers.clone().unwrap_or_default();
         let plan = Plan::of(install, found)?.with_certificate()?;
+        let mut is_stale = false;
         for object in objects::all(&plan) {
             let done = apply::apply(&client, &object).await?;
             println!("{:<14}{}", done.word(), apply::called(&object));
+            is_stale |= done == Done::Changed && objects::is_read_at_start(&object);
+        }
+        for object in objects::unwanted(&plan, before.flag("namespace")) {
+            let done = apply::remove(&client, &object).await?;
+            if done == Done::Removed {
+                println!("{:<14}{}", done.word(), apply::called(&object));
+            }
+        }
+        notes(install, &plan, &before);
+        if is_stale && !before.image.is_empty() {
+            apply::restart(&client, &plan.namespace).await?;
+            eprintln!("the servers start anew, with what has changed of their settings");
         }
         eprintln!("waiting until the servers answer, for up to {} s", apply::PATIENCE.as_secs());
         if !apply::wait(&client, &plan.namespace).await? {
@@ -48,6 +66,58 @@ pub fn run(install: &Install) -> anyhow::Result<ExitCode> {
         println!("{}", welcome(&plan));
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// How long a cluster may take to say what is installed there, when objects are printed.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Prints what would be applied, with what is there where that can be seen.
+async fn print(install: &Install) -> anyhow::Result<ExitCode> {
+    let look = async {
+        let client = deploy::client(&install.place.cluster).await?;
+        found::found(&client, &install.place.namespace).await
+    };
+    let found = tokio::select! {
+        found = look => found,
+        () = SystemClock.sleep(ANSWER) => Err(anyhow::anyhow!("the cluster does not answer")),
+    };
+    let found = found.unwrap_or_else(|error| {
+        eprintln!(
+            "note: what is installed cannot be seen ({error:#}); this is a first installation: give all flags again \
+             that another one was made with"
+        );
+        Found::default()
+    });
+    let plan = Plan::of(install, found)?;
+    let text = serde_saphyr::to_string_multiple(&objects::all(&plan)).context("the objects cannot be written")?;
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn there_already(other: &str, namespace: &str) -> anyhow::Error {
+    let what = format!("Ferroflow is installed in namespace {other}, and not in {namespace}; a cluster has one");
+    Problem::new(what, format!("say --namespace {other}, or uninstall that one first")).into()
+}
+
+/// What stays although somebody may think that it does not.
+fn notes(install: &Install, plan: &Plan, before: &Servers) {
+    let own = objects::images();
+    for (flag, given, image, own) in [
+        ("--image", &install.image, &plan.image, own.0),
+        ("--launcher-image", &install.launcher_image, &plan.launcher_image, own.1),
+    ] {
+        if given.is_none() && *image != own {
+            eprintln!("note: the image {image} stays; {flag} names another");
+        }
+    }
+    let lacking: Vec<&String> =
+        plan.names.iter().filter(|name| !before.flags("name").any(|known| known == *name)).collect();
+    if !before.image.is_empty() && !lacking.is_empty() {
+        eprintln!(
+            "note: the certificate in Secret {TLS} stays; if it is not good for {lacking:?}, put one there that is, or remove \
+             the Secret and install again"
+        );
+    }
 }
 
 fn welcome(plan: &Plan) -> String {
@@ -65,8 +135,13 @@ pub fn remove(uninstall: &Uninstall) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let client = deploy::client(&uninstall.place.cluster).await?;
         let namespace = &uninstall.place.namespace;
+        if let Some(other) = found::elsewhere(&client, namespace).await? {
+            return Err(there_already(&other, namespace));
+        }
+        let before = found::servers(&client, namespace).await?.unwrap_or_default();
+        let runs = uninstall.runs_namespace.as_deref().or(before.flag("namespace")).unwrap_or(gateway::NAMESPACE);
         let mut removed = 0;
-        for object in doomed(namespace, &uninstall.runs_namespace, uninstall.delete_data) {
+        for object in doomed(namespace, runs, uninstall.delete_data) {
             let done = apply::remove(&client, &object).await?;
             removed += usize::from(done == Done::Removed);
             if done != Done::Missing {
@@ -76,7 +151,10 @@ pub fn remove(uninstall: &Uninstall) -> anyhow::Result<ExitCode> {
         if removed == 0 {
             println!("nothing was installed in namespace {namespace}");
         } else if !uninstall.delete_data {
-            println!("Secrets, the volume and both namespaces stay; --delete-data removes them");
+            println!(
+                "Secrets, the volume, the Service {NAME}, which steps under way call, and both namespaces stay; --delete-data \
+                 removes them"
+            );
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -84,7 +162,7 @@ pub fn remove(uninstall: &Uninstall) -> anyhow::Result<ExitCode> {
 
 /// What is removed, in this order. Of any form of installation.
 fn doomed(namespace: &str, runs: &str, with_data: bool) -> Vec<Value> {
-    let plan = |records| Plan {
+    let plan = |records, volume| Plan {
         namespace: namespace.to_owned(),
         runs: runs.to_owned(),
         image: String::new(),
@@ -92,17 +170,25 @@ fn doomed(namespace: &str, runs: &str, with_data: bool) -> Vec<Value> {
         replicas: 2,
         records,
         artifacts: None,
-        storage_class: None,
-        size: String::new(),
-        certificate: None,
+        volume,
+        names: Vec::new(),
+        limits: Limits::default(),
+        certificate: Certificate::Own,
     };
-    let mut all = objects::all(&plan(Records::Database(String::new())));
-    all.extend(objects::all(&plan(Records::Volume)).into_iter().filter(|one| one["kind"] == "PersistentVolumeClaim"));
+    let mut all = objects::all(&plan(Records::Database(String::new()), None));
+    let volume = Some(Volume { size: String::new(), class: None });
+    let on_volume = objects::all(&plan(Records::Volume, volume));
+    all.extend(on_volume.into_iter().filter(|one| one["kind"] == "PersistentVolumeClaim"));
     let meta = json!({"name": TLS, "namespace": namespace});
     all.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta}));
     let meta = json!({"name": NAME, "namespace": namespace});
     all.push(json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta}));
-    let is_data = |one: &Value| matches!(one["kind"].as_str(), Some("Secret" | "PersistentVolumeClaim" | "Namespace"));
+    // The address of the servers' Service is what steps under way call: the next servers have the same.
+    let is_data = |one: &Value| match one["kind"].as_str() {
+        Some("Secret" | "PersistentVolumeClaim" | "Namespace") => true,
+        Some("Service") => one["metadata"]["name"] == NAME,
+        _ => false,
+    };
     all.retain(|one| with_data || !is_data(one));
     // Servers first, which hold the Lease and use the rest; then what was applied last; volumes and namespaces last of all.
     all.reverse();
@@ -125,7 +211,7 @@ mod tests {
             doomed("ferroflow", "kubeflow", with_data).iter().map(apply::called).collect()
         };
         let kept = kinds(false);
-        for data in ["secret/", "persistentvolumeclaim/", "namespace/"] {
+        for data in ["secret/", "persistentvolumeclaim/", "namespace/", "service/ferroflow in ferroflow"] {
             assert!(!kept.iter().any(|one| one.starts_with(data)), "{kept:?}");
         }
         let all = kinds(true);
@@ -134,6 +220,6 @@ mod tests {
         assert!(place("deployment/ferroflow in ferroflow") < place("lease/ferroflow in ferroflow"));
         assert!(place("serviceaccount/ferroflow in ferroflow") < place("persistentvolumeclaim/ferroflow in ferroflow"));
         assert!(place("secret/ferroflow-tls in ferroflow") < place("namespace/ferroflow"));
-        assert_eq!(all.len(), kept.len() + 5);
+        assert_eq!(all.len(), kept.len() + 6);
     }
 }

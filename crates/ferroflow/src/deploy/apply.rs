@@ -4,21 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use ferroflow_platform::clock::{Clock, SystemClock};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret},
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy},
     core::{ApiResource, GroupVersionKind},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{
-    objects::{CREDENTIALS, MANAGED, NAME, RECORDS, TLS},
-    plan::{Bucket, Found},
-};
+use super::objects::{MANAGED, NAME, TLS};
 use crate::problem::Problem;
 
 /// Who writes the objects.
@@ -195,37 +189,6 @@ pub async fn remove(client: &Client, object: &Value) -> anyhow::Result<Done> {
     Err(Problem::new(format!("{} is not gone after {} s", called(object), REMOVAL.as_secs()), hint).into())
 }
 
-/// What an earlier installation has.
-///
-/// # Errors
-/// When it may not be seen.
-pub async fn found(client: &Client, namespace: &str) -> anyhow::Result<Found> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = secrets.get_opt(NAME).await.context("the Secret of an earlier installation cannot be looked for")?;
-    let text = |key: &str| {
-        let value = secret.as_ref()?.data.as_ref()?.get(key)?;
-        String::from_utf8(value.0.clone()).ok().filter(|text| !text.is_empty())
-    };
-    let settings: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let settings =
-        settings.get_opt(NAME).await.context("the ConfigMap of an earlier installation cannot be looked for")?;
-    let settings = settings.and_then(|map| map.data).unwrap_or_default();
-    let setting = |key: &str| settings.get(key).cloned().unwrap_or_default();
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-    let claim = claims.get_opt(NAME).await.context("the volume of an earlier installation cannot be looked for")?;
-    let bucket = Bucket {
-        place: setting("artifacts"),
-        endpoint: setting("s3-endpoint"),
-        region: setting("s3-region"),
-        credentials: text(CREDENTIALS),
-    };
-    Ok(Found {
-        records: text(RECORDS),
-        artifacts: (!bucket.place.is_empty()).then_some(bucket),
-        has_volume: claim.is_some(),
-    })
-}
-
 /// Whether the namespace is there.
 ///
 /// # Errors
@@ -254,6 +217,23 @@ pub async fn wait(client: &Client, namespace: &str) -> anyhow::Result<bool> {
     }
 }
 
+/// On the servers' pods: when they were last started anew for what they read at their start.
+const RESTARTED: &str = "ferroflow.dev/restarted-at";
+
+/// Starts the servers anew, one after the other, as `kubectl rollout restart` does.
+///
+/// # Errors
+/// What the cluster refuses.
+pub async fn restart(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let now = SystemClock.now().to_string();
+    let patch = json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED: now}}}}});
+    // By another manager than who applies: an annotation of that one would go with its next words.
+    let params = PatchParams { field_manager: Some("ferroflow-restart".to_owned()), ..PatchParams::default() };
+    let patched = deployments.patch(NAME, &params, &Patch::Merge(&patch)).await;
+    patched.map(drop).context("the servers cannot be started anew; do it with kubectl rollout restart")
+}
+
 /// Whether all replicas are of the newest form and available, and none of an older one is left.
 pub fn is_rolled_out(found: &Deployment) -> bool {
     let wanted = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
@@ -267,8 +247,6 @@ pub fn is_rolled_out(found: &Deployment) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -17,8 +17,10 @@ use serde_json::Value;
 
 use super::{
     apply,
+    found::Servers,
     objects::{NAME, RECORDS},
 };
+use crate::records::FILE_VARIABLE;
 
 /// The oldest Kubernetes whose API has all that is used.
 const OLDEST: (u32, u32) = (1, 29);
@@ -59,7 +61,7 @@ pub async fn all(client: &Client, namespace: &str, runs: &str) -> anyhow::Result
     let deployment = Api::<Deployment>::namespaced(client.clone(), namespace).get_opt(NAME).await?;
     findings.push(servers(deployment.as_ref()));
     findings.extend(pods(client, namespace).await?);
-    if deployment.as_ref().is_some_and(shares_records) {
+    if deployment.as_ref().map(Servers::of).as_ref().is_some_and(shares_records) {
         findings.push(database(client, namespace).await?);
         findings.push(lease(client, namespace).await?);
     }
@@ -147,11 +149,9 @@ fn servers(deployment: Option<&Deployment>) -> Finding {
     Finding::bad(what, "not all of them answer, or an older one is left", "see the pods below, and kubectl logs")
 }
 
-/// Whether records are in a database.
-fn shares_records(deployment: &Deployment) -> bool {
-    let containers =
-        deployment.spec.iter().filter_map(|spec| spec.template.spec.as_ref()).flat_map(|pod| &pod.containers);
-    containers.flat_map(|one| one.args.iter().flatten()).any(|word| word.starts_with("--records"))
+/// Whether records are in a database, of which the servers have the URL in a file or, as those of earlier versions, by a word.
+fn shares_records(servers: &Servers) -> bool {
+    servers.has_variable(FILE_VARIABLE) || servers.words.iter().any(|word| word.starts_with("--records"))
 }
 
 async fn pods(client: &Client, namespace: &str) -> anyhow::Result<Vec<Finding>> {

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod check;
+pub mod found;
 pub mod objects;
 pub mod plan;
 
@@ -16,7 +17,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use crate::args::ClusterPlace;
+use crate::install_args::ClusterPlace;
 
 /// The cluster that the command line means.
 ///

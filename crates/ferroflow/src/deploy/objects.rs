@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::plan::{Plan, Records};
+use super::plan::{Certificate, Plan, Records};
 use crate::{gateway, launcher, own_image, records::FILE_VARIABLE};
 
 /// The name of everything.
@@ -37,9 +37,7 @@ pub fn all(plan: &Plan) -> Vec<Value> {
     objects.push(settings(plan));
     objects.extend(secret(plan));
     objects.extend(certificate(plan));
-    if plan.records == Records::Volume {
-        objects.push(claim(plan));
-    }
+    objects.extend(claim(plan));
     objects.extend([service(plan), pipelines(plan), network(plan)]);
     if plan.replicas > 1 {
         objects.push(disruption(plan));
@@ -47,6 +45,25 @@ pub fn all(plan: &Plan) -> Vec<Value> {
     objects.push(deployment(plan));
     objects.iter_mut().for_each(label);
     objects
+}
+
+/// What another form of the same installation has, and this one has not.
+pub fn unwanted(plan: &Plan, runs_before: Option<&str>) -> Vec<Value> {
+    let mut objects = Vec::new();
+    if plan.replicas <= 1 {
+        // It would hold up every drain of the only server's node.
+        objects.push(disruption(plan));
+    }
+    if let Some(before) = runs_before.filter(|before| *before != plan.runs) {
+        let meta = json!({"name": PIPELINES, "namespace": before});
+        objects.push(json!({"apiVersion": "v1", "kind": "Service", "metadata": meta}));
+    }
+    objects
+}
+
+/// Whether servers read an object when they start, and not again.
+pub fn is_read_at_start(object: &Value) -> bool {
+    matches!(object["kind"].as_str(), Some("ConfigMap" | "Secret")) && object["metadata"]["name"] == NAME
 }
 
 fn label(object: &mut Value) {
@@ -129,9 +146,9 @@ fn secret(plan: &Plan) -> Option<Value> {
     (!data.is_empty()).then(|| json!({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": data}))
 }
 
-/// The gateway's certificate, where one was made or given.
+/// The gateway's certificate, where one was made.
 fn certificate(plan: &Plan) -> Option<Value> {
-    let issued = plan.certificate.as_ref()?;
+    let Certificate::Made(issued) = &plan.certificate else { return None };
     let encoded = |text: &str| json!(STANDARD.encode(text));
     Some(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
@@ -144,18 +161,19 @@ fn certificate(plan: &Plan) -> Option<Value> {
     }))
 }
 
-fn claim(plan: &Plan) -> Value {
+fn claim(plan: &Plan) -> Option<Value> {
+    let volume = plan.volume.as_ref()?;
     let mut spec = json!({
         "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": plan.size}},
+        "resources": {"requests": {"storage": volume.size}},
     });
-    if let Some(class) = &plan.storage_class {
+    if let Some(class) = &volume.class {
         spec["storageClassName"] = json!(class);
     }
-    json!({
+    Some(json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": {"name": NAME, "namespace": plan.namespace}, "spec": spec,
-    })
+    }))
 }
 
 fn service(plan: &Plan) -> Value {
@@ -315,21 +333,25 @@ fn arguments(plan: &Plan) -> Vec<String> {
         format!("--launcher-image={}", plan.launcher_image),
         "--drain=10".to_owned(),
     ];
-    if plan.certificate.is_some() {
+    let limits =
+        [("running-steps", plan.limits.steps), ("running-steps-per-namespace", plan.limits.steps_per_namespace)];
+    words.extend(limits.into_iter().filter_map(|(flag, count)| Some(format!("--{flag}={}", count?))));
+    if !matches!(plan.certificate, Certificate::Own) {
         words.push("--tls-certificate=/etc/ferroflow-tls/tls.crt".to_owned());
         words.push("--tls-key=/etc/ferroflow-tls/tls.key".to_owned());
     }
-    words.extend(names(plan).into_iter().map(|name| format!("--name={name}")));
+    let names = names(&plan.namespace, &plan.runs).into_iter().chain(plan.names.iter().cloned());
+    words.extend(names.map(|name| format!("--name={name}")));
     words
 }
 
-/// Host names by which clients in the cluster reach the gateway.
-pub fn names(plan: &Plan) -> Vec<String> {
+/// Host names by which clients in the cluster reach the gateway, with servers in one namespace and runs in another.
+pub fn names(namespace: &str, runs: &str) -> Vec<String> {
     let forms =
         |name: &str, namespace: &str| ["", ".svc", ".svc.cluster.local"].map(|end| format!("{name}.{namespace}{end}"));
     let mut names = vec![NAME.to_owned(), PIPELINES.to_owned()];
-    names.extend(forms(NAME, &plan.namespace));
-    names.extend(forms(PIPELINES, &plan.runs));
+    names.extend(forms(NAME, namespace));
+    names.extend(forms(PIPELINES, runs));
     names
 }
 
