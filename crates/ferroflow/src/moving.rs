@@ -61,7 +61,7 @@ impl Told {
     /// Says it anew.
     pub fn tell(&self, moved: &moving::Moved) {
         if let Some(bar) = &self.0 {
-            let runs = moved.runs + moved.runs_there;
+            let runs = moved.runs + moved.runs_there + moved.others.len() as u64;
             let (of_runs, objects) = (moved.of_runs, counted(moved.objects, "object"));
             bar.set_message(format!("run {runs} of {of_runs}, {objects}, {}", shown(moved.bytes)));
             bar.tick();

@@ -26,7 +26,7 @@ const BUFFER: usize = 256 * 1024;
 /// Adds what is new of an archive.
 pub fn run(data: &Path, import: &Import) -> anyhow::Result<ExitCode> {
     let hint = "give namespaces of lower-case letters, digits and dashes, as --namespace=team-a or \
-                --namespace=default=team-a";
+                --namespace=kubeflow=team-a";
     let (namespaces, namespace) = import.namespaces().map_err(|fault| Problem::new(fault, hint))?;
     let renames = Renames { namespaces, namespace, suffix: import.suffix.clone() };
     let choices = Choices { renames, enables_schedules: import.enable_schedules };
@@ -62,6 +62,15 @@ fn tell(moved: &Moved, to: &str, enables_schedules: bool) {
     eprintln!("imported {} into {to}", sum(moved));
     if moved.runs_there > 0 {
         eprintln!("  {} there already", counted(moved.runs_there, "run"));
+    }
+    if !moved.others.is_empty() {
+        eprintln!(
+            "  {} not added, as others have their ids, or they are in another namespace:",
+            counted(moved.others.len() as u64, "run")
+        );
+        for run in &moved.others {
+            eprintln!("    {run}");
+        }
     }
     if moved.unfinished > 0 {
         let runs = counted(moved.unfinished, "run");

@@ -10,7 +10,10 @@ use std::{
 use ferroflow_platform::{blob::StoreError, task::Kind};
 
 use super::{api::EngineError, shared::Shared};
-use crate::store::removal::{self, BATCH, Removal};
+use crate::store::{
+    removal::{self, BATCH, Removal},
+    runs,
+};
 
 /// A store of files that refuses is asked again after this.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -48,17 +51,24 @@ async fn sweep(shared: &Shared) -> Result<(), EngineError> {
         let runs = removal::pending(&shared.records).await?;
         for run in &runs {
             remove_files(shared, run).await?;
-            shared.records.write(vec![removal::done(&run.run_id)]).await?;
+        }
+        while remove_artifacts(shared).await? {}
+        // Only now: an import brings back no run of which something is still to go.
+        let done: Vec<_> = runs.iter().map(|run| removal::done(&run.run_id)).collect();
+        if !done.is_empty() {
+            shared.records.write(done).await?;
         }
         if runs.len() < BATCH {
-            break;
+            return Ok(());
         }
     }
-    while remove_artifacts(shared).await? {}
-    Ok(())
 }
 
 async fn remove_files(shared: &Shared, run: &Removal) -> Result<(), EngineError> {
+    // It is there again, and its files are its own: an import has brought it back.
+    if runs::get(&shared.records, &run.run_id).await?.is_some() {
+        return Ok(());
+    }
     let logs = format!("pipelines/logs/{}", run.run_id);
     tolerate(shared.blobs.delete(&logs).await)?;
     if run.place.is_empty() {

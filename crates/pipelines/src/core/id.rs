@@ -10,6 +10,14 @@ pub fn derived(parts: &[&str]) -> String {
     format!("{}-{}-8{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
 }
 
+/// The name of the experiment of runs that name none.
+pub const DEFAULT_EXPERIMENT: &str = "Default";
+
+/// The id of the default experiment of a namespace.
+pub fn default_experiment(namespace: &str) -> String {
+    derived(&["experiment", namespace, DEFAULT_EXPERIMENT])
+}
+
 /// `length` letters and digits that follow from `parts`; 64 at most.
 pub fn suffix(parts: &[&str], length: usize) -> String {
     let hex: String = hash(parts).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The name of the experiment of runs that name none. Its id follows from its namespace.
-pub const DEFAULT: &str = "Default";
+pub const DEFAULT: &str = id::DEFAULT_EXPERIMENT;
 
 /// The default experiment of a namespace.
 pub fn default_of(namespace: &str, now_ms: i64) -> Experiment {
@@ -32,7 +32,7 @@ pub fn default_of(namespace: &str, now_ms: i64) -> Experiment {
 
 /// The id of the default experiment of a namespace.
 pub fn default_id(namespace: &str) -> String {
-    id::derived(&["experiment", namespace, DEFAULT])
+    id::default_experiment(namespace)
 }
 
 /// `POST /experiments`

@@ -111,6 +111,20 @@ pub async fn pending(records: &Records) -> Result<Vec<Removal>, Error> {
     records.read(Statement::new(sql, [])).await?.iter().map(read).collect()
 }
 
+/// Whether files of a run that is not there are to be removed: its own, or artifacts that a run needed which goes now.
+///
+/// # Errors
+/// [`Error`].
+pub async fn is_pending(records: &Records, run_id: &str) -> Result<bool, Error> {
+    let sql = concat!(
+        "SELECT 1 FROM pipelines_removals WHERE run_id = $1 OR EXISTS \
+         (SELECT 1 FROM pipelines_artifacts a WHERE a.run_id = $1 AND ",
+        unneeded!("a"),
+        ") LIMIT 1"
+    );
+    Ok(!records.read(Statement::new(sql, [run_id.into()])).await?.is_empty())
+}
+
 /// Places of a removed run's artifacts that others need.
 ///
 /// # Errors
@@ -123,7 +137,7 @@ pub async fn kept(records: &Records, run_id: &str) -> Result<Vec<String>, Error>
     rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
-/// Notes that a run's files are gone.
+/// Notes that a run's files and artifacts are gone.
 pub fn done(run_id: &str) -> Statement {
     Statement::new("DELETE FROM pipelines_removals WHERE run_id = $1", [run_id.into()])
 }

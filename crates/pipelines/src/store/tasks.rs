@@ -137,6 +137,13 @@ pub fn close(run_id: &str, now_ms: i64) -> Statement {
     Statement::new(sql, [run_id.into(), now_ms.into()])
 }
 
+/// Removes the tasks of a run that is not there: an import that was broken off has left them.
+pub fn remove_leftovers(run_id: &str) -> Statement {
+    let sql = "DELETE FROM pipelines_tasks WHERE run_id = $1 \
+               AND NOT EXISTS (SELECT 1 FROM pipelines_runs WHERE run_id = $1)";
+    Statement::new(sql, [run_id.into()])
+}
+
 /// Removes a task.
 pub fn remove(task_id: &str) -> Statement {
     Statement::new("DELETE FROM pipelines_tasks WHERE task_id = $1", [task_id.into()])

@@ -118,7 +118,8 @@ impl Unpacked {
         Self { reader: Reader::new(bytes, "an archive").summing(), left: 0, padding: 0, before: String::new() }
     }
 
-    /// The next file; what nobody has read of the last one is passed over. `None` at the end of the archive.
+    /// The next file; what nobody has read of the last one is passed over. `None` at the end of the archive, which a block of
+    /// zeros is: an archive that has lost what followed is known by the lack of its last seal.
     ///
     /// # Errors
     /// [`StoreError::Tar`] for what is no archive, and for one that is cut short.

@@ -1,6 +1,7 @@
 //! What is left of runs that were deleted.
 
 use ferroflow_platform::records::Statement;
+use futures::StreamExt;
 
 use super::*;
 use crate::core::step::Uploaded;
@@ -69,6 +70,7 @@ async fn cached(bed: &Bed, from: &str) -> String {
 on_each_store!(
     outputs_stay_as_long_as_a_run_that_made_them_or_took_them_over,
     what_was_to_be_removed_is_removed_after_a_restart,
+    files_of_a_run_that_is_there_again_stay,
     a_hit_on_what_is_removed_meanwhile_is_none,
     an_image_that_is_another_by_the_same_name_is_no_hit,
     pods_of_a_failed_run_go_after_the_time_that_its_pipeline_says,
@@ -107,6 +109,20 @@ async fn what_was_to_be_removed_is_removed_after_a_restart(store: Store) {
     bed.restart().await;
     until_gone(&bed, &uri).await;
     until_empty(&bed, &["pipelines_removals", "pipelines_artifacts", "pipelines_cache"]).await;
+}
+
+async fn files_of_a_run_that_is_there_again_stay(store: Store) {
+    let mut bed = Bed::new(store).await;
+    let run = bed.submit(&writes()).await;
+    let uri = write(&bed, &run).await;
+    bed.group.stop(PATIENCE).await.unwrap();
+    let place = uri.split(&run).next().unwrap().to_owned() + &run;
+    let note = "INSERT INTO pipelines_removals (run_id, place, created_ms) VALUES ($1, $2, 0)";
+    bed.records.write(vec![Statement::new(note, [(&run).into(), place.into()])]).await.unwrap();
+    bed.restart().await;
+    until_empty(&bed, &["pipelines_removals"]).await;
+    assert!(bed.blobs.exists(&uri).await.unwrap());
+    assert!(bed.blobs.named(&format!("pipelines/logs/{run}")).await.unwrap().next().await.is_some());
 }
 
 async fn a_hit_on_what_is_removed_meanwhile_is_none(store: Store) {

@@ -40,6 +40,8 @@ pub struct Manifest {
     pub recurring_runs: u64,
     /// Whether the bytes of artifacts and logs are in it.
     pub has_objects: bool,
+    /// All namespaces that it has something of, sorted.
+    pub namespaces: Vec<String>,
     pub experiments: Vec<Named>,
     pub pipelines: Vec<Named>,
     pub versions: Vec<VersionOf>,
@@ -67,15 +69,6 @@ impl Manifest {
             None => return Err("its manifest.json has no \"version\"".to_owned()),
         }
         serde_json::from_value(found).map_err(|error| format!("its manifest.json cannot be read: {error}"))
-    }
-
-    /// All namespaces that it speaks of, sorted.
-    pub fn namespaces(&self) -> Vec<&str> {
-        let mut all: Vec<&str> =
-            self.experiments.iter().chain(&self.pipelines).map(|named| named.namespace.as_str()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
     }
 }
 

@@ -3,11 +3,15 @@
 //! * [`line`]: rows as lines of JSON.
 //! * [`export`]: the archive is written.
 //! * [`import`]: it is read, and what is new of it recorded.
+//! * [`adding`]: what becomes of each row of it.
 //! * [`standing`]: what there is, as a manifest has it.
 
+mod adding;
 pub mod export;
 pub mod import;
 mod line;
+#[cfg(test)]
+mod live_tests;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -30,8 +34,8 @@ pub enum Error {
     /// What is in the way of an import; nothing was changed.
     #[error("{}", .0.join("\n"))]
     InTheWay(Vec<String>),
-    /// Somebody else has changed the store during an import.
-    #[error("the store has changed during the import of {0:?}")]
+    /// Somebody else has changed the store during an import, or is about to; it can be begun again.
+    #[error("the store has changed during the import: {0}")]
     Meanwhile(String),
     /// Nothing has this namespace.
     #[error("nothing is recorded in namespace {0}")]
@@ -39,7 +43,7 @@ pub enum Error {
 }
 
 /// What was moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     pub experiments: u64,
     pub pipelines: u64,
@@ -48,6 +52,9 @@ pub struct Moved {
     pub runs: u64,
     /// Of an import: runs that were there already.
     pub runs_there: u64,
+    /// Of an import: `NAME (ID)` of runs that were not added since another one has their id, or the same one is there in
+    /// another namespace. A recurring run that goes on in two stores gives the same ids in both.
+    pub others: Vec<String>,
     /// Of an import: runs that had not ended.
     pub unfinished: u64,
     pub objects: u64,
@@ -57,5 +64,7 @@ pub struct Moved {
     pub of_runs: u64,
 }
 
+/// The directory of the last sum of an archive.
+const END: &str = "end";
 /// Bytes of the manifest that are read: names of some hundred thousand things.
 const MANIFEST_BYTES: u64 = 256 * 1024 * 1024;

@@ -52,7 +52,8 @@ pub async fn each(
     }
 }
 
-/// All experiments, pipelines and versions of namespaces that are `wanted`, of pipelines only those.
+/// All experiments, pipelines and versions of namespaces that are wanted; versions only of pipelines that are, but which
+/// pipeline each is of, of all.
 pub async fn standing(
     records: &Records,
     is_wanted: impl Fn(&str) -> bool,
@@ -87,6 +88,10 @@ pub async fn standing(
             Ok(())
         })
         .await?;
+    }
+    let sql = "SELECT pipeline_version_id, pipeline_id FROM pipelines_versions";
+    for row in records.read(Statement::new(sql, [])).await? {
+        all.owners.insert(row.text(0)?.to_owned(), row.text(1)?.to_owned());
     }
     Ok(all)
 }

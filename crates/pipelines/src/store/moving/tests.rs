@@ -36,19 +36,19 @@ on_each_store!(
     an_archive_that_is_damaged_or_cut_short_leaves_no_half_of_a_run,
 );
 
-fn chunks(bytes: Vec<u8>) -> impl futures::Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+pub(super) fn chunks(bytes: Vec<u8>) -> impl futures::Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
     let pieces: Vec<_> = bytes.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     stream::iter(pieces)
 }
 
 /// A store with something of everything: two runs of a version, one of them by schedule, one that took over the output of a
 /// run that has been removed, and one that is under way.
-struct Source {
-    opened: ferroflow_testkit::records::TestRecords,
+pub(super) struct Source {
+    pub(super) opened: ferroflow_testkit::records::TestRecords,
     directory: tempfile::TempDir,
 }
 
-fn made(run: &str, task: &str, uri: &str) -> ArtifactRow {
+pub(super) fn made(run: &str, task: &str, uri: &str) -> ArtifactRow {
     ArtifactRow {
         artifact: Artifact { id: format!("a-{run}-{task}"), uri: uri.to_owned(), ..Artifact::default() },
         run_id: run.to_owned(),
@@ -60,7 +60,7 @@ fn made(run: &str, task: &str, uri: &str) -> ArtifactRow {
     }
 }
 
-fn of_run(run: &str, path: &str, state: TaskState) -> TaskRow {
+pub(super) fn of_run(run: &str, path: &str, state: TaskState) -> TaskRow {
     TaskRow {
         run_id: run.to_owned(),
         task_id: format!("{run}-{path}"),
@@ -72,10 +72,10 @@ fn of_run(run: &str, path: &str, state: TaskState) -> TaskRow {
     }
 }
 
-const SHARED: &str = "minio://data/train.csv";
+pub(super) const SHARED: &str = "minio://data/train.csv";
 
 impl Source {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (opened, directory) = (opened(Store::Sqlite).await, tempfile::tempdir().unwrap());
         let (records, blobs) = (&opened.records, Blobs::local(directory.path()).unwrap());
         let experiment = Experiment {
@@ -131,41 +131,52 @@ impl Source {
         Self { opened, directory }
     }
 
-    fn blobs(&self) -> Blobs {
+    pub(super) fn blobs(&self) -> Blobs {
         Blobs::local(self.directory.path()).unwrap()
     }
 
-    async fn archive(&self, scope: &Scope) -> Result<(Vec<u8>, Moved), Error> {
-        export(&self.opened.records, &self.blobs(), scope, 77, Vec::new(), |_| {}).await
+    pub(super) async fn archive(&self, scope: &Scope) -> Result<(Vec<u8>, Moved), Error> {
+        self.archive_while(scope, |_| {}).await
+    }
+
+    /// The same, while `told` does something.
+    pub(super) async fn archive_while(
+        &self,
+        scope: &Scope,
+        told: impl FnMut(&Moved),
+    ) -> Result<(Vec<u8>, Moved), Error> {
+        export(&self.opened.records, &self.blobs(), scope, 77, Vec::new(), told).await
     }
 }
 
-struct Target {
-    opened: ferroflow_testkit::records::TestRecords,
+pub(super) struct Target {
+    pub(super) opened: ferroflow_testkit::records::TestRecords,
     directory: tempfile::TempDir,
 }
 
 impl Target {
-    async fn new(store: Store) -> Self {
+    pub(super) async fn new(store: Store) -> Self {
         Self { opened: opened(store).await, directory: tempfile::tempdir().unwrap() }
     }
 
-    fn records(&self) -> &Records {
+    pub(super) fn blobs(&self) -> Blobs {
+        Blobs::local(self.directory.path()).unwrap()
+    }
+
+    pub(super) fn records(&self) -> &Records {
         &self.opened.records
     }
 
-    async fn import(&self, bytes: &[u8], choices: &Choices) -> Result<Moved, Error> {
-        let blobs = Blobs::local(self.directory.path()).unwrap();
-        import(self.records(), &blobs, choices, 88, Unpacked::new(chunks(bytes.to_vec())), |_| {}).await
+    pub(super) async fn import(&self, bytes: &[u8], choices: &Choices) -> Result<Moved, Error> {
+        import(self.records(), &self.blobs(), choices, 88, Unpacked::new(chunks(bytes.to_vec())), |_| {}).await
     }
 
-    async fn kept(&self, place: &str) -> Option<Vec<u8>> {
-        let blobs = Blobs::local(self.directory.path()).unwrap();
-        let blob = blobs.get(place).await.unwrap()?;
+    pub(super) async fn kept(&self, place: &str) -> Option<Vec<u8>> {
+        let blob = self.blobs().get(place).await.unwrap()?;
         Some(blob.flow.try_collect::<Vec<Bytes>>().await.unwrap().concat())
     }
 
-    async fn counts(&self) -> Vec<i64> {
+    pub(super) async fn counts(&self) -> Vec<i64> {
         let mut all = Vec::new();
         for table in [
             "experiments",
@@ -292,6 +303,8 @@ async fn an_archive_that_is_damaged_or_cut_short_leaves_no_half_of_a_run(store: 
     let error = target.import(&damaged, &Choices::default()).await.unwrap_err().to_string();
     assert!(error.contains("damaged") && error.contains("runs/r1/sum"), "{error}");
     assert_eq!(count(target.records(), "runs").await, 0);
+    let within_the_manifest = target.import(&bytes[..600], &Choices::default()).await;
+    assert!(matches!(within_the_manifest, Err(Error::Archive(_))), "{within_the_manifest:?}");
     let content = bytes.len() - 1024;
     for end in (0..content).step_by(content / 23) {
         let cut = target.import(&bytes[..end], &Choices::default()).await;
