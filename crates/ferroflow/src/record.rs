@@ -31,7 +31,17 @@ pub struct Record {
 
 /// Held as long as the server runs; the system lets go of it when the process ends, however it does.
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A lock is the open file's, and a program that is being started has a copy of that until it is another
+        // program: closing ours alone would leave the lock standing for so long.
+        if let Err(error) = ask(&self.file, libc::F_OFD_SETLK, libc::F_UNLCK) {
+            tracing::debug!(%error, "the lock of the data directory ends with its file only");
+        }
+    }
 }
 
 /// How long the lock may outlive its server, and how often it is looked at meanwhile.
@@ -51,7 +61,7 @@ pub fn lock(data: &Path) -> anyhow::Result<Lock> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("\"{}\" cannot be written", path.display()))?;
     let began = Instant::now();
-    while ask(&file, libc::F_OFD_SETLK).is_err() {
+    while ask(&file, libc::F_OFD_SETLK, libc::F_WRLCK).is_err() {
         // A process that a killed server was just starting has the lock until it becomes another program.
         if was_killed(data) && began.elapsed() < HANDOVER {
             thread::sleep(LOOK);
@@ -61,7 +71,7 @@ pub fn lock(data: &Path) -> anyhow::Result<Lock> {
         let hint = "see `ferroflow status`; for a second cluster give another --data-dir and --port 0";
         return Err(Problem::new(what, hint).code(RUNNING).into());
     }
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 /// Whether the server that wrote the record is gone.
@@ -80,10 +90,10 @@ fn is_ending(pid: Pid) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['Z', 'X']))
 }
 
-/// Asks the system about the exclusive lock of a file: `F_OFD_SETLK` takes it, `F_OFD_GETLK` only tells
-/// whether another could take it, so that nobody who asks is in the way of a server that starts.
-fn ask(file: &File, command: libc::c_int) -> io::Result<libc::flock> {
-    let (kind, from_start) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+/// Asks the system about the exclusive lock of a file, `F_WRLCK`: `F_OFD_SETLK` takes it, `F_OFD_GETLK` only tells
+/// whether another could take it, so that nobody who asks is in the way of a server that starts. `F_UNLCK` lets go of it.
+fn ask(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+    let (kind, from_start) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
     let mut lock = libc::flock { l_type: kind, l_whence: from_start, l_start: 0, l_len: 0, l_pid: 0 };
     // SAFETY: the descriptor is open, and both commands take a pointer to this structure for the call.
     match unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } {
@@ -93,7 +103,7 @@ fn ask(file: &File, command: libc::c_int) -> io::Result<libc::flock> {
 }
 
 fn is_held(file: &File) -> io::Result<bool> {
-    Ok(i32::from(ask(file, libc::F_OFD_GETLK)?.l_type) != libc::F_UNLCK)
+    Ok(i32::from(ask(file, libc::F_OFD_GETLK, libc::F_WRLCK)?.l_type) != libc::F_UNLCK)
 }
 
 /// Writes the record of this process.
@@ -166,6 +176,17 @@ mod tests {
             }
             assert_eq!(looker.join().unwrap(), 0, "there is no record");
         });
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_guard_although_a_program_that_is_being_started_has_a_copy_of_its_file() {
+        let place = tempfile::tempdir().unwrap();
+        let held = lock(place.path()).unwrap();
+        let copy = held.file.try_clone().unwrap();
+        assert!(is_held(&File::options().write(true).open(place.path().join(LOCK)).unwrap()).unwrap());
+        drop(held);
+        lock(place.path()).unwrap();
+        drop(copy);
     }
 
     #[test]

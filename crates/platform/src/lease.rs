@@ -122,19 +122,24 @@ impl Candidate {
     pub async fn run(self, standing: watch::Sender<Standing>) -> Result<(), Lost> {
         let mut sight = None;
         let mut renewed: Option<Instant> = None;
+        let mut trouble = Trouble::default();
         loop {
             let began = self.clock.instant();
             let look = tokio::time::timeout(self.terms.renew, self.look(&mut sight));
-            match look.await {
+            let looked = look.await;
+            trouble.tell(match &looked {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(format!("it cannot be read or written: {error}")),
+                Err(_) => Some("the API server does not answer".to_owned()),
+            });
+            match looked {
                 Ok(Ok(Outcome::Held)) => {
                     renewed = Some(began);
                     tell(&standing, Standing::Leading);
                 }
                 Ok(Ok(Outcome::Other(leader))) if renewed.is_some() => return Err(Lost::Taken(leader.holder)),
                 Ok(Ok(Outcome::Other(leader))) => tell(&standing, Standing::Following(leader)),
-                Ok(Ok(Outcome::Open)) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "the lease cannot be read or written"),
-                Err(_) => tracing::debug!("the API server does not answer for the lease"),
+                Ok(Ok(Outcome::Open) | Err(_)) | Err(_) => {}
             }
             if let Some(renewed) = renewed {
                 let silent = self.clock.instant().saturating_duration_since(renewed);
@@ -197,12 +202,35 @@ impl Candidate {
     /// What the API server answers.
     pub async fn release(&self) -> kube::Result<()> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
-        let Some(mut lease) = leases.get_opt(&self.name).await? else { return Ok(()) };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.holder)) else {
-            return Ok(());
-        };
-        spec.holder_identity = None;
-        leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+        // A renewal that was on its way may come between.
+        let mut again = 5;
+        loop {
+            let Some(mut lease) = leases.get_opt(&self.name).await? else { return Ok(()) };
+            let spec = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.holder));
+            let Some(spec) = spec else { return Ok(()) };
+            spec.holder_identity = None;
+            match leases.replace(&self.name, &PostParams::default(), &lease).await {
+                Err(kube::Error::Api(status)) if status.code == 409 && again > 0 => again -= 1,
+                written => return written.map(drop),
+            }
+        }
+    }
+}
+
+/// What is wrong with the Lease, which is logged once for as long as it is the same.
+#[derive(Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    fn tell(&mut self, now: Option<String>) {
+        if self.0 == now {
+            return;
+        }
+        match &now {
+            Some(why) => tracing::warn!(why, "the Lease that says who leads is out of reach"),
+            None => tracing::info!("the Lease that says who leads is there again"),
+        }
+        self.0 = now;
     }
 }
 

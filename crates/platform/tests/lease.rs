@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ferroflow_platform::{
     clock::SystemClock,
@@ -11,14 +17,18 @@ use ferroflow_platform::{
 use ferroflow_testkit::{TestCluster, wait::eventually};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
-    Api,
+    Api, Client,
     api::{Patch, PatchParams},
+    client::Body,
 };
 use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle};
 
+/// A look, which the disk may hold up, has as long as there is between two of them.
 const TERMS: Terms =
-    Terms { duration: Duration::from_secs(1), renew: Duration::from_millis(50), give_up: Duration::from_millis(700) };
+    Terms { duration: Duration::from_secs(2), renew: Duration::from_millis(300), give_up: Duration::from_millis(1500) };
+/// Nobody is silent for so long here.
+const LONG: Duration = Duration::from_secs(3600);
 
 fn candidate(cluster: &TestCluster, holder: &str) -> Candidate {
     Candidate {
@@ -72,8 +82,7 @@ async fn one_leads_and_is_followed_until_it_is_silent_for_as_long_as_its_lease_s
 async fn a_lease_that_is_let_go_is_taken_at_once() {
     let cluster = TestCluster::server_only().await;
     let leaving = candidate(&cluster, "leaving");
-    let mut first =
-        Running::start(Candidate { terms: Terms { duration: Duration::from_secs(3600), ..TERMS }, ..leaving.clone() });
+    let mut first = Running::start(Candidate { terms: Terms { duration: LONG, ..TERMS }, ..leaving.clone() });
     first.until(Standing::Leading).await;
     let mut second = Running::start(candidate(&cluster, "second"));
     second.until(led_by("leaving")).await;
@@ -88,9 +97,37 @@ async fn a_lease_that_is_let_go_is_taken_at_once() {
 }
 
 #[tokio::test]
+async fn a_lease_is_let_go_although_a_renewal_comes_between() {
+    let cluster = TestCluster::server_only().await;
+    let leaving = candidate(&cluster, "leaving");
+    let mut running = Running::start(leaving.clone());
+    running.until(Standing::Leading).await;
+    running.task.abort();
+    let _ = running.task.await;
+    let (client, is_late) = (cluster.client(), Arc::new(AtomicBool::new(false)));
+    let told = is_late.clone();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (client, is_late) = (client.clone(), is_late.clone());
+        async move {
+            if request.method() == http::Method::PUT && !is_late.swap(true, Ordering::Relaxed) {
+                let leases = Api::<Lease>::namespaced(client.clone(), "default");
+                let renewal = json!({"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}});
+                leases.patch("replicas", &PatchParams::default(), &Patch::Merge(&renewal)).await?;
+            }
+            client.send(request).await
+        }
+    });
+    Candidate { client: Client::new(service, "default"), ..leaving }.release().await.unwrap();
+    assert!(told.load(Ordering::Relaxed));
+    let lease = Api::<Lease>::namespaced(cluster.client(), "default").get("replicas").await.unwrap();
+    assert_eq!(lease.spec.unwrap().holder_identity, None);
+}
+
+#[tokio::test]
 async fn who_finds_another_in_its_place_leads_no_more() {
     let cluster = TestCluster::server_only().await;
-    let mut paused = Running::start(candidate(&cluster, "paused"));
+    let terms = Terms { duration: LONG, give_up: LONG, ..TERMS };
+    let mut paused = Running::start(Candidate { terms, ..candidate(&cluster, "paused") });
     paused.until(Standing::Leading).await;
     let leases = Api::<Lease>::namespaced(cluster.client(), "default");
     let other = json!({"spec": {"holderIdentity": "other"}});
