@@ -94,7 +94,7 @@ class Cluster:
     def has_controllers(self):
         """Controllers give a new namespace its service account."""
         name = self.client.post("/api/v1/namespaces", {"metadata": {"generateName": "conformance-probe-"}}).ok()["metadata"]["name"]
-        found = wait_for_one(self.client, f"/api/v1/namespaces/{name}/serviceaccounts", "default", lambda _: True, seconds=5)
+        found = wait_for_one(self.client, f"/api/v1/namespaces/{name}/serviceaccounts", "default", lambda _: True, WAIT_SECONDS)
         self.client.delete(f"/api/v1/namespaces/{name}")
         return found is not None
 

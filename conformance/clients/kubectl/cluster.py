@@ -65,7 +65,8 @@ def events_are_listed(k):
 
 @case(needs="node")
 def a_node_is_shown_and_described(k):
-    run(k, "get", "nodes").shows(r"^\S+ +Ready ")
+    # Another case may have cordoned it.
+    run(k, "get", "nodes").shows(r"^\S+ +Ready(,SchedulingDisabled)? ")
     name = run(k, "get", "nodes", "-o", "jsonpath={.items[0].metadata.name}").out
     run(k, "describe", "node", name).shows(f"^Name: +{name}$", "^Capacity:$", "^Allocatable:$", "^Conditions:$")
 

@@ -19,11 +19,14 @@ def a_run_tells_its_states(k):
 
 @case
 def a_new_run_is_pending_and_has_not_ended(k):
-    id = k.run(echo(command=["sleep", "1"]))
+    id = k.run(echo(command=["sleep", "600"]))
     run = k.client.get_run(id)
     check(run.state in ("PENDING", "RUNNING"), run.state)
     check(run.finished_at is None or run.finished_at.year == 1970, run.finished_at)
-    same(k.wait(id).state, "SUCCEEDED")
+    repeat(lambda: Tree(k.server.tasks(id)).match("echo"), lambda found: found and found[0].state == "RUNNING")
+    k.client.terminate_run(id)
+    run = k.wait(id)
+    check(run.created_at <= run.finished_at, f"{run.created_at} {run.finished_at}")
 
 
 @case

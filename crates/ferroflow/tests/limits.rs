@@ -4,18 +4,21 @@
 
 mod common;
 
+use std::{fmt::Debug, time::Duration};
+
 use common::{Bench, Server};
-use ferroflow_testkit::{
-    cluster::client_of,
-    objects::from,
-    wait::{eventually, until},
-};
+use ferroflow_testkit::{cluster::client_of, objects::from};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client,
     api::{ListParams, PostParams},
+    runtime::wait::await_condition,
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+/// A node looks every ten seconds, and less often where a look takes long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Programs of the host stand for images, so that none has to be pulled.
 const PROGRAMS: [&str; 2] = ["--isolation", "bare"];
@@ -33,6 +36,23 @@ fn pod(name: &str, script: &str, resources: &Value, volumes: &Value) -> Pod {
         "restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "tolerations": tolerations, "volumes": volumes,
         "containers": [{"name": "main", "image": "busybox:1.36", "command": ["sh", "-c", script],
             "resources": resources, "volumeMounts": mounts}]}}))
+}
+
+async fn eventually<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Watches the object `name` until `holds` is true of it, and returns it.
+async fn until<K>(api: &Api<K>, name: &str, what: &str, holds: impl Fn(&K) -> bool) -> K
+where
+    K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let condition = |object: Option<&K>| object.is_some_and(&holds);
+    let found = eventually(&format!("{name}: {what}"), await_condition(api.clone(), name, condition)).await;
+    found.unwrap().unwrap()
 }
 
 fn phase(pod: &Pod) -> &str {

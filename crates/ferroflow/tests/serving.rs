@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::{Child, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{Bench, Server};
@@ -143,7 +143,8 @@ async fn a_server_speaks_tls_counts_what_it_answers_and_says_who_changed_what() 
 async fn a_server_that_is_told_to_stop_answers_until_nobody_sends_it_any_more() {
     let cluster = Bench::new();
     let _running = Server::start(&cluster, "control");
-    let mut serving = Serving::start(&cluster, &["--drain", "2"]);
+    // More than the questions take.
+    let serving = Serving::start(&cluster, &["--drain", "600"]);
     for path in ["/readyz", "/leaderz"] {
         assert_eq!(serving.asked("GET", path, "").await.0, 200, "{path}");
     }
@@ -153,7 +154,12 @@ async fn a_server_that_is_told_to_stop_answers_until_nobody_sends_it_any_more() 
     assert!(code == 503 && answer.contains("was told to stop"), "{answer}");
     assert_eq!(serving.asked("GET", "/healthz", "").await.0, 200);
     assert_eq!(serving.asked("GET", "/pipeline/apis/v2beta1/runs", &serving.token).await.0, 200);
+    drop(serving);
+    let mut serving = Serving::start(&cluster, &["--drain", "1"]);
+    let told = Instant::now();
+    kill_process(Pid::from_child(&serving.child), Signal::TERM).unwrap();
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    assert!(told.elapsed() >= Duration::from_secs(1), "{:?}", told.elapsed());
 }
 
 #[test]
@@ -179,8 +185,12 @@ fn what_cannot_be_installed_together_is_refused_with_a_way_out() {
         (&["--records", "mysql://db"][..], "--records is no URL of PostgreSQL"),
         (&["--records", "postgres://u:p@h/d"], "leaves artifacts without a place"),
         (&["--replicas", "2"], "2 replicas cannot share one volume"),
-        (&["--artifacts", "bucket"], "names no bucket"),
-        (&["--artifacts", "s3://b", "--s3-credentials", "/nonexistent"], "\"/nonexistent\" cannot be read"),
+        (&["--artifacts", "bucket"], "does not begin with s3://"),
+        (&["--artifacts", "s3:///prefix"], "names no bucket"),
+        (
+            &["--artifacts", "s3://b", "--s3-credentials", "/nonexistent"],
+            "credentials of S3, \"/nonexistent\", cannot be read",
+        ),
     ] {
         let ended = bench.run(&[&["install", "--print"][..], words].concat());
         assert!(ended.code == 1 && ended.stderr.contains(told) && ended.stderr.contains("hint: "), "{ended:?}");

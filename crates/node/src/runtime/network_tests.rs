@@ -539,18 +539,25 @@ async fn a_program_that_is_killed_or_interrupted_while_it_waits_leaves_nothing_b
     let script = format!(
         "{FULL}
 import signal
-signal.signal(signal.SIGALRM, lambda *_: say('alarm'))
-signal.setitimer(signal.ITIMER_REAL, 0.1)
+# An alarm that comes before what it is to interrupt is followed by another.
+alarms = []
+signal.signal(signal.SIGALRM, lambda *_: alarms.append(1))
+r, w = os.pipe()
 child = os.fork()
 if child == 0:
-    say('waits'); socket.socket().connect(('127.0.0.1', 8080)); os._exit(0)
-say('parent')
-signal.pause()
+    say('waits'); os.write(w, b'x'); socket.socket().connect(('127.0.0.1', 8080)); os._exit(0)
+say('parent'); os.read(r, 1)
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+while not alarms: signal.pause()
+signal.setitimer(signal.ITIMER_REAL, 0); say('alarm')
 os.kill(child, signal.SIGKILL); say(os.waitpid(child, 0)[1])
 class Enough(Exception): pass
-def enough(*_): raise Enough
-signal.signal(signal.SIGALRM, enough); signal.setitimer(signal.ITIMER_REAL, 0.1)
-try: socket.socket().connect(('127.0.0.1', 8080))
+told = []
+def enough(*_):
+    if not told: told.append(1); raise Enough
+signal.signal(signal.SIGALRM, enough)
+try:
+    c = socket.socket(); signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1); c.connect(('127.0.0.1', 8080))
 except Enough: say('interrupted')
 signal.signal(signal.SIGALRM, lambda *_: None); signal.siginterrupt(signal.SIGALRM, False)
 signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
