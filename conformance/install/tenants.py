@@ -43,6 +43,28 @@ def staying():
     stays()
 
 
+@dsl.container_component
+def takes(data: dsl.Input[dsl.Dataset]):
+    return dsl.ContainerSpec(image="python:3.11", command=["sh", "-c", 'find "$0" -type f -exec cat {} +'], args=[data.path])
+
+
+@dsl.container_component
+def claims(uri: str, data: dsl.Output[dsl.Dataset]):
+    # The executor output is beside the artifacts, as the SDK's executor leaves it.
+    script = """printf '{"artifacts": {"data": {"artifacts": [{"name": "data", "uri": "%s"}]}}}' "$0" >"$(dirname "$1")/output_metadata.json\""""
+    return dsl.ContainerSpec(image="python:3.11", command=["sh", "-ec", script], args=[uri, data.path])
+
+
+@dsl.pipeline(name="imports")
+def imports(uri: str):
+    takes(data=dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset, reimport=True).output)
+
+
+@dsl.pipeline(name="claiming")
+def claiming(uri: str):
+    takes(data=claims(uri=uri).outputs["data"])
+
+
 class Team:
     """A namespace, and one who may edit in it."""
 
@@ -84,7 +106,8 @@ class Owned:
         repeat(lambda: [one["state"] for one in self.tasks(self.running) if one["name"] == "stays"], lambda states: states == ["RUNNING"])
         self.step = next(one for one in self.tasks(self.done) if one["name"] == "makes")
         self.task, self.root = self.step["task_id"], self.step["parent_task_id"]
-        self.artifact = self.step["outputs"]["artifacts"][0]["value"]["artifact_id"]
+        made = self.step["outputs"]["artifacts"][0]["value"]
+        self.artifact, self.uri = made["artifact_id"], made["uri"]
 
     def run(self, k, pipeline):
         options = {"run_name": f"{MARK}-{k.unique('run')}", "experiment_id": self.experiment, "enable_caching": False}
@@ -184,6 +207,51 @@ def a_team_sees_only_its_own(k):
     for kind in ("runs", "experiments", "pipelines", "recurringruns", "artifacts"):
         status, text = first.ask("GET", f"{kind}?namespace={first.namespace}&page_size=100")
         check(status == 200 and MARK not in text, f"{kind}: {status} {text[:300]}")
+
+
+def places(owned):
+    """URIs by which one might come to what is the second team's: by its run, from above, and through the server's own names."""
+    run = owned.uri.split(f"/{owned.done}/")[0] + f"/{owned.done}"
+    pipeline = run.rsplit("/", 1)[0]
+    root = pipeline.rsplit("/", 1)[0]
+    scheme, rest = root.split("://")
+    above = [f"{scheme}://" + "/".join(rest.split("/")[:length]) for length in range(1, rest.count("/") + 1)]
+    own = ["pipelines/logs", f"pipelines/logs/{owned.done}"] + [f"{one}/own/pipelines/logs" for one in above]
+    return [owned.uri, run, pipeline, root, f"{root}/", f"{root}/../{root.rsplit('/', 1)[1]}", *above, *own]
+
+
+@case
+def a_team_reaches_nothing_of_anothers_by_a_uri(k):
+    first, owned = teams(k)
+    experiment = first.client.create_experiment(k.unique("uris"), namespace=first.namespace).experiment_id
+    options = {"experiment_id": experiment, "enable_caching": False}
+    tried = [(pipeline, uri) for pipeline in (imports, claiming) for uri in places(owned)]
+    runs = [first.client.create_run_from_pipeline_func(pipeline, arguments={"uri": uri}, **options).run_id for pipeline, uri in tried]
+    faults = []
+    for run, (pipeline, uri) in zip(runs, tried, strict=True):
+        what = f"{pipeline.name} of {uri}"
+        state = first.client.wait_for_run_completion(run, 300, sleep_duration=0.5).state
+        # Some of these are nobody's: then there is nothing, and the step that reads it fails.
+        faults.append(f"{what} ends as {state}" if state != "FAILED" else None)
+        for task in first.get(f"runs/{run}/tasks?page_size=100").get("tasks", []):
+            status, text = first.ask("GET", f"runs/{run}/tasks/{task['task_id']}/log")
+            faults.append(f"{what}: the log of {task['name']} tells {text[:300]}" if status == 200 and MARK in text.split() else None)
+            for one in task.get("outputs", {}).get("artifacts", []):
+                faults.append(is_refused(first, "GET", f"artifacts/{one['value']['artifact_id']}:download"))
+    check(not any(faults), "\n".join(filter(None, faults)))
+
+
+@case
+def a_team_imports_what_it_has_made_and_no_other_puts_its_own_there(k):
+    first, owned = teams(k)
+    options = {"experiment_id": owned.experiment, "enable_caching": False}
+    run = owned.team.client.create_run_from_pipeline_func(imports, arguments={"uri": owned.uri}, **options).run_id
+    same(owned.team.client.wait_for_run_completion(run, 120, sleep_duration=0.5).state, "SUCCEEDED")
+    owned.team.client.delete_run(run)
+    experiment = first.client.create_experiment(k.unique("among"), namespace=first.namespace).experiment_id
+    body = {"display_name": "among", "experiment_id": experiment, "pipeline_spec": echo(), "runtime_config": {"pipeline_root": owned.uri}}
+    status, text = first.ask("POST", "runs", body)
+    check(status == 400 and "another namespace" in text, f"a run below another's is taken: {status} {text[:300]}")
 
 
 @case

@@ -14,21 +14,27 @@ use super::{
     api::{EngineError, StepError},
     hands::Hands,
     inbox::{Inbox, Message, Reply},
+    reach,
     shared::Shared,
 };
 use crate::{
     core::{
         engine::{Effect, Event, Found, NodeId, Run, Wake, handover::Handed, sight::Sight},
+        fault::Fault,
+        reach::is_within,
         run::RunState,
         step::{Begin, Report, StepClaims, Verdict, WorkOrder},
         task::TaskError,
-        value::Artifact,
+        value::{Artifact, Values},
     },
     store::{cache::CacheKey, expiry, runs::RunRow},
 };
 
 /// What nobody waits for is recorded after this at the latest, so that a step of a few milliseconds is one write.
 const LAZY: Duration = Duration::from_millis(50);
+
+/// What a step has come to.
+type Outcome = Result<Values, TaskError>;
 
 /// Answers that follow a write.
 enum Answer {
@@ -89,7 +95,7 @@ impl Actor {
             let (messages, sights) = self.inbox.take();
             #[cfg(test)]
             self.shared.stumble();
-            self.take(messages, sights);
+            self.take(messages, sights).await;
         }
     }
 
@@ -102,10 +108,10 @@ impl Actor {
         }
     }
 
-    fn take(&mut self, messages: VecDeque<Message>, sights: BTreeMap<(String, u32), Sight>) {
+    async fn take(&mut self, messages: VecDeque<Message>, sights: BTreeMap<(String, u32), Sight>) {
         let now_ms = self.shared.now_ms();
         for message in messages {
-            self.hear(message, now_ms);
+            self.hear(message, now_ms).await;
         }
         for ((task, attempt), sight) in sights {
             if let Some(node) = self.run.find(&task) {
@@ -124,13 +130,13 @@ impl Actor {
         }
     }
 
-    fn hear(&mut self, message: Message, now_ms: i64) {
+    async fn hear(&mut self, message: Message, now_ms: i64) {
         match message {
             Message::Event(event) => self.run.handle(event, now_ms),
             Message::Begin { claims, begin, reply } => self.begin(&claims, begin, reply, now_ms),
-            Message::Finish { claims, report, reply } => self.finish(&claims, &report, reply, now_ms),
+            Message::Finish { claims, report, reply } => self.finish(&claims, &report, reply, now_ms).await,
             Message::Input { claims, artifact, reply } => {
-                let found = self.input(&claims, &artifact);
+                let found = self.input(&claims, &artifact).await;
                 // A launcher that has gone asks again.
                 let _ = reply.send(found);
             }
@@ -168,7 +174,7 @@ impl Actor {
         }
     }
 
-    fn finish(&mut self, claims: &StepClaims, report: &Report, reply: Reply<Verdict>, now_ms: i64) {
+    async fn finish(&mut self, claims: &StepClaims, report: &Report, reply: Reply<Verdict>, now_ms: i64) {
         let Some((node, step)) = self.run.current(&claims.task, claims.attempt) else {
             let _ = reply.send(Err(stale(claims)));
             return;
@@ -176,6 +182,14 @@ impl Actor {
         let outcome = match Handed::of(&self.run, node, step) {
             Ok(handed) => handed.outcome(report),
             Err(fault) => Err(TaskError { reason: "Output".to_owned(), message: fault.to_string(), exit_code: None }),
+        };
+        let outcome = match self.reached(outcome).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // The launcher asks again.
+                let _ = reply.send(Err(StepError::Unavailable(error.to_string())));
+                return;
+            }
         };
         let exit_code = match (&outcome, report.exit_code) {
             (Ok(_), _) => 0,
@@ -187,16 +201,53 @@ impl Actor {
         self.answers.push(Answer::Finished(reply, Verdict { exit_code }));
     }
 
-    fn input(&self, claims: &StepClaims, id: &str) -> Result<Artifact, StepError> {
+    /// What a step has come to, a failure where it claims what is another namespace's.
+    async fn reached(&self, outcome: Outcome) -> Result<Outcome, EngineError> {
+        let Ok(values) = &outcome else { return Ok(outcome) };
+        for (name, artifacts) in &values.artifacts {
+            for artifact in artifacts {
+                match self.reach(&artifact.uri).await {
+                    Ok(()) => {}
+                    Err(EngineError::Denied(what)) => {
+                        let message = Fault::new(format!("outputs.artifacts.{name}"), what).to_string();
+                        return Ok(Err(TaskError { reason: "Output".to_owned(), message, exit_code: Some(0) }));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Refuses what is another namespace's. Of what the run itself has made nothing is asked.
+    async fn reach(&self, uri: &str) -> Result<(), EngineError> {
+        if is_within(uri, &Handed::directory(self.run.facts(), self.run.pipeline())) {
+            return Ok(());
+        }
+        reach::check(&self.shared, &self.row.namespace, uri).await
+    }
+
+    async fn input(&self, claims: &StepClaims, id: &str) -> Result<Artifact, StepError> {
         let (_, step) = self.run.current(&claims.task, claims.attempt).ok_or_else(|| stale(claims))?;
-        let mut artifacts = step.inputs.artifacts.values().flatten();
-        artifacts.find(|artifact| artifact.id == id).cloned().ok_or_else(|| foreign(claims, "input artifact", id))
+        let found = step.inputs.artifacts.values().flatten().find(|artifact| artifact.id == id).cloned();
+        let artifact = found.ok_or_else(|| foreign(claims, "input artifact", id))?;
+        match self.reach(&artifact.uri).await {
+            Ok(()) => Ok(artifact),
+            Err(EngineError::Denied(what)) => {
+                Err(Fault::new(format!("inputs.artifacts.{}", artifact.name), what).into())
+            }
+            Err(error) => Err(StepError::Unavailable(error.to_string())),
+        }
     }
 
     fn output(&self, claims: &StepClaims, name: &str) -> Result<String, StepError> {
         let (node, step) = self.run.current(&claims.task, claims.attempt).ok_or_else(|| stale(claims))?;
         let uri = Handed::of(&self.run, node, step)?.output_uri(name);
-        uri.ok_or_else(|| foreign(claims, "output artifact", name))
+        let uri = uri.ok_or_else(|| foreign(claims, "output artifact", name))?;
+        // The name of an output may lead to where nothing may be written.
+        let denied = |error: EngineError| Fault::new(format!("outputs.artifacts.{name}"), error.to_string());
+        reach::name(&self.shared, &uri).map_err(denied)?;
+        Ok(uri)
     }
 
     /// Does what the run asks for until it asks for nothing more; what must be on disk first is written in between.

@@ -28,6 +28,9 @@ pub enum EngineError {
     NotFailed { run: String, state: &'static str },
     #[error("run \"{0}\" exists already")]
     Exists(String),
+    /// Of an artifact: it is another namespace's, or can be none.
+    #[error("{0}")]
+    Denied(String),
     /// What a step has printed is not there.
     #[error("there is no log of task \"{task}\": {why}")]
     NoLog { task: String, why: String },

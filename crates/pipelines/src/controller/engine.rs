@@ -20,7 +20,7 @@ use super::{
     expiry,
     inbox::{Inbox, Message, Reply},
     load::{self, Goes},
-    logs, removal,
+    logs, reach, removal,
     shared::Shared,
 };
 use crate::{
@@ -93,6 +93,7 @@ impl Engine {
             Ok::<(), std::convert::Infallible>(())
         });
         removal::sweep_uploads(shared);
+        reach::note_older(shared).await?;
         for row in store::runs::active(&shared.records).await? {
             if let Some(inbox) = shared.enter(&row.run_id, &row.pipeline_name)? {
                 carry::resume(shared.clone(), inbox);
@@ -122,20 +123,23 @@ impl Engine {
     /// or the bare IR. Returns the run as it was recorded first: pending.
     ///
     /// # Errors
-    /// [`EngineError::Fault`] for a spec or parameters that cannot be run, [`EngineError::Exists`].
+    /// [`EngineError::Fault`] for a spec or parameters that cannot be run, or a root that is another namespace's;
+    /// [`EngineError::Exists`].
     pub async fn submit(&self, run: RunRow, spec: Value) -> Result<RunRow, EngineError> {
         let pipeline = Arc::new(ir::read::pipeline(&spec)?);
         let row = self.filled(run, &pipeline.name, &spec);
         let parameters = load::parameters(&row, &pipeline)?;
+        let facts = load::facts(&self.shared, &row, &pipeline);
+        let place = reach::root(&self.shared, &facts, &pipeline).await?;
         let Some(inbox) = self.shared.enter(&row.run_id, &row.pipeline_name)? else {
             return Err(EngineError::Exists(row.run_id));
         };
-        let facts = load::facts(&self.shared, &row, &pipeline);
         let limits = self.shared.limits();
         let mut run = Run::new(pipeline, facts, limits, parameters, row.created_ms);
         run.begin(self.shared.now_ms());
         let mut actor = Actor::new(self.shared.clone(), inbox, run, row.clone());
         actor.first = vec![store::runs::insert_spec(&row.spec_digest, &spec), store::runs::insert(&row)];
+        actor.first.extend(place.and_then(|place| store::places::hold(&row.namespace, &place)));
         self.started(actor).await.map_err(|error| match error {
             EngineError::Records(records::Error::Duplicate(_)) => EngineError::Exists(row.run_id.clone()),
             other => other,
@@ -279,6 +283,14 @@ impl Engine {
     /// [`EngineError::Records`].
     pub async fn artifact(&self, artifact: &str) -> Result<Option<ArtifactRow>, EngineError> {
         Ok(store::artifacts::get(&self.shared.records, artifact).await?)
+    }
+
+    /// Whether what lies at a URI may be sent to those who may read a namespace.
+    ///
+    /// # Errors
+    /// [`EngineError::Denied`].
+    pub async fn reach(&self, namespace: &str, uri: &str) -> Result<(), EngineError> {
+        reach::check(&self.shared, namespace, uri).await
     }
 
     /// Asks the actor of a step's run; a run that has none has ended, or not begun again.

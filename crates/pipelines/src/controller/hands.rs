@@ -10,8 +10,10 @@ use kube::{
 use serde_json::Value;
 
 use super::{
+    api::EngineError,
     inbox::{Inbox, Message},
     pods::{ATTEMPT_LABEL, RUN_LABEL, TASK_LABEL},
+    reach,
     seen::SeenPod,
     shared::Shared,
 };
@@ -233,6 +235,12 @@ impl Hands {
     }
 
     async fn import(&self, output: String, artifact: Artifact, reuse: bool) -> Result<Values, TaskError> {
+        let failed = |error: EngineError| TaskError {
+            reason: "Importer".to_owned(),
+            message: error.to_string(),
+            exit_code: None,
+        };
+        reach::check(&self.shared, &self.facts.namespace, &artifact.uri).await.map_err(failed)?;
         self.in_store(&artifact).await?;
         let found = if reuse { self.imported(&artifact).await? } else { None };
         let artifacts = [(output, vec![found.unwrap_or(artifact)])].into();

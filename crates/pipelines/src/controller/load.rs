@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{api::EngineError, shared::Shared};
+use super::{api::EngineError, reach, shared::Shared};
 use crate::{
     core::{
         engine::{Facts, Run, Standing, handover::Handed},
@@ -78,6 +78,7 @@ pub(super) async fn run(shared: &Shared, row: &RunRow, goes: Goes) -> Result<Run
     let spec = store::runs::spec(&shared.records, &row.spec_digest).await?.ok_or_else(missing)?;
     let pipeline = Arc::new(ir::read::pipeline(&spec)?);
     let facts = facts(shared, row, &pipeline);
+    reach::root(shared, &facts, &pipeline).await?;
     let rows = store::tasks::of_run(&shared.records, &row.run_id).await?;
     let standing = Standing {
         state: row.state,

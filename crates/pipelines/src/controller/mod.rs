@@ -6,7 +6,7 @@
 //!
 //! Each run that is under way has an actor (`actor`), which `carry` begins and brings back. What has come for it waits
 //! in its `inbox`. Runs share `places` for pods, `flights` of identical steps, and one watch of `pods`; `hands` reach
-//! the cluster for them.
+//! the cluster for them. What they may name and read of the store `reach` says.
 
 mod actor;
 pub mod api;
@@ -24,6 +24,7 @@ mod logs;
 mod lookup;
 mod places;
 pub mod pods;
+mod reach;
 mod removal;
 pub mod schedule;
 mod seen;

@@ -3,6 +3,7 @@
 mod clearing;
 mod life;
 mod many;
+mod tenants;
 
 use std::time::Duration;
 

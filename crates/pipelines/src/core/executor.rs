@@ -323,10 +323,10 @@ fn artifact_field(step: &Step<'_>, name: &str, artifact: &Artifact, field: Field
 }
 
 /// The artifact that an importer names, without an id and a name. Placeholders in its URI and its metadata, keys
-/// included, are replaced.
+/// included, are replaced. A path for a URI, as a step without mounts below one of `roots` is told, is that URI.
 ///
 /// # Errors
-/// Where the URI is missing or no string.
+/// Where the URI is missing or none.
 pub fn import(
     importer: &Importer,
     component: &Component,
@@ -334,6 +334,7 @@ pub fn import(
     facts: &Facts,
     key: &str,
     task_id: &str,
+    roots: &[&str],
 ) -> Result<Artifact, Fault> {
     let parameter = |name: &str| {
         let default = || component.inputs.parameters.get(name).and_then(|declared| declared.default.clone());
@@ -365,6 +366,8 @@ pub fn import(
     if uri.is_empty() {
         return Err(Fault::new("importer.artifactUri", "is empty"));
     }
+    let places = roots.iter().map(|root| Place { root: Some(root) }).chain([Place::default()]);
+    let uri = places.map(|place| place.uri(&uri)).find(|found| *found != uri).unwrap_or(uri);
     super::uri::check("importer.artifactUri", &uri)?;
     if uri.starts_with(IMAGE_SCHEME) && importer.download_to_workspace {
         return Err(Fault::new("importer.downloadToWorkspace", "is not for images (oci://); leave it out"));

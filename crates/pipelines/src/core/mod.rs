@@ -7,6 +7,7 @@
 //! * [`runtime`]: what a run is created with.
 //! * [`executor`]: what a step is handed.
 //! * [`place`]: URIs of the store as paths, and back.
+//! * [`reach`]: whose a place of the store is.
 //! * [`output`]: what a step has made.
 //! * [`fingerprint`]: what a step stands for in the cache.
 //! * [`pod`]: the pod of a step.
@@ -43,6 +44,7 @@ pub mod placeholder;
 pub mod pod;
 pub mod preamble;
 pub mod query;
+pub mod reach;
 pub mod resolve;
 pub mod run;
 pub mod runtime;

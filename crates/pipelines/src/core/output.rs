@@ -76,14 +76,15 @@ fn artifact(step: &Step<'_>, name: &str, said: Option<&Value>) -> Result<Artifac
     }
     if let Some(uri) = said.get("uri").and_then(Value::as_str).filter(|uri| !uri.is_empty()) {
         let uri = step.place().uri(uri);
-        check_claim(step, name, &uri)?;
         super::uri::check(format!("outputs.artifacts.{name}"), &uri)?;
+        check_claim(step, name, &uri)?;
         artifact.uri = uri;
     }
     Ok(artifact)
 }
 
-/// What lies in the run's storage belongs to the step that made it; others may only hand on what they were given.
+/// What lies in the run's storage belongs to the step that made it; others may only hand on what they were given. Whose
+/// it is that lies elsewhere is known to the store alone.
 fn check_claim(step: &Step<'_>, name: &str, uri: &str) -> Result<(), Fault> {
     let is_within = |above: &str| {
         let above = above.trim_end_matches('/');

@@ -61,10 +61,10 @@ async fn find(call: &Call, verb: &'static str) -> Outcome<ArtifactRow> {
 /// `GET /artifacts/{id}:download`: a file as it is, a directory as a tar.
 ///
 /// # Errors
-/// 404 for an artifact that is not there, or whose bytes are not.
+/// 404 for an artifact that is not there, or whose bytes are not; 403 for one that lies in what is another namespace's.
 pub async fn download(call: Call) -> Outcome<Response<Body>> {
     let row = find(&call, "get").await?;
-    let content = open(&call, &row.artifact.uri).await?;
+    let content = open(&call, &row.namespace, &row.artifact.uri).await?;
     let (size, flow, kind) = match content {
         Content::File(blob) => (Some(blob.size), blob.flow, kind_of(&row)),
         Content::Directory(flow) => {
@@ -133,7 +133,9 @@ fn safe_name(name: &str) -> String {
     if name.is_empty() { "artifact".to_owned() } else { name }
 }
 
-async fn open(call: &Call, uri: &str) -> Outcome<Content> {
+/// What lies at a URI, where that is no other namespace's: a record may say what nobody has looked at.
+async fn open(call: &Call, namespace: &str, uri: &str) -> Outcome<Content> {
+    call.api.engine.reach(namespace, uri).await.map_err(runs::failure)?;
     match call.api.blobs.open(uri).await {
         Ok(Some(content)) => Ok(content),
         Ok(None) => {
@@ -152,14 +154,14 @@ fn stored(error: &StoreError, uri: &str) -> Failure {
 /// `GET /apis/v1alpha1/runs/{run}/nodes/{node}/artifacts/{name}:read`: base64 in JSON, as older clients have it.
 ///
 /// # Errors
-/// 404.
+/// As [`download`].
 pub async fn read(call: Call) -> Outcome<Response<Body>> {
     let run = runs::find(&call, "readArtifact").await?;
     let task = tasks::find(&call, &run.run_id, call.argument("task_id")).await?;
     let name = call.argument("name");
     let artifact = task.outputs.artifacts.get(name).and_then(|all| all.first());
     let artifact = artifact.ok_or_else(|| Failure::missing("artifact", name))?;
-    let flow = match open(&call, &artifact.uri).await? {
+    let flow = match open(&call, &run.namespace, &artifact.uri).await? {
         Content::File(blob) => blob.flow,
         Content::Directory(flow) => flow,
     };

@@ -231,6 +231,7 @@ pub fn failure(error: EngineError) -> Failure {
         EngineError::Fault(_) | EngineError::NotRunning { .. } => Code::InvalidArgument,
         EngineError::NotFinished { .. } | EngineError::NotFailed { .. } => Code::Aborted,
         EngineError::Exists(_) => Code::AlreadyExists,
+        EngineError::Denied(_) => Code::PermissionDenied,
         EngineError::Busy(_) => Code::TooMuch,
         EngineError::Records(error) => super::failure::code(error),
         EngineError::Blobs(_) | EngineError::Panicked(_) => Code::Internal,

@@ -3,6 +3,7 @@
 //! * [`schema`]: the tables of runs and what belongs to them.
 //! * [`runs`], [`tasks`], [`artifacts`], [`cache`]: rows of those tables, read and written.
 //! * [`removal`], [`expiry`]: what goes when runs go, and after they have ended.
+//! * [`places`]: whose what is in the store of files.
 //! * [`catalogue`]: the tables of what runs are made from.
 //! * [`experiments`], [`pipelines`], [`recurring`]: rows of those.
 //! * [`shown`]: runs as they are shown.
@@ -18,6 +19,9 @@ pub mod experiments;
 pub mod expiry;
 pub mod moving;
 pub mod pipelines;
+pub mod places;
+#[cfg(test)]
+mod places_tests;
 pub mod query;
 #[cfg(test)]
 mod query_tests;

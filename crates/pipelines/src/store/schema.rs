@@ -1,7 +1,7 @@
 //! The tables of runs, in the steps that made them. A step is never changed after a release.
 
 /// Steps of runs, tasks, artifacts and the cache.
-pub const RUNS: &[&[&str]] = &[FIRST, USES, DUE, IMAGE, EXPIRY];
+pub const RUNS: &[&[&str]] = &[FIRST, USES, DUE, IMAGE, EXPIRY, PLACES];
 
 /// Who uses the outputs of whose tasks, and whose files are to be removed.
 const USES: &[&str] = &[
@@ -20,6 +20,13 @@ const IMAGE: &[&str] = &["ALTER TABLE pipelines_cache ADD COLUMN image TEXT"];
 const EXPIRY: &[&str] = &[
     "CREATE TABLE pipelines_expiries (run_id TEXT PRIMARY KEY, due_ms BIGINT NOT NULL)",
     "CREATE INDEX pipelines_expiries_by_time ON pipelines_expiries (due_ms, run_id)",
+];
+
+/// Which places runs of which namespaces lie below, with all above those; and runs of which that is not noted yet.
+const PLACES: &[&str] = &[
+    "CREATE TABLE pipelines_places (place TEXT NOT NULL, namespace TEXT NOT NULL, PRIMARY KEY (place, namespace))",
+    "CREATE TABLE pipelines_unplaced (run_id TEXT PRIMARY KEY)",
+    "INSERT INTO pipelines_unplaced (run_id) SELECT DISTINCT run_id FROM pipelines_artifacts",
 ];
 
 const FIRST: &[&str] = &[

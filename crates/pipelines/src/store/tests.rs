@@ -14,6 +14,7 @@ use super::{
     experiments::{self, Experiment},
     expiry, migrate,
     pipelines::{self, Pipeline, Version},
+    places,
     recurring::{self, Recurring},
     removal,
     runs::{self, RunRow},
@@ -364,11 +365,15 @@ const RELEASES: [Release; 2] = [
                  'PENDING', 0, 0, 1, '{}', '{}', '{\"fingerprint\": \"\", \"reason\": \"\"}')",
                 "INSERT INTO pipelines_cache (namespace, pipeline_name, fingerprint, run_id, task_id, outputs, kept, \
                  created_ms) VALUES ('a', 'p', 'f', 'old', 't', '{}', '[]', 1)",
+                "INSERT INTO pipelines_artifacts (artifact_id, run_id, task_id, namespace, pipeline_name, output, name, \
+                 schema_title, schema_version, uri, metadata, created_ms) VALUES ('x', 'old', 't', 'a', 'p', 'o', 'n', \
+                 '', '', 'gs://b/r/p/old/t/0/o', '{}', 1)",
             ],
             &["INSERT INTO pipelines_uses (task_id, run_id) VALUES ('t', 'old')"],
             &["UPDATE pipelines_tasks SET due_ms = NULL WHERE task_id = 't'"],
             &["UPDATE pipelines_cache SET image = NULL WHERE task_id = 't'"],
             &["INSERT INTO pipelines_expiries (run_id, due_ms) VALUES ('old', 5)"],
+            &["INSERT INTO pipelines_places (place, namespace) VALUES ('gs/b/r/p', 'a')"],
         ],
     ),
     (
@@ -397,6 +402,8 @@ async fn data_of_every_release_is_read_by_this_one(store: Store) {
         assert_eq!(tasks::get(records, "old", "t").await.unwrap().unwrap().due_ms, None, "release {release}");
         let key = CacheKey { namespace: "a".to_owned(), pipeline_name: "p".to_owned(), fingerprint: "f".to_owned() };
         assert_eq!(cache::get(records, &key).await.unwrap().unwrap().image, None, "release {release}");
+        let unplaced = places::unplaced(records).await.unwrap();
+        assert_eq!(unplaced.is_empty(), release == releases, "release {release}");
         assert_eq!(experiments::get(records, "old").await.unwrap().unwrap().display_name, "n", "release {release}");
         records.write(vec![runs::insert(&run("new", "d")), tasks::save(&task("root"))]).await.unwrap();
     }

@@ -3,6 +3,9 @@
 //! `minio://bucket/a/b` lies at `minio/bucket/a/b`: the store is one directory, or one bucket, and the scheme and bucket
 //! of a URI are parts of the names in it. A name without a scheme is the control plane's own and lies below `own`. In a
 //! bucket all of that is below a prefix, and a URI of the bucket itself is the object of that name.
+//!
+//! What users name is an artifact ([`Layout::artifact`]): it never leads to what is the control plane's own, and has one
+//! name by which it is told whose it is, whatever URI leads to it.
 
 use std::fmt::Write;
 
@@ -41,6 +44,34 @@ impl Layout {
             return Err(fault(place, "only minio://, s3://, gs:// and gcs:// are kept here"));
         }
         self.below(place, scheme, rest.as_bytes())
+    }
+
+    /// The place of an artifact: the one name that all URIs of its object have, which is a URI without its colon and
+    /// slashes. `None` for what is kept elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Place`] for a URI without a scheme, for one that is no place, and for one that leads to what is the
+    /// control plane's own, or to something that holds it.
+    pub fn artifact(&self, uri: &str) -> Result<Option<String>, StoreError> {
+        let Some((scheme, _)) = uri.split_once("://") else {
+            return Err(fault(uri, "it has no scheme; begin it with minio://, s3:// or gs://"));
+        };
+        if !SCHEMES.contains(&scheme) {
+            return Ok(None);
+        }
+        let object = self.object(uri)?;
+        let holds = |name: &str| format!("{name}/").starts_with(&format!("{}/", object.as_ref()));
+        if std::iter::once(OWN).chain(SCHEMES).any(|name| holds(&format!("{}{name}", self.prefix))) {
+            return Err(fault(uri, "the server keeps what is its own below it; name something more precise"));
+        }
+        let bucket = self.bucket.as_deref().unwrap_or_default();
+        let below = object.as_ref().strip_prefix(self.prefix.as_str()).filter(|below| {
+            let (scheme, rest) = below.split_once('/').unwrap_or((below, ""));
+            // What would be a URI of the bucket itself is another object.
+            let is_itself = scheme == "s3" && !bucket.is_empty() && rest.split('/').next() == Some(bucket);
+            SCHEMES.contains(&scheme) && !is_itself
+        });
+        Ok(Some(below.map_or_else(|| format!("s3/{bucket}/{object}"), str::to_owned)))
     }
 
     /// The object that is called `name` where names begin with the scheme and nothing has a prefix: in
@@ -173,6 +204,70 @@ mod tests {
         ] {
             let found = Layout::of_bucket("b", prefix).object(place);
             assert_eq!(found.ok().as_ref().map(Path::as_ref), expected, "{prefix} {place}");
+        }
+    }
+
+    #[test]
+    fn an_artifact_has_one_name_whatever_uri_leads_to_it() {
+        let (directory, bare) = (Layout::default(), Layout::of_bucket("b", ""));
+        let bucket = Layout::of_bucket("b", "team/a");
+        for (layout, uri, expected) in [
+            (&directory, "minio://m/v2/x", Some("minio/m/v2/x")),
+            (&directory, "minio://m/v2/x/", Some("minio/m/v2/x")),
+            (&directory, "s3://b/team/a/minio/m/x", Some("s3/b/team/a/minio/m/x")),
+            (&directory, "gs://m/%2e%2e/x", Some("gs/m/%252e%252e/x")),
+            (&directory, "https://m/x", None),
+            (&directory, "oci://m/x:1", None),
+            // Schemes have small letters, here and in the SDK: this one is kept nowhere.
+            (&directory, "S3://b/x", None),
+            (&bucket, "minio://m/x", Some("minio/m/x")),
+            (&bucket, "s3://b/team/a/minio/m/x", Some("minio/m/x")),
+            (&bucket, "s3://b/team/a/artifacts/x", Some("s3/b/team/a/artifacts/x")),
+            (&bucket, "s3://b/team/a/s3/other/x", Some("s3/other/x")),
+            (&bucket, "s3://other/x", Some("s3/other/x")),
+            (&bucket, "s3://b/team/a/s3/b/x", Some("s3/b/team/a/s3/b/x")),
+            (&bucket, "s3://b/data/x.csv", Some("s3/b/data/x.csv")),
+            (&bucket, "s3://b/team/b", Some("s3/b/team/b")),
+            (&bare, "s3://b/minio/m/x", Some("minio/m/x")),
+            (&bare, "s3://b/data", Some("s3/b/data")),
+        ] {
+            let name = layout.artifact(uri).unwrap();
+            assert_eq!(name.as_deref(), expected, "{uri}");
+            if let Some((scheme, rest)) = name.as_deref().and_then(|name| name.split_once('/')) {
+                let again = format!("{scheme}://{}", String::from_utf8(decoded(rest)).unwrap());
+                assert_eq!(layout.object(&again).unwrap(), layout.object(uri).unwrap(), "{uri}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_artifact_is_never_what_is_the_control_planes_own_or_above_it() {
+        let (directory, bare) = (Layout::default(), Layout::of_bucket("b", ""));
+        let bucket = Layout::of_bucket("b", "team/a");
+        for (layout, uri) in [
+            (&directory, "pipelines/logs"),
+            (&directory, "pipelines/logs/run/task/0"),
+            (&directory, "own/pipelines"),
+            (&directory, "/etc/passwd"),
+            (&directory, ""),
+            (&directory, "minio:/m/x"),
+            (&directory, "minio://m/../../own"),
+            (&directory, "minio://m//x"),
+            (&directory, "minio://"),
+            (&bucket, "s3://b"),
+            (&bucket, "s3://b/"),
+            (&bucket, "s3://b/team"),
+            (&bucket, "s3://b/team/"),
+            (&bucket, "s3://b/team/a"),
+            (&bucket, "s3://b/team/a/own"),
+            (&bucket, "s3://b/team/a/own/pipelines/logs"),
+            (&bucket, "s3://b/team/a/minio"),
+            (&bare, "s3://b/own/pipelines"),
+            (&bare, "s3://b/own/"),
+            (&bare, "s3://b/gs"),
+            (&bare, "pipelines/logs"),
+        ] {
+            assert!(matches!(layout.artifact(uri), Err(StoreError::Place { .. })), "{uri}");
         }
     }
 

@@ -118,6 +118,15 @@ impl Blobs {
         self.layout.object(place)
     }
 
+    /// The place of an artifact that a user names: the one name that all URIs of its object have, as
+    /// [`named`](Self::named) has it. `None` for what is kept elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Place`] for what can be no artifact, among it all that is the control plane's own.
+    pub fn artifact(&self, uri: &str) -> Result<Option<String>, StoreError> {
+        self.layout.artifact(uri)
+    }
+
     /// Writes the object at `place` (a URI, or an own name) from a stream. An older one is replaced when the new one is
     /// whole; when the stream fails, nothing has changed.
     ///
@@ -139,11 +148,11 @@ impl Blobs {
         Ok(())
     }
 
-    /// Writes the files of a tar stream as objects below `place`, in place of what was there. When the stream fails, some
-    /// of them may be there.
+    /// Writes the files of a tar stream as objects below `place`, an artifact's, in place of what was there. When the stream
+    /// fails, some of them may be there.
     ///
     /// # Errors
-    /// [`StoreError::Tar`] and [`StoreError::Member`] for what is no directory of files, and others.
+    /// As [`open`](Self::open), [`StoreError::Tar`] and [`StoreError::Member`] for what is no directory of files, and others.
     pub async fn put_tar<E>(
         &self,
         place: &str,
@@ -152,6 +161,7 @@ impl Blobs {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.artifact(place)?;
         self.delete(place).await?;
         let size = tree::unpack(self, &self.object(place)?, bytes).await?;
         Ok(Stored { size, digest: String::new() })
@@ -184,11 +194,13 @@ impl Blobs {
         }
     }
 
-    /// Reads an object, or the files below its name where there is none; `None` where there is neither.
+    /// Reads an artifact, or the files below its name where there is none; `None` where there is neither. Whose it is must
+    /// be asked before.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`], [`StoreError::Place`] for what [`artifact`](Self::artifact) refuses.
     pub async fn open(&self, place: &str) -> Result<Option<Content>, StoreError> {
+        self.artifact(place)?;
         if let Some(blob) = self.get(place).await? {
             return Ok(Some(Content::File(blob)));
         }
@@ -229,11 +241,12 @@ impl Blobs {
         self.delete_all(stream::iter(itself).chain(below).boxed()).await
     }
 
-    /// Removes all objects below this name but those at `kept` or below. Where there is nothing, nothing is done.
+    /// Removes all artifacts below this place but those at `kept` or below. Where there is nothing, nothing is done.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// As [`open`](Self::open).
     pub async fn delete_below(&self, place: &str, kept: &[String]) -> Result<(), StoreError> {
+        self.artifact(place)?;
         // What cannot be a place holds nothing.
         let kept: Vec<Path> = kept.iter().filter_map(|place| self.object(place).ok()).collect();
         let root = self.object(place)?;

@@ -35,7 +35,8 @@ impl Run {
             return self.fail(id, Self::fault("Importer", &fault), now_ms);
         }
         let output = component.outputs.artifacts.keys().next().cloned().unwrap_or_else(|| "artifact".to_owned());
-        match executor::import(importer, component, &node.inputs, &self.facts, &node.task, &node.task_id) {
+        let roots: Vec<&str> = self.nodes.values().filter_map(|node| node.work_root.as_deref()).collect();
+        match executor::import(importer, component, &node.inputs, &self.facts, &node.task, &node.task_id, &roots) {
             Ok(mut artifact) => {
                 artifact.id = id::derived(&[&node.task_id, &node.attempt.to_string(), &output, "0"]);
                 artifact.name.clone_from(&output);

@@ -243,14 +243,26 @@ fn an_importer_names_an_artifact_with_its_metadata_filled_in() {
         download_to_workspace: true,
     };
     let step = case.step();
-    let imported =
-        |importer: &Importer| import(importer, step.component, step.inputs, step.facts, step.key, step.task_id);
+    let imported = |importer: &Importer| {
+        import(importer, step.component, step.inputs, step.facts, step.key, step.task_id, &["/w"])
+    };
     let artifact = imported(&importer).unwrap();
     assert_eq!(artifact.uri, "gs://b/k");
     assert_eq!(Value::Object(artifact.metadata.clone()), json!({"a": ["x-v"], "v": 1, "_kfp_workspace": true}));
     assert_eq!(step.place().artifact_path(&artifact).unwrap(), "/kfp-workspace/.artifacts/gcs/b/k");
     importer.uri = ImportUri::Parameter("nil".to_owned());
     assert!(imported(&importer).unwrap_err().to_string().contains("has no value, and it is the URI to import"));
+    importer.download_to_workspace = false;
+    for (told, uri) in [("/w/minio/b/x", "minio://b/x"), ("/minio/b/x", "minio://b/x"), ("http://h/x", "http://h/x")] {
+        importer.uri = ImportUri::Constant(told.to_owned());
+        assert_eq!(imported(&importer).unwrap().uri, uri);
+    }
+    for told in ["pipelines/logs", "/x/minio/b/x", "own/x"] {
+        importer.uri = ImportUri::Constant(told.to_owned());
+        let fault = imported(&importer).unwrap_err().to_string();
+        assert!(fault.starts_with("importer.artifactUri: ") && fault.contains(told), "{fault}");
+    }
+    importer.download_to_workspace = true;
     importer.uri = ImportUri::Constant("oci://host/m:1".to_owned());
     assert!(imported(&importer).unwrap_err().to_string().contains("downloadToWorkspace"));
     importer.download_to_workspace = false;

@@ -86,6 +86,10 @@ fn places_lead_back_to_uris_and_others_property_is_not_claimed() {
             Err(()) => assert!(found.unwrap_err().to_string().contains("claims to lie at"), "{told}"),
         }
     }
+    for told in ["pipelines/logs", "/etc/passwd", "/elsewhere/minio/b/x"] {
+        let fault = artifacts(&case, &json!([{"uri": told}])).unwrap_err().to_string();
+        assert!(fault.starts_with("outputs.artifacts.model: ") && fault.contains(told), "{fault}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
         run::{RunState, StateChange},
         task::TaskError,
     },
-    store::{artifacts, cache, experiments, pipelines, recurring, removal, runs, tasks},
+    store::{artifacts, cache, experiments, pipelines, places, recurring, removal, runs, tasks},
 };
 
 impl<T: FnMut(&super::Moved)> Reader<'_, T> {
@@ -52,6 +52,9 @@ impl<T: FnMut(&super::Moved)> Reader<'_, T> {
                 let mut artifact = artifacts::artifact(row)?;
                 self.of_the_group(&artifact.run_id)?;
                 self.choices.renames.namespace(&artifact.namespace.clone()).clone_into(&mut artifact.namespace);
+                let root = places::root_of(&artifact.artifact.uri, &artifact.pipeline_name, &artifact.run_id);
+                let place = root.and_then(|root| self.blobs.artifact(root).ok().flatten());
+                self.group.last.extend(place.and_then(|place| places::hold(&artifact.namespace, &place)));
                 self.group.last.push(artifacts::insert(&artifact));
                 Ok(())
             }

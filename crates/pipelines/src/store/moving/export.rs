@@ -15,8 +15,11 @@ use super::{
     standing::{each, standing},
 };
 use crate::{
-    core::moving::manifest::{FORMAT, Manifest, VERSION},
-    store::artifacts,
+    core::{
+        moving::manifest::{FORMAT, Manifest, VERSION},
+        reach::{self, Wanted},
+    },
+    store::{artifacts, places},
 };
 
 /// What of a store goes into an archive.
@@ -248,18 +251,21 @@ impl<W: AsyncWrite + Unpin, T: FnMut(&Moved)> Writer<'_, W, T> {
         if self.scope.without_objects {
             return Ok(());
         }
-        let mut places = BTreeSet::from([format!("pipelines/logs/{run}")]);
+        let mut places = BTreeSet::new();
         for row in artifacts {
             let found = artifacts::artifact(row.clone())?;
             let own = format!("/{}/{run}/", found.pipeline_name);
             let uri = found.artifact.uri;
-            match uri.find(&own) {
+            if let Some(at) = uri.find(&own) {
                 // All that its steps have put there, named as an artifact or not.
-                Some(at) => drop(places.insert(uri[..at + own.len() - 1].to_owned())),
-                None if self.foreign.insert(uri.clone()) => drop(places.insert(uri)),
-                None => {}
+                places.insert(uri[..at + own.len() - 1].to_owned());
+            } else if self.foreign.insert(uri.clone()) && self.is_in_reach(&found.namespace, &uri).await? {
+                places.insert(uri);
             }
         }
+        // An old record may name what can be no artifact.
+        places.retain(|place| self.blobs.artifact(place).is_ok());
+        places.insert(format!("pipelines/logs/{run}"));
         for place in &places {
             let mut named = match self.blobs.named(place).await {
                 Ok(named) => named,
@@ -278,6 +284,14 @@ impl<W: AsyncWrite + Unpin, T: FnMut(&Moved)> Writer<'_, W, T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether what lies at a URI is no other namespace's, nor the server's own: an old record may name anything.
+    async fn is_in_reach(&self, namespace: &str, uri: &str) -> Result<bool, Error> {
+        let Ok(Some(name)) = self.blobs.artifact(uri) else { return Ok(false) };
+        let standing = places::standing(self.records, namespace, &name).await?;
+        let wanted = Wanted { namespace, uri, name: &name, root: None };
+        Ok(reach::check(wanted, &standing).is_ok())
     }
 
     /// What removed runs have left that others use.

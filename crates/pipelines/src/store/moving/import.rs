@@ -104,7 +104,7 @@ pub(super) struct Group {
 
 pub(super) struct Reader<'a, T> {
     pub records: &'a Records,
-    blobs: &'a Blobs,
+    pub(super) blobs: &'a Blobs,
     pub choices: &'a Choices,
     pub plan: Plan,
     pub now_ms: i64,

@@ -22,7 +22,7 @@ use crate::{
         artifacts::{self, ArtifactRow},
         cache::{self, CacheEntry, CacheKey},
         experiments::{self, Experiment},
-        pipelines, recurring, removal,
+        pipelines, places, recurring, removal,
         runs::{self, RunRow},
         tasks,
         tests::{count, opened, pipeline, recurring as nightly, run, task, version},
@@ -34,6 +34,7 @@ on_each_store!(
     what_goes_to_another_namespace_joins_what_is_there_by_name,
     a_run_that_was_under_way_stands_as_failed_and_can_go_on,
     an_archive_that_is_damaged_or_cut_short_leaves_no_half_of_a_run,
+    an_archive_has_nothing_of_other_namespaces_and_tells_whose_places_are,
 );
 
 pub(super) fn chunks(bytes: Vec<u8>) -> impl futures::Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
@@ -332,4 +333,20 @@ fn all_runs() -> ferroflow_platform::records::Statement {
 fn artifacts_of(run: &str) -> ferroflow_platform::records::Statement {
     let sql = "SELECT artifact_id FROM pipelines_artifacts WHERE run_id = $1";
     ferroflow_platform::records::Statement::new(sql, [run.into()])
+}
+
+async fn an_archive_has_nothing_of_other_namespaces_and_tells_whose_places_are(store: Store) {
+    let (source, target) = (Source::new().await, Target::new(store).await);
+    let records = &source.opened.records;
+    let old = ["pipelines/logs", "minio://b", "minio://b/v2/"].map(|uri| artifacts::insert(&made("r1", uri, uri)));
+    let mut write = Vec::from(old);
+    write.extend(places::hold("other", "minio/b/v2/q"));
+    records.write(write).await.unwrap();
+    let (bytes, exported) = source.archive(&Scope::default()).await.unwrap();
+    assert_eq!(exported.objects, 11, "as without those records");
+    target.import(&bytes, &Choices::default()).await.unwrap();
+    for (namespace, holds_others) in [("a", false), ("b", true)] {
+        let standing = places::standing(target.records(), namespace, "minio/b/v2").await.unwrap();
+        assert_eq!(standing.holds_others, holds_others, "{namespace}");
+    }
 }
