@@ -1,8 +1,8 @@
 //! What a step stands for in the cache: two steps with one fingerprint would make the same.
 //!
 //! Upstream's key (`driver/cache.go`): names of input artifacts, input parameters as they were resolved and without
-//! defaults, what is declared of outputs, image, command and claims that are mounted. Ours has the environment and what
-//! else the platform document mounts or sets in it, since all of these change what a step does. (The digest of the image
+//! defaults, what is declared of outputs, image, command and claims that are mounted. Ours has defaults, the environment
+//! and what else the platform document mounts or sets in it, since all of these change what a step does. (The digest of the image
 //! is compared beside it: when a step is looked up its image may not be here yet, and then it is not known.) The pipeline's name is in it too, which upstream has beside it.
 
 use std::collections::BTreeSet;
@@ -45,12 +45,6 @@ pub fn of(
         .iter()
         .map(|(name, list)| (name.clone(), list.iter().map(identity).collect::<Vec<_>>().into()))
         .collect();
-    let parameters: Map<String, Value> = inputs
-        .parameters
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
     let outputs: Map<String, Value> = component
         .outputs
         .artifacts
@@ -69,7 +63,7 @@ pub fn of(
     let key = json!({
         "pipeline": pipeline,
         "inputArtifacts": artifacts,
-        "inputParameters": parameters,
+        "inputParameters": parameters(component, inputs),
         "outputArtifacts": outputs,
         "outputParameters": kinds,
         "image": container.image,
@@ -80,6 +74,14 @@ pub fn of(
         "platform": visible,
     });
     hash(canonical(&key).to_string().as_bytes())
+}
+
+/// Input parameters as the step sees them: where nothing was given, a default counts.
+fn parameters(component: &Component, inputs: &Values) -> Map<String, Value> {
+    let defaults = component.inputs.parameters.iter();
+    let defaults = defaults.filter_map(|(name, declared)| Some((name, declared.default.as_ref()?)));
+    let given = inputs.parameters.iter().filter(|(_, value)| !value.is_null());
+    defaults.chain(given).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// What an input artifact is known by: its id in the store; without one, where it is and what is said of it.
@@ -107,7 +109,7 @@ fn hash(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::ir::{Body, Caching, Inputs, Outputs, ParameterType};
+    use crate::core::ir::{Body, Caching, InputParameter, Inputs, Outputs, ParameterType};
 
     struct Case {
         task: Task,
@@ -184,6 +186,30 @@ mod tests {
             change(&mut case);
             assert_eq!(case.fingerprint() != base, changes, "{what}");
         }
+    }
+
+    /// A case whose component has the input `d` with a default.
+    fn with_default(default: i64, given: Option<Value>) -> Case {
+        let mut case = Case::new();
+        let declared = InputParameter {
+            kind: ParameterType::Integer,
+            default: Some(default.into()),
+            is_optional: true,
+            literals: Vec::new(),
+            description: String::new(),
+        };
+        case.component.inputs.parameters.insert("d".to_owned(), declared);
+        case.inputs.parameters.extend(given.map(|value| ("d".to_owned(), value)));
+        case
+    }
+
+    #[test]
+    fn a_default_counts_as_if_it_had_been_given_where_nothing_was() {
+        let base = with_default(1, None).fingerprint();
+        assert_ne!(with_default(2, None).fingerprint(), base);
+        assert_ne!(with_default(1, Some(2.into())).fingerprint(), base);
+        assert_eq!(with_default(1, Some(Value::Null)).fingerprint(), base);
+        assert_eq!(with_default(2, Some(1.into())).fingerprint(), base);
     }
 
     #[test]
