@@ -72,11 +72,12 @@ impl Run {
         } else if self.nodes.get(&self.root).is_some_and(super::Node::is_waiting) {
             return self.begin(now_ms);
         } else {
+            // One that is retried has its whole time again.
+            if self.standing.state == RunState::Pending {
+                self.enter_state(RunState::Running, now_ms);
+            }
             let began = self.standing.history.iter().rev().find(|change| change.state == RunState::Running);
             self.set_deadline(began.map_or(now_ms, |change| change.at_ms));
-        }
-        if self.standing.state == RunState::Pending {
-            self.enter_state(RunState::Running, now_ms);
         }
         self.run_work(now_ms);
     }

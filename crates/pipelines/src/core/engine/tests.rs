@@ -4,6 +4,7 @@ mod crash;
 mod failure;
 mod flow;
 mod property;
+mod retry;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -345,6 +346,7 @@ impl Sim {
         let mut next = Self::of(self.pipeline, run);
         next.rows = self.rows;
         next.cached = self.cached;
+        next.now_ms = self.now_ms;
         next.settle();
         next
     }
