@@ -285,11 +285,11 @@ impl Reset {
         self.saved.push(row);
         let affected = if is_loop { Vec::new() } else { self.affected(component, &below) };
         for child in below {
-            let is_affected = affected.contains(&child.key);
-            if child.state.is_success() && !is_affected {
-                self.keep(child);
-            } else if child.state.is_success() {
+            if affected.contains(&child.key) {
+                // Whatever became of it: it begins when what it waits for has ended again, and not in its midst.
                 self.anew(child);
+            } else if child.state.is_success() {
+                self.keep(child);
             } else {
                 let inner = if is_loop { component.to_owned() } else { self.component_of(component, &child.key) };
                 self.again(child, &inner);
