@@ -127,7 +127,7 @@ async fn restore(shared: &Arc<Shared>, inbox: &Arc<Inbox>) -> Result<(), EngineE
     if row.state.is_final() {
         return Ok(());
     }
-    let run = load::run(shared, &row, Goes::On).await?;
+    let run = load::run(shared, &row, Goes::On(inbox.live())).await?;
     let mut actor = Actor::new(shared.clone(), inbox.clone(), run, row);
     look_around(&mut actor);
     actor.drive().await

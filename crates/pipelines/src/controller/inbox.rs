@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -65,11 +68,24 @@ pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     came: Notify,
     closed: watch::Sender<bool>,
+    /// How often the run was read from the store for it.
+    lives: AtomicU32,
 }
 
 impl Inbox {
     pub(super) fn new(run: String) -> Self {
-        Self { run, waiting: Mutex::default(), came: Notify::new(), closed: watch::Sender::new(false) }
+        Self {
+            run,
+            waiting: Mutex::default(),
+            came: Notify::new(),
+            closed: watch::Sender::new(false),
+            lives: AtomicU32::new(0),
+        }
+    }
+
+    /// The number of the next life of the run: what waits for it may be the answer to an earlier one.
+    pub(super) fn live(&self) -> u32 {
+        self.lives.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -21,8 +21,8 @@ use crate::{
 /// How a recorded run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goes {
-    /// Where it stood.
-    On,
+    /// Where it stood, in a life of this number.
+    On(u32),
     /// From what has failed.
     Again,
 }
@@ -88,7 +88,7 @@ pub(super) async fn run(shared: &Shared, row: &RunRow, goes: Goes) -> Result<Run
     };
     let (limits, now_ms) = (shared.limits(), shared.now_ms());
     Ok(match goes {
-        Goes::On => Run::restore(pipeline, facts, limits, standing, rows, now_ms),
+        Goes::On(life) => Run::restore(pipeline, facts, limits, life, standing, rows, now_ms),
         Goes::Again => Run::retry(pipeline, facts, limits, standing, rows, now_ms),
     })
 }

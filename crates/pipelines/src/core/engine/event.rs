@@ -9,7 +9,7 @@ use crate::core::{
     value::{Artifact, Values},
 };
 
-/// Names a task of a run while it is in memory. A number is never used twice.
+/// Names a task of a run while it is in memory. A number is never used twice, nor by a run that is read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 

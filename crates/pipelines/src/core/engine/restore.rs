@@ -41,16 +41,19 @@ impl Rows {
 }
 
 impl Run {
-    /// A run as its rows say, about to go on where it stood.
+    /// A run as its rows say, about to go on where it stood. `life` counts how often it was read by this process: what was
+    /// asked in an earlier life may be answered in this one, and its nodes have other numbers.
     pub fn restore(
         pipeline: Arc<Pipeline>,
         facts: Facts,
         limits: Limits,
+        life: u32,
         standing: Standing,
         rows: Vec<TaskRow>,
         now_ms: i64,
     ) -> Self {
         let mut run = Self::empty(pipeline, facts, limits);
+        run.next = u64::from(life) << 32;
         if standing.state == RunState::Canceling {
             run.stopping = Some(standing.error.clone().unwrap_or_default());
         }
@@ -241,7 +244,7 @@ impl Run {
         standing.finished_ms = None;
         standing.history.push(crate::core::run::StateChange { state: RunState::Pending, at_ms: now_ms });
         let rows = kept.into_iter().chain(saved.iter().cloned()).collect();
-        let mut run = Self::restore(pipeline, facts, limits, standing, rows, now_ms);
+        let mut run = Self::restore(pipeline, facts, limits, 0, standing, rows, now_ms);
         // What became of them meanwhile is told after what they were reset to.
         let later = std::mem::take(&mut run.commit.tasks);
         run.commit.tasks = saved.into_iter().chain(later).collect();

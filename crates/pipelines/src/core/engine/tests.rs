@@ -38,6 +38,7 @@ pub(super) struct Sim {
     /// Rows of tasks that were written.
     pub(super) saved: usize,
     pub(super) has_ended: bool,
+    life: u32,
 }
 
 pub(super) fn facts() -> Facts {
@@ -152,6 +153,7 @@ impl Sim {
             commits: 0,
             saved: 0,
             has_ended: false,
+            life: 0,
         }
     }
 
@@ -316,8 +318,10 @@ impl Sim {
     pub(super) fn crash(self) -> Self {
         let rows = self.rows.values().cloned().collect();
         let standing = self.standing.clone();
-        let run = Run::restore(self.pipeline.clone(), facts(), Limits::default(), standing, rows, self.now_ms);
+        let (limits, life) = (Limits::default(), self.life + 1);
+        let run = Run::restore(self.pipeline.clone(), facts(), limits, life, standing, rows, self.now_ms);
         let mut next = Self::of(self.pipeline, run);
+        next.life = life;
         next.rows = self.rows;
         next.cached = self.cached;
         next.standing = self.standing;

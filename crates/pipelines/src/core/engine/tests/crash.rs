@@ -127,3 +127,26 @@ fn a_restart_before_anything_but_the_run_was_recorded_begins_it() {
     let sim = sim.crash();
     assert_eq!((sim.running(), sim.standing.state), (vec!["a"], RunState::Running));
 }
+
+#[test]
+fn what_was_asked_in_an_earlier_life_is_told_to_nobody_else() {
+    let group = json!({"dag": {"tasks": {"one": task("step", &[], json!({}))}}});
+    let tasks = json!({
+        "first": task("step", &[], json!({})), "late": task("group", &["first"], json!({})),
+        "soon": task("group", &[], json!({})),
+    });
+    let mut sim = Sim::new(&pipeline(tasks, json!({"group": group})));
+    let (node, attempt, _) = sim.pods["root/soon/one"].clone();
+    sim.finish("root/first", done());
+    // Another order of the tasks in memory than that of their beginnings.
+    let mut sim = sim.crash();
+    sim.tell(Event::Seen { node, attempt, sight: Sight::Gone });
+    let states = [sim.state("root/late/one"), sim.state("root/soon/one")];
+    assert_eq!(states, [TaskState::Pending, TaskState::Pending], "{node:?}");
+    let mut sim = sim.crash();
+    let taken: BTreeSet<NodeId> = sim.pods.values().map(|(node, _, _)| *node).collect();
+    assert!(!taken.contains(&node));
+    sim.finish("root/late/one", done());
+    sim.finish("root/soon/one", done());
+    sim.ends(RunState::Succeeded);
+}
