@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     api::{EngineError, StepError},
     hands::Hands,
-    inbox::{Inbox, Message, Reply},
+    inbox::{Inbox, Message, Reply, Seen},
     reach,
     shared::Shared,
 };
@@ -108,13 +108,15 @@ impl Actor {
         }
     }
 
-    async fn take(&mut self, messages: VecDeque<Message>, sights: BTreeMap<(String, u32), Sight>) {
+    async fn take(&mut self, messages: VecDeque<Message>, sights: BTreeMap<Seen, Sight>) {
         let now_ms = self.shared.now_ms();
         for message in messages {
             self.hear(message, now_ms).await;
         }
-        for ((task, attempt), sight) in sights {
-            if let Some(node) = self.run.find(&task) {
+        for (Seen { task, attempt, pod }, sight) in sights {
+            // Labels say whatever who has made the pod wants them to say.
+            let is_its_own = |node: &NodeId| self.run.step(*node).is_some_and(|step| step.pod_name == pod);
+            if let Some(node) = self.run.find(&task).filter(is_its_own) {
                 self.run.handle(Event::Seen { node, attempt, sight }, now_ms);
             }
         }

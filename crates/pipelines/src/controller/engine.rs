@@ -95,7 +95,7 @@ impl Engine {
         removal::sweep_uploads(shared);
         reach::note_older(shared).await?;
         for row in store::runs::active(&shared.records).await? {
-            if let Some(inbox) = shared.enter(&row.run_id, &row.pipeline_name)? {
+            if let Some(inbox) = shared.enter(&row)? {
                 carry::resume(shared.clone(), inbox);
             }
         }
@@ -131,7 +131,7 @@ impl Engine {
         let parameters = load::parameters(&row, &pipeline)?;
         let facts = load::facts(&self.shared, &row, &pipeline);
         let place = reach::root(&self.shared, &facts, &pipeline).await?;
-        let Some(inbox) = self.shared.enter(&row.run_id, &row.pipeline_name)? else {
+        let Some(inbox) = self.shared.enter(&row)? else {
             return Err(EngineError::Exists(row.run_id));
         };
         let limits = self.shared.limits();
@@ -221,7 +221,7 @@ impl Engine {
             // It has ended, and its actor is about to.
             inbox.closed().await;
         }
-        let Some(inbox) = self.shared.enter(run, &row.pipeline_name)? else {
+        let Some(inbox) = self.shared.enter(&row)? else {
             return Err(EngineError::NotFinished { run: run.to_owned(), state: RunState::Pending.as_str() });
         };
         match load::run(&self.shared, &row, Goes::Again).await {

@@ -56,10 +56,18 @@ pub(super) enum Message {
     },
 }
 
+/// Which pod was seen: that of an attempt of a task, as it says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seen {
+    pub(super) task: String,
+    pub(super) attempt: u32,
+    pub(super) pod: String,
+}
+
 #[derive(Default)]
 struct Waiting {
     messages: VecDeque<Message>,
-    sights: BTreeMap<(String, u32), Sight>,
+    sights: BTreeMap<Seen, Sight>,
 }
 
 /// The inbox of one run.
@@ -97,9 +105,9 @@ impl Inbox {
         self.came.notify_one();
     }
 
-    /// How the pod of an attempt of a task looks now.
-    pub(super) fn see(&self, task: &str, attempt: u32, sight: Sight) {
-        self.lock().sights.insert((task.to_owned(), attempt), sight);
+    /// How a pod looks now that says that it is of an attempt of a task.
+    pub(super) fn see(&self, seen: Seen, sight: Sight) {
+        self.lock().sights.insert(seen, sight);
         self.came.notify_one();
     }
 
@@ -110,7 +118,7 @@ impl Inbox {
 
     /// Takes everything out: messages in their order, then how pods look. A report comes before the end of its pod, as
     /// it was sent.
-    pub(super) fn take(&self) -> (VecDeque<Message>, BTreeMap<(String, u32), Sight>) {
+    pub(super) fn take(&self) -> (VecDeque<Message>, BTreeMap<Seen, Sight>) {
         let waiting = std::mem::take(&mut *self.lock());
         (waiting.messages, waiting.sights)
     }

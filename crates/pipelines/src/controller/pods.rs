@@ -17,7 +17,10 @@ use kube::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{inbox::Inbox, seen::SeenPod};
+use super::{
+    inbox::{Inbox, Seen},
+    seen::SeenPod,
+};
 use crate::core::engine::sight::{self, Sight};
 
 /// On a pod of a step: its run's id.
@@ -57,8 +60,19 @@ struct State {
     /// Counts lists of the watch.
     lists: u64,
     failed: HashMap<String, BTreeSet<(i64, String)>>,
-    inboxes: HashMap<String, Arc<Inbox>>,
+    /// By run: where its pods are, and who is told of them.
+    told: HashMap<String, (String, Arc<Inbox>)>,
     doomed: VecDeque<Name>,
+}
+
+impl State {
+    /// Tells a run how a pod looks, unless it is in a namespace where others than the run's may make pods.
+    fn tell(&self, (namespace, pod): &Name, known: &Known, sight: Sight) {
+        let told = self.told.get(&known.run).filter(|(of_run, _)| of_run == namespace);
+        if let Some((_, inbox)) = told {
+            inbox.see(Seen { task: known.task.clone(), attempt: known.attempt, pod: pod.clone() }, sight);
+        }
+    }
 }
 
 /// All pods of steps.
@@ -86,15 +100,15 @@ impl Pods {
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
-    /// Lets a run be told of its pods.
-    pub(super) fn register(&self, inbox: &Arc<Inbox>) {
-        self.lock().inboxes.insert(inbox.run.clone(), inbox.clone());
+    /// Lets a run be told of its pods, which are in its namespace.
+    pub(super) fn register(&self, namespace: &str, inbox: &Arc<Inbox>) {
+        self.lock().told.insert(inbox.run.clone(), (namespace.to_owned(), inbox.clone()));
     }
 
     /// Tells a run nothing more.
     pub(super) fn leave(&self, run: &str) {
         let mut state = self.lock();
-        state.inboxes.remove(run);
+        state.told.remove(run);
         state.expected.retain(|_, (known, _)| known.run != run);
     }
 
@@ -160,8 +174,8 @@ impl Pods {
         let mut state = self.lock();
         state.expected.remove(&name);
         let is_news = state.known.get(&name).is_none_or(|before| before.sight != known.sight);
-        if is_news && let Some(inbox) = state.inboxes.get(&known.run) {
-            inbox.see(&known.task, known.attempt, known.sight.clone());
+        if is_news {
+            state.tell(&name, &known, known.sight.clone());
         }
         match &known.sight {
             Sight::Succeeded if is_news => state.doomed.push_back(name.clone()),
@@ -191,9 +205,7 @@ impl Pods {
         if let Some(failed) = state.failed.get_mut(&name.0) {
             failed.retain(|(_, pod)| *pod != name.1);
         }
-        if let Some(inbox) = state.inboxes.get(&known.run) {
-            inbox.see(&known.task, known.attempt, Sight::Gone);
-        }
+        state.tell(name, &known, Sight::Gone);
     }
 
     /// Deletes pods that are of no more use, until the group ends.

@@ -11,7 +11,10 @@ use tokio::sync::Notify;
 use super::{
     api::EngineError, config::EngineConfig, counts::Counts, flights::Flights, inbox::Inbox, places::Places, pods::Pods,
 };
-use crate::core::{engine::Limits, token::TokenKey};
+use crate::{
+    core::{engine::Limits, token::TokenKey},
+    store::runs::RunRow,
+};
 
 /// Runs that are under way at the same time; each has a task and the tree of its open tasks in memory.
 const ACTIVE_RUNS: usize = 10_000;
@@ -95,19 +98,19 @@ impl Shared {
     }
 
     /// Opens the inbox of a run that is to be carried out; `None` where it has one.
-    pub(super) fn enter(&self, run: &str, pipeline: &str) -> Result<Option<Arc<Inbox>>, EngineError> {
+    pub(super) fn enter(&self, run: &RunRow) -> Result<Option<Arc<Inbox>>, EngineError> {
         let mut active = self.lock();
-        if active.contains_key(run) {
+        if active.contains_key(&run.run_id) {
             return Ok(None);
         }
         if active.len() >= ACTIVE_RUNS {
             return Err(EngineError::Busy(ACTIVE_RUNS));
         }
-        let inbox = Arc::new(Inbox::new(run.to_owned()));
-        active.insert(run.to_owned(), Active { inbox: inbox.clone(), pipeline: pipeline.to_owned() });
+        let inbox = Arc::new(Inbox::new(run.run_id.clone()));
+        active.insert(run.run_id.clone(), Active { inbox: inbox.clone(), pipeline: run.pipeline_name.clone() });
         self.counts.active(active.len());
         drop(active);
-        self.pods.register(&inbox);
+        self.pods.register(&run.namespace, &inbox);
         Ok(Some(inbox))
     }
 

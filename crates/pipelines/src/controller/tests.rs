@@ -2,6 +2,7 @@
 
 mod clearing;
 mod life;
+mod faults;
 mod many;
 mod tenants;
 
