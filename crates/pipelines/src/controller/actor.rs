@@ -52,6 +52,8 @@ pub(super) struct Actor {
     pub(super) row: RunRow,
     /// What is written with the first commit: the run itself.
     pub(super) first: Vec<Statement>,
+    /// Whether something of the run has been written by this actor.
+    pub(super) is_recorded: bool,
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
     wakes: BTreeMap<u64, Wake>,
     flush_at: Option<Instant>,
@@ -70,6 +72,7 @@ impl Actor {
             run,
             row,
             first: Vec::new(),
+            is_recorded: false,
             timers: BinaryHeap::new(),
             wakes: BTreeMap::new(),
             flush_at: None,
@@ -358,7 +361,8 @@ impl Actor {
         let due_ms = self.run.expires_ms();
         statements.extend(due_ms.map(|due_ms| expiry::set(&self.inbox.run, due_ms)));
         if !statements.is_empty() {
-            self.shared.records.write(statements).await?;
+            self.shared.record(statements).await?;
+            self.is_recorded = true;
         }
         if due_ms.is_some() {
             self.shared.expiries.notify_one();

@@ -47,6 +47,9 @@ pub enum EngineError {
     Kube(#[from] kube::Error),
     #[error("blobs cannot be read or written: {0}")]
     Blobs(String),
+    /// A fault has ended what carried the run out, before what was asked was done.
+    #[error("run \"{0}\" begins again from its records, as they could not be written; ask again")]
+    Resumes(String),
     #[error("the engine has stopped")]
     Stopped,
 }

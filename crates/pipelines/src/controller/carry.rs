@@ -37,17 +37,18 @@ pub(super) fn begin(actor: Actor, started: oneshot::Sender<Result<(), EngineErro
         let (shared, inbox) = (actor.shared.clone(), actor.inbox.clone());
         let mut actor = actor;
         match caught(actor.start()).await {
-            // It may have been recorded before.
-            Err(EngineError::Panicked(text)) => {
-                let _ = started.send(Err(EngineError::Panicked(text.clone())));
+            Err(error) if !actor.is_recorded => {
+                let doubt = in_doubt(&error);
+                let _ = started.send(Err(error));
                 drop(actor);
-                go_on(&shared, &inbox, Err(EngineError::Panicked(text))).await;
+                if let Some(error) = doubt {
+                    go_on(&shared, &inbox, Err(error)).await;
+                }
             }
-            Err(error) => drop(started.send(Err(error))),
-            Ok(()) => {
+            outcome => {
                 // Whoever has submitted the run and left finds it by its id.
                 let _ = started.send(Ok(()));
-                let outcome = caught(actor.drive()).await;
+                let outcome = if outcome.is_ok() { caught(actor.drive()).await } else { outcome };
                 drop(actor);
                 go_on(&shared, &inbox, outcome).await;
             }
@@ -66,6 +67,15 @@ pub(super) fn resume(shared: Arc<Shared>, inbox: Arc<Inbox>) {
         shared.leave(&inbox);
         Ok::<(), std::convert::Infallible>(())
     });
+}
+
+/// The error once more, where what has failed so may have been recorded nevertheless: then the run must go on.
+fn in_doubt(error: &EngineError) -> Option<EngineError> {
+    match error {
+        EngineError::Panicked(text) => Some(EngineError::Panicked(text.clone())),
+        EngineError::Records(records::Error::InDoubt(text)) => Some(records::Error::InDoubt(text.clone()).into()),
+        _ => None,
+    }
 }
 
 /// What a future comes to, or the text of its panic.

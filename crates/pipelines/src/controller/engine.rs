@@ -124,7 +124,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Fault`] for a spec or parameters that cannot be run, or a root that is another namespace's;
-    /// [`EngineError::Exists`].
+    /// [`EngineError::Exists`], and [`EngineError::Resumes`] while it is in doubt whether a run of this id exists.
     pub async fn submit(&self, run: RunRow, spec: Value) -> Result<RunRow, EngineError> {
         let pipeline = Arc::new(ir::read::pipeline(&spec)?);
         let row = self.filled(run, &pipeline.name, &spec);
@@ -132,7 +132,9 @@ impl Engine {
         let facts = load::facts(&self.shared, &row, &pipeline);
         let place = reach::root(&self.shared, &facts, &pipeline).await?;
         let Some(inbox) = self.shared.enter(&row)? else {
-            return Err(EngineError::Exists(row.run_id));
+            // One whose first write is in doubt may turn out not to be there.
+            let is_there = self.run(&row.run_id).await?.is_some();
+            return Err(if is_there { EngineError::Exists(row.run_id) } else { EngineError::Resumes(row.run_id) });
         };
         let limits = self.shared.limits();
         let mut run = Run::new(pipeline, facts, limits, parameters, row.created_ms);

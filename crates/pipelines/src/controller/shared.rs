@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ferroflow_platform::{blob::Blobs, clock::SharedClock, records::Records, task::Group};
+use ferroflow_platform::{
+    blob::Blobs,
+    clock::SharedClock,
+    records::{self, Records, Statement},
+    task::Group,
+};
 use tokio::sync::Notify;
 
 use super::{
@@ -39,6 +44,9 @@ pub(super) struct Shared {
     /// How often the actors of runs are to panic yet.
     #[cfg(test)]
     pub(super) panics: std::sync::atomic::AtomicU32,
+    /// What the next writes of actors are to come to; nothing is written but with a doubt that says "written".
+    #[cfg(test)]
+    pub(super) faults: Mutex<std::collections::VecDeque<records::Error>>,
     /// A run has ended whose pods do not stay.
     pub(super) expiries: Notify,
     /// A run was removed.
@@ -63,6 +71,8 @@ impl Shared {
             counts: Counts::default(),
             #[cfg(test)]
             panics: std::sync::atomic::AtomicU32::new(0),
+            #[cfg(test)]
+            faults: Mutex::default(),
             expiries: Notify::new(),
             removals: Notify::new(),
             active: Mutex::default(),
@@ -85,6 +95,23 @@ impl Shared {
         use std::sync::atomic::Ordering::SeqCst;
         let left = self.panics.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         assert!(left.is_err(), "an actor panics, as a test wants it");
+    }
+
+    /// Records what an actor wants recorded.
+    pub(super) async fn record(&self, statements: Vec<Statement>) -> Result<(), records::Error> {
+        #[cfg(test)]
+        self.fail(&statements).await?;
+        self.records.write(statements).await.map(drop)
+    }
+
+    /// Fails a write as a test has asked for.
+    #[cfg(test)]
+    async fn fail(&self, statements: &[Statement]) -> Result<(), records::Error> {
+        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if matches!(&fault, Some(records::Error::InDoubt(what)) if what == "written") {
+            self.records.write(statements.to_vec()).await?;
+        }
+        fault.map_or(Ok(()), Err)
     }
 
     /// Milliseconds since 1970.

@@ -235,7 +235,7 @@ pub fn failure(error: EngineError) -> Failure {
         EngineError::Busy(_) => Code::TooMuch,
         EngineError::Records(error) => super::failure::code(error),
         EngineError::Blobs(_) | EngineError::Panicked(_) => Code::Internal,
-        EngineError::Kube(_) | EngineError::Stopped => Code::Unavailable,
+        EngineError::Kube(_) | EngineError::Resumes(_) | EngineError::Stopped => Code::Unavailable,
     };
     if code == Code::Internal {
         tracing::error!(%error, "the engine");

@@ -2,14 +2,64 @@
 
 use std::collections::BTreeMap;
 
+use ferroflow_platform::records;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 
 use super::*;
 
 on_each_store!(
+    a_run_whose_first_write_is_in_doubt_goes_on_where_it_stands,
+    a_run_whose_first_write_was_lost_can_be_submitted_again,
     a_pod_of_another_namespace_or_name_says_nothing_of_a_step,
 );
+
+fn in_doubt(what: &str) -> records::Error {
+    records::Error::InDoubt(what.to_owned())
+}
+
+fn fail_next_write(bed: &Bed, error: records::Error) {
+    bed.engine.shared.faults.lock().unwrap().push_back(error);
+}
+
+async fn a_run_whose_first_write_is_in_doubt_goes_on_where_it_stands(store: Store) {
+    let bed = Bed::new(store).await;
+    fail_next_write(&bed, in_doubt("written"));
+    let named = RunRow { run_id: "doubtful".to_owned(), ..RunRow::default() };
+    let told = bed.engine.submit(named, plain()).await;
+    assert!(matches!(told, Err(EngineError::Records(records::Error::InDoubt(_)))), "{told:?}");
+    bed.succeed("doubtful", "make", &[("out", "x")]).await;
+    bed.fail("doubtful", "take").await;
+    bed.until_run("doubtful", RunState::Failed).await;
+
+    if let Some(inbox) = bed.engine.shared.inbox("doubtful") {
+        inbox.closed().await;
+    }
+    fail_next_write(&bed, in_doubt("written"));
+    let told = bed.engine.retry("doubtful").await;
+    assert!(matches!(told, Err(EngineError::Records(records::Error::InDoubt(_)))), "{told:?}");
+    bed.until_task("doubtful", "take", "runs again", |task| task.attempt == 1 && task.pod_name.is_some()).await;
+    bed.succeed("doubtful", "take", &[]).await;
+    bed.until_run("doubtful", RunState::Succeeded).await;
+}
+
+async fn a_run_whose_first_write_was_lost_can_be_submitted_again(store: Store) {
+    let bed = Bed::new(store).await;
+    fail_next_write(&bed, in_doubt("lost"));
+    let named = RunRow { run_id: "lost".to_owned(), ..RunRow::default() };
+    assert!(bed.engine.submit(named.clone(), plain()).await.is_err());
+    let submitted = async {
+        loop {
+            match bed.engine.submit(named.clone(), plain()).await {
+                // Whoever takes it for one that exists asks no more.
+                Err(EngineError::Resumes(_)) => tokio::time::sleep(Duration::from_millis(2)).await,
+                outcome => return outcome,
+            }
+        }
+    };
+    eventually("it is submitted", submitted).await.unwrap();
+    bed.step("lost", "make").await;
+}
 
 /// Makes a pod that says that it is the failed one of a step.
 async fn forge(bed: &Bed, claims: &StepClaims, namespace: &str) {
