@@ -190,7 +190,7 @@ impl Engine {
     /// pods may still be going.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`], [`EngineError::NotRunning`].
+    /// [`EngineError::NotFound`], [`EngineError::NotRunning`], [`EngineError::Resumes`] where it could not be recorded.
     pub async fn terminate(&self, run: &str) -> Result<(), EngineError> {
         let row = self.row(run).await?;
         let ended = |row: RunRow| EngineError::NotRunning { run: row.run_id, state: row.state.as_str() };
@@ -200,7 +200,12 @@ impl Engine {
         tokio::select! {
             // What was answered counts, also where the run has ended by now.
             biased;
-            outcome = done => if outcome.is_ok() { return Ok(()) },
+            outcome = done => match outcome {
+                Ok(()) => return Ok(()),
+                // Its actor could not record that, and another one goes on from what is recorded.
+                Err(_) if !inbox.is_closed() => return Err(EngineError::Resumes(row.run_id)),
+                Err(_) => {}
+            },
             () = inbox.closed() => {}
         }
         Err(ended(self.row(run).await?))
@@ -239,7 +244,7 @@ impl Engine {
     /// and what the cache knows of it follow in the background, but for what other runs have taken over.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`].
+    /// [`EngineError::NotFound`], [`EngineError::Resumes`] where its end could not be recorded.
     pub async fn delete(&self, run: &str) -> Result<(), EngineError> {
         if let Some(inbox) = self.shared.inbox(run) {
             match self.terminate(run).await {

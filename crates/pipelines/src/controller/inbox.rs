@@ -129,6 +129,11 @@ impl Inbox {
         self.lock().messages.clear();
     }
 
+    /// Whether nobody reads it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// Completes when the actor has ended.
     pub(super) async fn closed(&self) {
         let mut closed = self.closed.subscribe();

@@ -11,11 +11,16 @@ use super::*;
 on_each_store!(
     a_run_whose_first_write_is_in_doubt_goes_on_where_it_stands,
     a_run_whose_first_write_was_lost_can_be_submitted_again,
+    a_terminate_that_cannot_be_recorded_is_refused_and_not_lost,
     a_pod_of_another_namespace_or_name_says_nothing_of_a_step,
 );
 
 fn in_doubt(what: &str) -> records::Error {
     records::Error::InDoubt(what.to_owned())
+}
+
+fn away() -> records::Error {
+    records::Error::Away { waited: Duration::from_secs(1), reason: "a test wants it".to_owned() }
 }
 
 fn fail_next_write(bed: &Bed, error: records::Error) {
@@ -59,6 +64,29 @@ async fn a_run_whose_first_write_was_lost_can_be_submitted_again(store: Store) {
     };
     eventually("it is submitted", submitted).await.unwrap();
     bed.step("lost", "make").await;
+}
+
+async fn a_terminate_that_cannot_be_recorded_is_refused_and_not_lost(store: Store) {
+    let bed = Bed::new(store).await;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let run = bed.submit(&plain()).await;
+        let claims = bed.step(&run, "make").await;
+        bed.engine.begin(&claims, Begin::default()).await.unwrap();
+        bed.until_task(&run, "make", "runs", |task| task.state == TaskState::Running).await;
+        runs.push(run);
+    }
+    fail_next_write(&bed, away());
+    let told = bed.engine.terminate(&runs[0]).await;
+    assert!(matches!(told, Err(EngineError::Resumes(_))), "{told:?}");
+    bed.engine.terminate(&runs[0]).await.unwrap();
+    bed.until_run(&runs[0], RunState::Failed).await;
+
+    fail_next_write(&bed, away());
+    let told = eventually("the deletion is refused", bed.engine.delete(&runs[1])).await;
+    assert!(matches!(told, Err(EngineError::Resumes(_))), "{told:?}");
+    bed.engine.delete(&runs[1]).await.unwrap();
+    assert_eq!(bed.engine.run(&runs[1]).await.unwrap(), None);
 }
 
 /// Makes a pod that says that it is the failed one of a step.
