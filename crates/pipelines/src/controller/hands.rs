@@ -1,7 +1,8 @@
 //! What an actor does to the cluster: pods made and deleted, claims, logs. Each is tried until it is done or cannot be.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, io, sync::Arc, time::Duration};
 
+use ferroflow_platform::{blob::StoreError, records, sql};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
     Api, Resource, ResourceExt,
@@ -40,6 +41,15 @@ const TAIL_LINES: usize = 20;
 /// Bytes of a log that is fetched from a pod.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
+/// How long something is tried that finds no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// Until there is one: what is left in the cluster is nobody else's to remove.
+    Answered,
+    /// As long as the run is under way.
+    Closed,
+}
+
 /// One run's way to the cluster. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Hands {
@@ -71,27 +81,41 @@ impl Hands {
 
     /// Tries until the API server has answered one way or the other.
     async fn insist<T, F: Future<Output = kube::Result<T>>>(&self, act: impl Fn() -> F) -> Result<T, kube::Error> {
-        self.insist_while(is_passing, act).await
+        self.insist_while(Until::Answered, "the cluster", is_passing, act).await
     }
 
-    async fn insist_while<T, F: Future<Output = kube::Result<T>>>(
+    /// Tries as long as `passes` says of errors that there may be another answer later.
+    async fn insist_while<T, E: Display, F: Future<Output = Result<T, E>>>(
         &self,
-        passes: impl Fn(&kube::Error) -> bool,
+        until: Until,
+        whom: &str,
+        passes: impl Fn(&E) -> bool,
         act: impl Fn() -> F,
-    ) -> Result<T, kube::Error> {
+    ) -> Result<T, E> {
         let mut pause = FIRST_PAUSE;
         loop {
             match act().await {
-                Err(error) if passes(&error) => {
-                    tracing::debug!(run = self.inbox.run, %error, ?pause, "the cluster does not answer; trying again");
+                Err(error) if passes(&error) && !(until == Until::Closed && self.inbox.is_closed()) => {
+                    tracing::debug!(run = self.inbox.run, %error, ?pause, "{whom} does not answer; trying again");
                     if pause < LAST_PAUSE && pause * 2 >= LAST_PAUSE {
-                        tracing::warn!(run = self.inbox.run, %error, "the cluster does not answer; a run waits for it");
+                        tracing::warn!(run = self.inbox.run, %error, "{whom} does not answer; a run waits for it");
                     }
-                    self.shared.clock.sleep(pause).await;
+                    self.rest(pause, until).await;
                     pause = (pause * 2).min(LAST_PAUSE);
                 }
                 other => return other,
             }
+        }
+    }
+
+    async fn rest(&self, pause: Duration, until: Until) {
+        let pause = self.shared.clock.sleep(pause);
+        match until {
+            Until::Answered => pause.await,
+            Until::Closed => tokio::select! {
+                () = pause => {}
+                () = self.inbox.closed() => {}
+            },
         }
     }
 
@@ -205,7 +229,7 @@ impl Hands {
         let claim: PersistentVolumeClaim = serde_json::from_value(claim).map_err(faulty)?;
         let (api, name, params) = (self.claims(), claim.name_any(), PostParams::default());
         let passes = |error: &kube::Error| is_passing(error) || is_over_quota(error);
-        match self.insist_while(passes, || api.create(&params, &claim)).await {
+        match self.insist_while(Until::Answered, "the cluster", passes, || api.create(&params, &claim)).await {
             Ok(_) => {}
             // Made before a restart, or by someone: a claim is a claim.
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {}
@@ -253,7 +277,8 @@ impl Hands {
         if artifact.metadata.get(IN_WORKSPACE) != Some(&Value::Bool(true)) {
             return Ok(());
         }
-        match self.shared.blobs.exists(&artifact.uri).await {
+        let exists = || self.shared.blobs.exists(&artifact.uri);
+        match self.insist_while(Until::Closed, "the artifact store", is_blob_passing, exists).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 Err(failed(format!("nothing is stored at {}, so it cannot be put into the workspace", artifact.uri)))
@@ -263,13 +288,18 @@ impl Hands {
     }
 
     async fn imported(&self, wanted: &Artifact) -> Result<Option<Artifact>, TaskError> {
-        let failed = |error: ferroflow_platform::records::Error| TaskError {
+        let failed = |error: records::Error| TaskError {
             reason: "Importer".to_owned(),
             message: error.to_string(),
             exit_code: None,
         };
         let pipeline = &self.shared.pipeline_of(&self.inbox.run);
-        let rows = store::artifacts::of_uri(&self.shared.records, &self.facts.namespace, pipeline, &wanted.uri).await;
+        let read = || async {
+            #[cfg(test)]
+            self.shared.miss()?;
+            store::artifacts::of_uri(&self.shared.records, &self.facts.namespace, pipeline, &wanted.uri).await
+        };
+        let rows = self.insist_while(Until::Closed, "the record store", is_record_passing, read).await;
         let same = |artifact: &Artifact| {
             (&artifact.schema_title, &artifact.schema_version) == (&wanted.schema_title, &wanted.schema_version)
                 && artifact.metadata == wanted.metadata
@@ -287,6 +317,25 @@ fn is_passing(error: &kube::Error) -> bool {
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }
+}
+
+/// Whether the record store may answer otherwise a little later.
+fn is_record_passing(error: &records::Error) -> bool {
+    use records::Error::{Away, InDoubt, Sql};
+    matches!(error, Away { .. } | InDoubt(_) | Sql(sql::Error::Full))
+}
+
+/// Whether the artifact store may answer otherwise a little later: not where it is the name that is wrong.
+fn is_blob_passing(error: &StoreError) -> bool {
+    if !matches!(error, StoreError::Store(_) | StoreError::Io(_)) {
+        return false;
+    }
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let mut faults = causes.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+    !faults.any(|kind| {
+        use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, PermissionDenied};
+        matches!(kind, NotADirectory | InvalidFilename | InvalidInput | PermissionDenied)
+    })
 }
 
 /// Whether a ResourceQuota has no room for what was asked for.
@@ -310,6 +359,18 @@ fn last_lines(log: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_asked_again_and_a_name_that_is_wrong_is_not() {
+        let away = records::Error::Away { waited: LAST_PAUSE, reason: "refused".to_owned() };
+        let passing = [away, records::Error::InDoubt("lost".to_owned()), records::Error::Sql(sql::Error::Full)];
+        assert!(passing.iter().all(is_record_passing));
+        assert!(!is_record_passing(&records::Error::Refused("no such table".to_owned())));
+        let io = |kind: io::ErrorKind| StoreError::Io(kind.into());
+        assert!(is_blob_passing(&io(io::ErrorKind::ConnectionRefused)));
+        assert!(!is_blob_passing(&io(io::ErrorKind::NotADirectory)));
+        assert!(!is_blob_passing(&StoreError::Tar("cut short".to_owned())));
+    }
 
     #[test]
     fn a_log_is_told_by_its_last_lines() {

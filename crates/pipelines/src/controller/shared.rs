@@ -47,6 +47,9 @@ pub(super) struct Shared {
     /// What the next writes of actors are to come to; nothing is written but with a doubt that says "written".
     #[cfg(test)]
     pub(super) faults: Mutex<std::collections::VecDeque<records::Error>>,
+    /// How often readers of artifacts are to find the store away yet.
+    #[cfg(test)]
+    pub(super) away: std::sync::atomic::AtomicU32,
     /// A run has ended whose pods do not stay.
     pub(super) expiries: Notify,
     /// A run was removed.
@@ -73,6 +76,8 @@ impl Shared {
             panics: std::sync::atomic::AtomicU32::new(0),
             #[cfg(test)]
             faults: Mutex::default(),
+            #[cfg(test)]
+            away: std::sync::atomic::AtomicU32::new(0),
             expiries: Notify::new(),
             removals: Notify::new(),
             active: Mutex::default(),
@@ -112,6 +117,16 @@ impl Shared {
             self.records.write(statements.to_vec()).await?;
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    /// Finds the store away as often as a test has asked for.
+    #[cfg(test)]
+    pub(super) fn miss(&self) -> Result<(), records::Error> {
+        use std::sync::atomic::Ordering::SeqCst;
+        match self.away.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Err(records::Error::InDoubt("a test wants it".to_owned())),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Milliseconds since 1970.

@@ -1,6 +1,6 @@
 //! Runs while the store is away, and pods that are not what their labels say.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering::SeqCst};
 
 use ferroflow_platform::records;
 use k8s_openapi::api::core::v1::Namespace;
@@ -12,6 +12,7 @@ on_each_store!(
     a_run_whose_first_write_is_in_doubt_goes_on_where_it_stands,
     a_run_whose_first_write_was_lost_can_be_submitted_again,
     a_terminate_that_cannot_be_recorded_is_refused_and_not_lost,
+    an_importer_waits_for_a_store_that_is_away,
     a_pod_of_another_namespace_or_name_says_nothing_of_a_step,
 );
 
@@ -87,6 +88,17 @@ async fn a_terminate_that_cannot_be_recorded_is_refused_and_not_lost(store: Stor
     assert!(matches!(told, Err(EngineError::Resumes(_))), "{told:?}");
     bed.engine.delete(&runs[1]).await.unwrap();
     assert_eq!(bed.engine.run(&runs[1]).await.unwrap(), None);
+}
+
+async fn an_importer_waits_for_a_store_that_is_away(store: Store) {
+    let bed = Bed::new(store).await;
+    let schema = json!({"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"});
+    let importer = json!({"artifactUri": {"constant": "gs://bucket/data"}, "typeSchema": schema});
+    let component = json!({"outputDefinitions": {"artifacts": {"artifact": {"artifactType": schema}}}});
+    bed.engine.shared.away.store(3, SeqCst);
+    let run = bed.submit(&life::alone(&json!({"importer": importer}), component, json!({}))).await;
+    bed.until_run(&run, RunState::Succeeded).await;
+    assert_eq!(bed.engine.shared.away.load(SeqCst), 0);
 }
 
 /// Makes a pod that says that it is the failed one of a step.

@@ -275,7 +275,7 @@ async fn a_run_whose_actor_panics_begins_again_from_the_store_and_not_forever(st
     bed.until_run(&run, RunState::Succeeded).await;
 }
 
-fn alone(executor: &Value, component: Value, inputs: Value) -> Value {
+pub(super) fn alone(executor: &Value, component: Value, inputs: Value) -> Value {
     let mut component = component;
     component["executorLabel"] = "exec".into();
     json!({
