@@ -214,7 +214,12 @@ impl Hands {
 
     async fn make_workspace(&self, workspace: Option<Workspace>) -> Result<Values, TaskError> {
         let Some(workspace) = workspace else { return Ok(Values::default()) };
-        self.make_claim(pod::workspace_claim(&workspace, &self.facts)).await
+        let made = self.make_claim(pod::workspace_claim(&workspace, &self.facts)).await;
+        // Of a run that was deleted meanwhile nobody else removes it.
+        if self.inbox.is_closed() && matches!(store::runs::get(&self.shared.records, &self.inbox.run).await, Ok(None)) {
+            self.drop_workspace();
+        }
+        made
     }
 
     async fn make_claim(&self, mut claim: Value) -> Result<Values, TaskError> {
@@ -229,7 +234,7 @@ impl Hands {
         let claim: PersistentVolumeClaim = serde_json::from_value(claim).map_err(faulty)?;
         let (api, name, params) = (self.claims(), claim.name_any(), PostParams::default());
         let passes = |error: &kube::Error| is_passing(error) || is_over_quota(error);
-        match self.insist_while(Until::Answered, "the cluster", passes, || api.create(&params, &claim)).await {
+        match self.insist_while(Until::Closed, "the cluster", passes, || api.create(&params, &claim)).await {
             Ok(_) => {}
             // Made before a restart, or by someone: a claim is a claim.
             Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => {}

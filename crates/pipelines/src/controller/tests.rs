@@ -1,8 +1,9 @@
 //! Runs against the in-process cluster, with launchers that the tests play.
 
+mod claims;
 mod clearing;
-mod life;
 mod faults;
+mod life;
 mod many;
 mod tenants;
 

@@ -1,0 +1,46 @@
+//! Claims of storage that runs make, and what becomes of them when runs end.
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ResourceQuota};
+use kube::api::PostParams;
+
+use super::*;
+
+on_each_store!(
+    a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run,
+);
+
+fn claims(bed: &Bed) -> Api<PersistentVolumeClaim> {
+    Api::namespaced(bed.cluster.client(), "default")
+}
+
+/// A pipeline with a workspace, and more fields of its configuration.
+fn with_workspace(more: Value) -> Value {
+    let mut config = json!({"workspace": {"size": "1Mi"}});
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"pipeline_spec": plain(), "platform_spec": {"platforms": {"kubernetes": {"pipelineConfig": config}}}})
+}
+
+async fn workspace(bed: &Bed, run: &str) -> String {
+    let row = bed.engine.run(run).await.unwrap().unwrap();
+    crate::controller::load::workspace_name(&row)
+}
+
+async fn a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run(store: Store) {
+    let bed = Bed::new(store).await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(bed.cluster.client(), "default");
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    until(&quotas, "none", "counts", |quota| quota.status.as_ref().is_some_and(|status| status.used.is_some())).await;
+    let run = bed.submit(&with_workspace(json!({}))).await;
+    let inbox = bed.engine.shared.inbox(&run).expect("it is under way");
+    bed.engine.terminate(&run).await.unwrap();
+    bed.until_run(&run, RunState::Failed).await;
+    let idle = async {
+        // What is about to make the claim has it too.
+        while std::sync::Arc::strong_count(&inbox) > 1 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    eventually("nobody makes the claim any more", idle).await;
+    assert!(claims(&bed).get_opt(&workspace(&bed, &run).await).await.unwrap().is_none());
+}
