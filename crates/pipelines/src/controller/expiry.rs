@@ -1,5 +1,6 @@
 //! Removes what runs that have ended keep in the cluster: pods of steps that have failed, and the workspace of a run that has
-//! failed. When a run is deleted, or after the time that its pipeline says (`resourceTtl…`).
+//! failed (that of one that has succeeded is removed when it ends). When a run is deleted, or after the time that its
+//! pipeline says (`resourceTtl…`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +11,7 @@ use kube::{
 };
 
 use super::{api::EngineError, load, pods::RUN_LABEL, shared::Shared};
-use crate::{
-    core::run::RunState,
-    store::{self, expiry, runs::RunRow},
-};
+use crate::store::{self, expiry, runs::RunRow};
 
 /// A cluster that refuses is asked again after this.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -56,13 +54,14 @@ pub(super) async fn remove_objects(shared: &Shared, row: &RunRow) -> Result<(), 
     let of_run = ListParams::default().labels(&format!("{RUN_LABEL}={}", row.run_id));
     let params = DeleteParams::default();
     pods.delete_collection(&params, &of_run).await?;
-    // A run that has succeeded has none.
-    if row.state != RunState::Succeeded {
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(shared.client.clone(), &row.namespace);
-        match claims.delete(&load::workspace_name(row), &params).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            other => drop(other?),
-        }
+    // A run that has succeeded has one where the server was killed before it could remove it.
+    match claims(shared, row).delete(&load::workspace_name(row), &params).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        other => drop(other?),
     }
     Ok(())
+}
+
+fn claims(shared: &Shared, row: &RunRow) -> Api<PersistentVolumeClaim> {
+    Api::namespaced(shared.client.clone(), &row.namespace)
 }

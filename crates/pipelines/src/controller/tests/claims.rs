@@ -7,6 +7,7 @@ use super::*;
 
 on_each_store!(
     a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run,
+    a_workspace_that_was_left_goes_with_its_run,
 );
 
 fn claims(bed: &Bed) -> Api<PersistentVolumeClaim> {
@@ -23,6 +24,27 @@ fn with_workspace(more: Value) -> Value {
 async fn workspace(bed: &Bed, run: &str) -> String {
     let row = bed.engine.run(run).await.unwrap().unwrap();
     crate::controller::load::workspace_name(&row)
+}
+
+/// Begins a run with a workspace, and waits until that was made.
+async fn begun(bed: &Bed, spec: &Value) -> String {
+    let run = bed.submit(spec).await;
+    let looked = async {
+        while bed.engine.tasks(&run).await.unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    eventually("the run has tasks", looked).await;
+    run
+}
+
+async fn until_no_claim(bed: &Bed, name: &str) {
+    let gone = async {
+        while claims(bed).get_opt(name).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    eventually("the workspace is gone", gone).await;
 }
 
 async fn a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run(store: Store) {
@@ -43,4 +65,22 @@ async fn a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run(store: S
     };
     eventually("nobody makes the claim any more", idle).await;
     assert!(claims(&bed).get_opt(&workspace(&bed, &run).await).await.unwrap().is_none());
+}
+
+async fn a_workspace_that_was_left_goes_with_its_run(store: Store) {
+    let bed = Bed::new(store).await;
+    let run = begun(&bed, &with_workspace(json!({}))).await;
+    bed.succeed(&run, "make", &[("out", "x")]).await;
+    let name = workspace(&bed, &run).await;
+    let mut left = claims(&bed).get(&name).await.unwrap();
+    bed.succeed(&run, "take", &[]).await;
+    bed.until_run(&run, RunState::Succeeded).await;
+    until_no_claim(&bed, &name).await;
+    // As if the server had been killed before it could remove it.
+    left.metadata.resource_version = None;
+    left.metadata.uid = None;
+    left.metadata.finalizers = None;
+    claims(&bed).create(&PostParams::default(), &left).await.unwrap();
+    bed.engine.delete(&run).await.unwrap();
+    until_no_claim(&bed, &name).await;
 }
