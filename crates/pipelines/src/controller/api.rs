@@ -50,6 +50,9 @@ pub enum EngineError {
     /// A fault has ended what carried the run out, before what was asked was done.
     #[error("run \"{0}\" begins again from its records, as they could not be written; ask again")]
     Resumes(String),
+    /// Of a retry: what the run's steps have put into its workspace is gone.
+    #[error("workspace \"{claim}\" of run \"{run}\" is gone, so its steps cannot go on; start another run")]
+    NoWorkspace { run: String, claim: String },
     #[error("the engine has stopped")]
     Stopped,
 }

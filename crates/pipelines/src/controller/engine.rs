@@ -214,7 +214,7 @@ impl Engine {
     /// Goes on with a failed run: what has succeeded is kept, the rest runs again.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`], [`EngineError::NotFinished`], [`EngineError::NotFailed`].
+    /// [`EngineError::NotFound`], [`EngineError::NotFinished`], [`EngineError::NotFailed`], [`EngineError::NoWorkspace`].
     pub async fn retry(&self, run: &str) -> Result<(), EngineError> {
         let row = self.row(run).await?;
         let state = row.state.as_str();
@@ -231,13 +231,22 @@ impl Engine {
         let Some(inbox) = self.shared.enter(&row)? else {
             return Err(EngineError::NotFinished { run: run.to_owned(), state: RunState::Pending.as_str() });
         };
-        match load::run(&self.shared, &row, Goes::Again).await {
+        match self.again(&row).await {
             Ok(run) => self.started(Actor::new(self.shared.clone(), inbox, run, row)).await,
             Err(error) => {
                 self.shared.leave(&inbox);
                 Err(error)
             }
         }
+    }
+
+    /// A failed run as it goes on.
+    async fn again(&self, row: &RunRow) -> Result<Run, EngineError> {
+        let run = load::run(&self.shared, row, Goes::Again).await?;
+        if run.has_workspace() && !expiry::is_workspace_there(&self.shared, row).await? {
+            return Err(EngineError::NoWorkspace { run: row.run_id.clone(), claim: load::workspace_name(row) });
+        }
+        Ok(run)
     }
 
     /// Removes a run, its tasks and pods; one that is under way is stopped first. Its logs, what its steps have written,

@@ -62,6 +62,12 @@ pub(super) async fn remove_objects(shared: &Shared, row: &RunRow) -> Result<(), 
     Ok(())
 }
 
+/// Whether the workspace of a run is there, and stays.
+pub(super) async fn is_workspace_there(shared: &Shared, row: &RunRow) -> Result<bool, EngineError> {
+    let found = claims(shared, row).get_opt(&load::workspace_name(row)).await?;
+    Ok(found.is_some_and(|claim| claim.metadata.deletion_timestamp.is_none()))
+}
+
 fn claims(shared: &Shared, row: &RunRow) -> Api<PersistentVolumeClaim> {
     Api::namespaced(shared.client.clone(), &row.namespace)
 }

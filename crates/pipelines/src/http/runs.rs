@@ -229,7 +229,9 @@ pub fn failure(error: EngineError) -> Failure {
     let code = match &error {
         EngineError::NotFound { .. } | EngineError::NoLog { .. } => Code::NotFound,
         EngineError::Fault(_) | EngineError::NotRunning { .. } => Code::InvalidArgument,
-        EngineError::NotFinished { .. } | EngineError::NotFailed { .. } => Code::Aborted,
+        EngineError::NotFinished { .. } | EngineError::NotFailed { .. } | EngineError::NoWorkspace { .. } => {
+            Code::Aborted
+        }
         EngineError::Exists(_) => Code::AlreadyExists,
         EngineError::Denied(_) => Code::PermissionDenied,
         EngineError::Busy(_) => Code::TooMuch,

@@ -6,6 +6,7 @@ use kube::api::PostParams;
 use super::*;
 
 on_each_store!(
+    a_run_whose_workspace_is_gone_is_not_retried,
     a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run,
     a_workspace_that_was_left_goes_with_its_run,
 );
@@ -45,6 +46,28 @@ async fn until_no_claim(bed: &Bed, name: &str) {
         }
     };
     eventually("the workspace is gone", gone).await;
+}
+
+async fn a_run_whose_workspace_is_gone_is_not_retried(store: Store) {
+    let bed = Bed::new(store).await;
+    for ttl in [json!({"resourceTtlOnFailure": 1}), json!({})] {
+        let goes = ttl != json!({});
+        let run = begun(&bed, &with_workspace(ttl)).await;
+        bed.fail(&run, "make").await;
+        bed.until_run(&run, RunState::Failed).await;
+        let name = workspace(&bed, &run).await;
+        if !goes {
+            bed.engine.retry(&run).await.unwrap();
+            bed.until_task(&run, "make", "runs again", |task| task.attempt == 1).await;
+            continue;
+        }
+        until_no_claim(&bed, &name).await;
+        for _ in 0..2 {
+            let told = bed.engine.retry(&run).await;
+            assert!(matches!(told, Err(EngineError::NoWorkspace { .. })), "{told:?}");
+        }
+        assert_eq!(bed.engine.run(&run).await.unwrap().unwrap().state, RunState::Failed);
+    }
 }
 
 async fn a_claim_that_a_quota_has_no_room_for_is_not_made_after_its_run(store: Store) {

@@ -74,6 +74,12 @@ impl Run {
         Some(finished_ms.saturating_add_unsigned(seconds.saturating_mul(1000)))
     }
 
+    /// Whether the run has a workspace that was made before, which its steps take to be there.
+    pub fn has_workspace(&self) -> bool {
+        let is_made_first = self.nodes.get(&self.root).is_some_and(|root| root.phase == Phase::Acting);
+        self.pipeline.platform.workspace.is_some() && !is_made_first
+    }
+
     /// The name of a step's image, with its placeholders replaced; `None` for what is no container.
     pub fn image(&self, id: NodeId) -> Option<String> {
         let node = self.nodes.get(&id)?;
