@@ -19,7 +19,7 @@ pub fn run(doctor: &Doctor) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime can be made")?;
     runtime.block_on(async {
-        let client = deploy::client(&doctor.place.cluster).await?;
+        let client = deploy::asking(&doctor.place.cluster).await?;
         let namespace = &doctor.place.namespace;
         let servers = found::servers(&client, namespace).await?.unwrap_or_default();
         let runs = doctor.runs_namespace.as_deref().or(servers.flag("namespace")).unwrap_or(gateway::NAMESPACE);

@@ -57,6 +57,7 @@ pub fn run(install: &Install) -> anyhow::Result<ExitCode> {
         }
         eprintln!("waiting until the servers answer, for up to {} s", apply::PATIENCE.as_secs());
         if !apply::wait(&client, &plan.namespace).await? {
+            let client = deploy::asking(&install.place.cluster).await?;
             let findings = check::all(&client, &plan.namespace, &plan.runs).await?;
             let faults = super::doctor::print(&findings);
             let what =

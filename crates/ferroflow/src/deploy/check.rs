@@ -65,7 +65,9 @@ pub async fn all(client: &Client, namespace: &str, runs: &str) -> anyhow::Result
         findings.push(database(client, namespace).await?);
         findings.push(lease(client, namespace).await?);
     }
-    findings.push(answers(client, namespace).await);
+    if deployment.is_some() {
+        findings.push(answers(client, namespace).await);
+    }
     Ok(findings)
 }
 

@@ -24,8 +24,22 @@ use crate::install_args::ClusterPlace;
 /// # Errors
 /// When there is no kubeconfig, or it cannot be used.
 pub async fn client(place: &ClusterPlace) -> anyhow::Result<Client> {
+    Client::try_from(config(place).await?).context("there is no way to the cluster")
+}
+
+/// The same, for who wants the first answer, whatever it is: one of 503 is what was asked for.
+///
+/// # Errors
+/// As [`client`].
+pub async fn asking(place: &ClusterPlace) -> anyhow::Result<Client> {
+    let mut config = config(place).await?;
+    config.default_retry = false;
+    Client::try_from(config).context("there is no way to the cluster")
+}
+
+async fn config(place: &ClusterPlace) -> anyhow::Result<Config> {
     let options = KubeConfigOptions { context: place.context.clone(), ..KubeConfigOptions::default() };
-    let config = match &place.kubeconfig {
+    Ok(match &place.kubeconfig {
         Some(path) => of_file(path, &options).await?,
         None if options.context.is_some() => {
             let config = Config::from_kubeconfig(&options).await;
@@ -34,8 +48,7 @@ pub async fn client(place: &ClusterPlace) -> anyhow::Result<Client> {
             })?
         }
         None => Config::infer().await.context("there is no kubeconfig; give one with --kubeconfig")?,
-    };
-    Client::try_from(config).context("there is no way to the cluster")
+    })
 }
 
 /// What a kubeconfig leads to.
