@@ -106,8 +106,8 @@ class Owned:
         repeat(lambda: [one["state"] for one in self.tasks(self.running) if one["name"] == "stays"], lambda states: states == ["RUNNING"])
         self.step = next(one for one in self.tasks(self.done) if one["name"] == "makes")
         self.task, self.root = self.step["task_id"], self.step["parent_task_id"]
-        made = self.step["outputs"]["artifacts"][0]["value"]
-        self.artifact, self.uri = made["artifact_id"], made["uri"]
+        artifact = self.step["outputs"]["artifacts"][0]["value"]
+        self.artifact, self.uri = artifact["artifact_id"], artifact["uri"]
 
     def run(self, k, pipeline):
         options = {"run_name": f"{MARK}-{k.unique('run')}", "experiment_id": self.experiment, "enable_caching": False}
