@@ -1,12 +1,18 @@
 """One server with everything on a volume, in a cluster where nothing but the image was brought."""
 
+import os
+import subprocess
+from pathlib import Path
+
 from api.kit import case, check, repeat, same
 from callers import said_twice
 from cluster import CORE, kubectl
 from removal import uninstalled
-from setting import APPS, IMAGE, LAUNCHER, NAMESPACE, PATIENCE
+from moving import Laptop, package
+from setting import APPS, IMAGE, LAUNCHER, NAMESPACE, PATIENCE, PIPELINES
 
 VOLUMES, CLASSES = f"{CORE}/persistentvolumes", "/apis/storage.k8s.io/v1/storageclasses"
+GUIDE = Path(__file__).resolve().parents[2] / "docs/cluster.md"
 # Whom servers run as.
 USER = 65532
 
@@ -38,6 +44,25 @@ def ready(k):
     return found.get("status", {}).get("readyReplicas") == 1 and k.answers()
 
 
+def moved_onto_the_volume(k):
+    """A laptop's run, by the command of the guide: the server is away while a pod has its volume."""
+    laptop, archive = Laptop(k, "to-a-volume"), k.work / "to-a-volume.tar"
+    with laptop.up() as client:
+        run = client.create_run_from_pipeline_package(package(k), run_name="from-a-laptop").run_id
+        same(client.wait_for_run_completion(run, timeout=60, sleep_duration=0.2).state, "SUCCEEDED")
+    laptop.run("export", str(archive))
+    guide = GUIDE.read_text()
+    command = guide[guide.index("kubectl -n ferroflow run import") : guide.index("< laptop.tar\n$ kubectl -n ferroflow scale")]
+    command = command.replace("team-a", PIPELINES)
+    kubectl("--namespace", NAMESPACE, "scale", "deployment/ferroflow", "--replicas=0")
+    kubectl("--namespace", NAMESPACE, "wait", "--for=delete", "pod", "--selector=app.kubernetes.io/component=server", "--timeout=90s", timeout=100)
+    done = subprocess.run(["sh", "-c", f"{command} <'{archive}'"], env={**os.environ, "image": IMAGE}, capture_output=True, text=True, timeout=120)
+    check(done.returncode == 0 and "1 run" in done.stdout + done.stderr, f"{done.returncode}: {done.stdout} {done.stderr}")
+    kubectl("--namespace", NAMESPACE, "scale", "deployment/ferroflow", "--replicas=1")
+    repeat(lambda: ready(k), bool, PATIENCE)
+    same(k.client(k.editor()).get_run(run).state, "SUCCEEDED", "the run of a laptop")
+
+
 @case
 def one_server_keeps_everything_on_a_volume(k):
     if k.left():
@@ -66,6 +91,8 @@ def one_server_keeps_everything_on_a_volume(k):
         check(status == 0, f"{out} {said}\n{k.told()}")
         repeat(lambda: ready(k), bool, PATIENCE)
         same(k.client(k.editor()).get_run(run).state, "SUCCEEDED", "a run of an earlier installation")
+        moved_onto_the_volume(k)
+        same(k.client(k.editor()).get_run(run).state, "SUCCEEDED", "a run of before something was moved in")
         status, out, said = k.ferroflow("install", *words[:4], "--storage-class", "another")
         check(status == 1 and "another" in said, f"{status} {out} {said}")
     finally:
