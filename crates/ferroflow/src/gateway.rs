@@ -3,7 +3,6 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    process,
     sync::Arc,
 };
 
@@ -38,7 +37,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{artifacts::Kept, image_names::ImageNames, launcher, paths, problem::Problem};
+use crate::{
+    artifacts::Kept,
+    image_names::ImageNames,
+    launcher, paths,
+    problem::{Problem, ends_without_writes},
+};
 
 /// The namespace of pipelines that name none, as the client takes it to be.
 pub const NAMESPACE: &str = "kubeflow";
@@ -130,11 +134,7 @@ pub async fn start(
 /// The record store of a data directory. A write that the disk refuses ends the process: nothing that follows a lost write
 /// may be acknowledged.
 pub fn records(data: &Path) -> anyhow::Result<Records> {
-    let failed = Box::new(|error| {
-        eprintln!("error: {error}");
-        process::exit(74);
-    });
-    Records::open(&paths::records(data), failed).context("the record store cannot be opened")
+    Records::open(&paths::records(data), ends_without_writes(data)).context("the record store cannot be opened")
 }
 
 /// The key of step tokens, made once: tokens of steps that run outlive a restart.

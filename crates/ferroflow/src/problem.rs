@@ -1,6 +1,11 @@
 //! Failures as a person reads them: what failed, why, what to do; and the exit code that goes with it.
 
-use std::process::ExitCode;
+use std::{
+    path::Path,
+    process::{self, ExitCode},
+};
+
+use ferroflow_platform::{causes::causes, sql};
 
 use crate::commands;
 
@@ -33,6 +38,21 @@ impl Problem {
         self.code = code;
         self
     }
+}
+
+/// The exit code of a process whose database could not be written (`EX_IOERR` of sysexits.h).
+const NOT_WRITTEN: i32 = 74;
+
+/// Ends the process, and says why, once the disk has refused a write to a database in `data`: nothing that follows a lost
+/// write may be acknowledged.
+pub fn ends_without_writes(data: &Path) -> Box<dyn FnOnce(sql::Error) + Send> {
+    let data = data.to_owned();
+    Box::new(move |error| {
+        let hint = "see that its disk works and this user may write to it, and that there is room for temporary files in /tmp or \
+                    SQLITE_TMPDIR; then start again: what was acknowledged is there";
+        eprintln!("error: \"{}\": {}\nhint: {hint}", data.display(), causes(&error));
+        process::exit(NOT_WRITTEN);
+    })
 }
 
 /// Prints an error with its causes and hint, and gives its exit code.

@@ -33,6 +33,7 @@ use crate::{
     artifacts, gateway,
     images_file::ImagesFile,
     launcher, paths,
+    problem::ends_without_writes,
     record::Record,
 };
 
@@ -78,11 +79,7 @@ pub async fn start(data: &Path, up: &Up, clock: SharedClock, group: Group) -> an
         http_port: Some(up.http_port),
         controllers: if up.parts == Parts::Api { Controllers::ServerOnly } else { Controllers::All },
     };
-    // Nothing that follows a lost write may be acknowledged, so the process ends.
-    let failed = Box::new(|error| {
-        eprintln!("error: {error}");
-        process::exit(74);
-    });
+    let failed = ends_without_writes(data);
     let images = images(up)?;
     let listener = if up.parts == Parts::Api { None } else { Some(gateway::listen(up.gateway_port).await?) };
     // Before anything runs: what is wrong with it shall be all that is told.

@@ -30,7 +30,7 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
-    #[error("database write failed; the server stops so that nothing unwritten is acknowledged")]
+    #[error("a write to the database failed; this process ends, so that nothing unwritten is acknowledged")]
     Write(#[from] rusqlite::Error),
     /// Nothing was written of what was asked for.
     #[error("the disk is full, so nothing can be written; free space on it, and ask again")]
